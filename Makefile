@@ -1,0 +1,41 @@
+# make demo   installs, trains ESTAG on the bundled trajectory, prints the table, draws the figures
+# make test   installs and runs the tests (make test-slow: the slow ones)
+# make lint   style and formatting
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO_OUT ?= runs/demo
+DEMO_ARGS ?=
+
+.PHONY: demo test test-slow lint format install xtb clean
+
+install: .venv/installed
+.venv/installed: requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "estag_jax needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0] + "; name another with make PYTHON=...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+demo: install
+	$(BIN)/estag train --preset demo --out $(DEMO_OUT) --overwrite $(DEMO_ARGS)
+
+test: install
+	$(BIN)/python -m pytest
+
+test-slow: install
+	$(BIN)/python -m pytest -m slow
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# What experiments/generate_xtb.py needs besides.
+xtb: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[xtb]'
+
+clean:
+	rm -rf .venv runs build *.egg-info .pytest_cache .ruff_cache .hypothesis

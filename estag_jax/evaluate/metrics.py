@@ -1,0 +1,99 @@
+"""Errors of predicted frames, for numpy and jax arrays alike.
+
+numpy input is reduced in float64, whatever its type; jax input stays on its device and in its type,
+so that the same functions serve as training loss under ``jax.jit`` and ``jax.grad``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from estag_jax.types import Array
+
+
+def mse(prediction: Array, target: Array) -> Array:
+    """Mean of (x* - x)² over windows, nodes, channels and the 3 coordinates.
+
+    (The loss of arXiv 2405.12868, and the figure in its tables.)
+
+    Args:
+      prediction: [W, N, C, 3].
+      target: [W, N, C, 3].
+
+    Returns:
+      A scalar, in squared length units.
+
+    Raises:
+      ValueError: the shapes differ or are not of that form.
+    """
+    return per_window_mse(prediction, target).mean()
+
+
+def per_window_mse(prediction: Array, target: Array) -> Array:
+    """Mean of (x* - x)² over nodes, channels and the 3 coordinates, of every window.
+
+    Args:
+      prediction: [W, N, C, 3].
+      target: [W, N, C, 3].
+
+    Returns:
+      [W]; its mean is ``mse``, for all windows count the same.
+
+    Raises:
+      ValueError: the shapes differ or are not of that form.
+    """
+    if prediction.shape != target.shape or prediction.ndim != 4 or prediction.shape[-1] != 3:
+        # Shapes that merely broadcast would give a wrong figure without a word.
+        raise ValueError(
+            f"prediction {prediction.shape} and target {target.shape} must both be [W, N, C, 3]"
+        )
+    return ((_float(prediction) - _float(target)) ** 2).mean((1, 2, 3))
+
+
+def per_window_rmsd(prediction: Array, target: Array) -> Array:
+    """sqrt(mean over nodes and channels of |x* - x|²), a length: sqrt(3 MSE), of every window.
+
+    Frames are compared as they lie, without superposition, because the prediction has to be right
+    about translation and rotation as well.
+
+    Args:
+      prediction: [W, N, C, 3].
+      target: [W, N, C, 3].
+
+    Returns:
+      [W], in length units.
+
+    Raises:
+      ValueError: the shapes differ or are not of that form.
+    """
+    return (3 * per_window_mse(prediction, target)) ** 0.5
+
+
+def standard_error(values: Array) -> Array:
+    """Standard error of the mean over windows, s / sqrt(W) with s² = sum (v - mean)² / (W - 1).
+
+    Windows of one trajectory that overlap are not independent; then this is a lower bound.
+
+    Args:
+      values: one figure a window [W].
+
+    Returns:
+      A scalar.
+
+    Raises:
+      ValueError: fewer than 2 windows.
+    """
+    values = _float(values)
+    if values.ndim != 1 or values.shape[0] < 2:
+        raise ValueError(f"a standard error needs [W] with W >= 2, got shape {values.shape}")
+    return values.std(ddof=1) / values.shape[0] ** 0.5
+
+
+def _float(values: Any) -> Array:
+    if isinstance(values, jax.Array):
+        return values.astype(jnp.result_type(values.dtype, jnp.float32))
+    return np.asarray(values, np.float64)

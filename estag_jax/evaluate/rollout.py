@@ -1,0 +1,77 @@
+"""Forecasts of many frames: a model fed with its own predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Predict = Callable[[jax.Array], jax.Array]
+"""From a history [..., N, T, C, 3] to the next frame [..., N, C, 3]."""
+
+
+def rollout(predict: Predict, history: jax.Array, steps: int) -> jax.Array:
+    """Predicts ``steps`` frames, each from the T frames before it, in one lax.scan.
+
+    Pure: may be jitted, differentiated and vmapped.
+
+    Args:
+      predict: one-step forecaster.
+      history: past frames [..., N, T, C, 3].
+      steps: how many frames to predict.
+
+    Returns:
+      [steps, ..., N, C, 3].
+    """
+
+    def step(history, _):
+        frame = predict(history)
+        return jnp.concatenate([history[..., 1:, :, :], frame[..., None, :, :]], axis=-3), frame
+
+    return jax.lax.scan(step, history, length=steps)[1]
+
+
+def rollout_errors(
+    predict: Predict, positions: np.ndarray, starts: np.ndarray, past: int, delta: int, steps: int
+) -> np.ndarray:
+    """Mean squared error at each step of rollouts from several starts.
+
+    Args:
+      predict: one-step forecaster for batches of histories [W, N, T, C, 3].
+      positions: true frames [frames, N, C, 3].
+      starts: first history frame of each rollout [W]; start + (past - 1 + steps) * delta must exist.
+      past: T.
+      delta: trajectory steps between frames.
+      steps: S.
+
+    Returns:
+      [S], mean over starts, nodes, channels and the 3 coordinates, float64.
+    """
+    frames = positions[np.asarray(starts)[:, None] + delta * np.arange(past + steps)]
+    history = jnp.asarray(np.moveaxis(frames[:, :past], 1, 2))
+    truth = np.moveaxis(frames[:, past:], 1, 0).astype(np.float64)
+    predicted = np.asarray(jax.jit(lambda h: rollout(predict, h, steps))(history), np.float64)
+    return np.mean((predicted - truth) ** 2, axis=(1, 2, 3, 4))
+
+
+def rollout_starts(
+    starts: np.ndarray, lengths: tuple[int, ...], past: int, delta: int, steps: int, limit: int
+) -> np.ndarray:
+    """Those of the given starts from which ``steps`` frames can be compared with the truth.
+
+    Args:
+      starts: first frames of windows [W].
+      lengths: frames of each independent run; a rollout must not leave its run.
+      past: T.
+      delta: trajectory steps between frames.
+      steps: frames to predict.
+      limit: the first so many are taken.
+
+    Returns:
+      At most ``limit`` starts, possibly none.
+    """
+    ends = np.cumsum(lengths)
+    end_of_run = ends[np.searchsorted(ends, starts, side="right")]
+    return starts[starts + (past - 1 + steps) * delta < end_of_run][:limit]

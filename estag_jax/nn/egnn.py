@@ -1,0 +1,76 @@
+"""ST_EGNN: the E(n)-equivariant graph network of arXiv 2102.09844, run on every frame."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+
+from estag_jax.nn.heads import Head, TemporalPooling
+from estag_jax.nn.layers import Activation, NodeEmbedding, SpatialModule
+from estag_jax.ops.geometry import centre
+from estag_jax.types import Topology
+
+
+@dataclasses.dataclass(frozen=True)
+class StEgnnConfig:
+    """ST_EGNN, as ESTAG's authors set it up for the comparison."""
+
+    hidden: int = 16
+    """Hidden features H."""
+    layers: int = 2
+    """Message-passing layers L."""
+    activation: Activation = "silu"
+    """Nonlinearity of all perceptrons."""
+    head: Head = "softmax"
+    """How frames become the prediction; the published combination is softmax."""
+    clamp: float | None = 100.0
+    """Bound on each component of a coordinate message."""
+    coordinate_weight: float = 1.0
+    """Factor on the coordinate update (3 for proteins in the released program)."""
+
+    def __post_init__(self):
+        if self.hidden < 1 or self.layers < 0:
+            raise ValueError(
+                f"hidden={self.hidden}, layers={self.layers}: hidden must be at least 1, layers at least 0"
+            )
+
+
+class StEgnn(nn.Module):
+    """An EGNN shared by all frames with a time embedding; frames combined by learned weights.
+
+    Coordinate messages are averaged over the neighbours, along raw x_ij.
+
+    Args:
+      config: sizes and options.
+    """
+
+    config: StEgnnConfig = StEgnnConfig()
+
+    @nn.compact
+    def __call__(
+        self, history: jax.Array, node_features: jax.Array, topology: Topology
+    ) -> jax.Array:
+        """Returns the predicted frame [N, C, 3].
+
+        Args:
+          history: past frames, oldest first [N, T, C, 3].
+          node_features: invariant features [N, F].
+          topology: the graph.
+        """
+        config = self.config
+        origin = centre(history)
+        x = history - origin
+        embedding = NodeEmbedding(config.hidden, name="embedding")
+        _, h = embedding(node_features.astype(x.dtype), x.shape[1])
+        for i in range(config.layers):
+            h, x = SpatialModule(
+                config.hidden,
+                config.activation,
+                aggregate="mean",
+                clamp=config.clamp,
+                coordinate_weight=config.coordinate_weight,
+                name=f"spatial_{i}",
+            )(h, x, topology, topology.edge_features)
+        return TemporalPooling(config.head, name="pooling")(x) + origin

@@ -1,0 +1,38 @@
+"""The models by name: the one list to extend when a model is added.
+
+A model is a linen module with a frozen dataclass ``config`` and the call signature
+``model.apply(variables, history [N,T,C,3], node_features [N,F], topology) -> [N,C,3]`` for one graph.
+It may also define ``data_init(variables, history [W,N,T,C,3], target [W,N,C,3]) -> variables``, which
+the training run calls once with the training windows (statistics, a closed-form fit).
+"""
+
+from __future__ import annotations
+
+import flax.linen as nn
+
+from estag_jax.nn.egnn import StEgnn, StEgnnConfig
+from estag_jax.nn.estag import ESTAG, EstagConfig
+
+ModelConfig = EstagConfig | StEgnnConfig
+
+MODELS: dict[str, tuple[type, type[nn.Module]]] = {
+    "estag": (EstagConfig, ESTAG),
+    "st_egnn": (StEgnnConfig, StEgnn),
+}
+
+
+def build(config: ModelConfig) -> nn.Module:
+    """The module for a config.
+
+    Raises:
+      TypeError: no model is registered for that type.
+    """
+    for config_type, module_type in MODELS.values():
+        if type(config) is config_type:
+            return module_type(config)
+    raise TypeError(f"no model has a config of type {type(config).__name__}")
+
+
+def model_name(config: ModelConfig) -> str:
+    """The registered name of a config's model."""
+    return next(name for name, (kind, _) in MODELS.items() if kind is type(config))

@@ -1,0 +1,66 @@
+"""Causal attention over the frames of a node: invariant weights, equivariant coordinate update.
+
+    alpha_i(t,s) = softmax over s<=t of q_i(t)·k_i(s)
+    h_i(t) <- h_i(t) + sum_s alpha_i(t,s) v_i(s)
+    x_i(t) <- x_i(t) + sum_s alpha_i(t,s) (x_i(t) - x_i(s)) phi_x(v_i(s))
+
+(ESTAG, arXiv 2405.12868, section 3.3, ETM.)
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from estag_jax.ops.geometry import HIGHEST
+
+
+def attention_weights(query: jax.Array, key: jax.Array, causal: bool = True) -> jax.Array:
+    """alpha: softmax over past frames of the products of queries and keys, not scaled.
+
+    Args:
+      query: [N, T, H].
+      key: [N, T, H].
+      causal: frame t sees frames s <= t only.
+
+    Returns:
+      [N, T, T], rows add up to one.
+    """
+    scores = jnp.einsum("nth,nsh->nts", query, key, precision=HIGHEST)
+    if causal:
+        past = scores.shape[-1]
+        seen = jnp.tril(jnp.ones((past, past), bool))
+        scores = jnp.where(seen, scores, -jnp.inf)
+    return jax.nn.softmax(scores, axis=-1)
+
+
+def attend_features(alpha: jax.Array, value: jax.Array) -> jax.Array:
+    """sum_s alpha(t,s) v(s).
+
+    Args:
+      alpha: [N, T, T].
+      value: [N, T, H].
+
+    Returns:
+      [N, T, H].
+    """
+    return jnp.einsum("nts,nsh->nth", alpha, value, precision=HIGHEST)
+
+
+def attend_coordinates(alpha: jax.Array, gate: jax.Array, x: jax.Array) -> jax.Array:
+    """sum_s alpha(t,s) g(s) (x(t) - x(s)), invariant under translation, turning with x.
+
+    Args:
+      alpha: [N, T, T].
+      gate: phi_x(v) [N, T, C].
+      x: positions [N, T, C, 3].
+
+    Returns:
+      [N, T, C, 3].
+    """
+    # Relative to each node's last frame the terms are small, so their difference keeps its digits.
+    offset = x - x[:, -1:]
+    total = attend_features(alpha, gate)[..., None]
+    return offset * total - jnp.einsum(
+        "nts,nscx->ntcx", alpha, gate[..., None] * offset, precision=HIGHEST
+    )

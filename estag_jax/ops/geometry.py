@@ -1,0 +1,71 @@
+"""Vectors and lengths: safe at zero, exact in float32 (no reduced-precision products)."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+HIGHEST = jax.lax.Precision.HIGHEST
+
+
+def safe_norm(x: jax.Array, axis: int | tuple[int, ...] = -1, keepdims: bool = False) -> jax.Array:
+    """Euclidean norm whose value and gradient are zero, not NaN, at zero length.
+
+    Args:
+      x: any shape.
+      axis: axis or axes of the vector components.
+      keepdims: as in jnp.sum.
+
+    Returns:
+      sqrt(sum of squares) over ``axis``.
+    """
+    square = jnp.sum(x * x, axis=axis, keepdims=keepdims)
+    positive = square > 0
+    # The inner where keeps the branch that is not taken finite, so that its gradient is not NaN.
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1)), 0)
+
+
+def safe_normalize(x: jax.Array, axis: int | tuple[int, ...] = -1) -> jax.Array:
+    """x / |x|, and zero (with zero gradient) where |x| = 0.
+
+    Args:
+      x: any shape.
+      axis: axis or axes of the vector components.
+
+    Returns:
+      Unit vectors of the shape of ``x``.
+    """
+    length = safe_norm(x, axis=axis, keepdims=True)
+    return jnp.where(length > 0, x / jnp.where(length > 0, length, 1), 0)
+
+
+def gram(x: jax.Array, normalize: bool) -> jax.Array:
+    """Flattened Gram matrix of the channel vectors, invariant under rotation and reflection.
+
+    G = x xᵀ, for one channel the squared length (method.md, ESM).
+
+    Args:
+      x: [..., C, 3].
+      normalize: divide by the Frobenius norm (the paper does so for C > 1).
+
+    Returns:
+      [..., C * C].
+    """
+    matrix = jnp.einsum("...cx,...dx->...cd", x, x, precision=HIGHEST)
+    flat = matrix.reshape(*x.shape[:-2], -1)
+    return safe_normalize(flat) if normalize else flat
+
+
+def centre(x: jax.Array) -> jax.Array:
+    """Mean over nodes and channels of a window's last frame, the origin used inside models.
+
+    Every model is translation-equivariant; working near the origin keeps float32 differences exact
+    for systems far away from it.
+
+    Args:
+      x: history [N, T, C, 3].
+
+    Returns:
+      [3].
+    """
+    return jnp.mean(x[:, -1], axis=(0, 1))

@@ -1,0 +1,25 @@
+"""Cuts windows out of a trajectory that lies on the device: indices in, frames out."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+
+def gather_windows(
+    positions: jax.Array, starts: jax.Array, past: int, delta: int
+) -> tuple[jax.Array, jax.Array]:
+    """Histories and targets of the windows that begin at the given frames.
+
+    Args:
+      positions: all frames [frames, N, C, 3].
+      starts: first frame of each window [W].
+      past: T, frames of the history.
+      delta: trajectory steps between two frames of a window.
+
+    Returns:
+      (history [W, N, T, C, 3], target [W, N, C, 3]); the target is ``delta`` steps after the last
+      frame of the history.
+    """
+    history = positions[starts[:, None] + delta * jnp.arange(past)]
+    return jnp.moveaxis(history, 1, 2), positions[starts + delta * past]

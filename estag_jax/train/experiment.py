@@ -1,0 +1,106 @@
+"""What training and evaluation both start from: data, split, model, on the device."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cached_property
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from estag_jax.data.sources import load
+from estag_jax.data.splits import Split, overlap, split
+from estag_jax.data.trajectory import Trajectory
+from estag_jax.data.windows import gather
+from estag_jax.nn.registry import build
+from estag_jax.train.settings import RunConfig
+from estag_jax.train.sharding import data_mesh, replicate
+from estag_jax.train.step import Dataset
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A run's data and model, read and checked before anything is compiled.
+
+    Args:
+      config: the run's settings.
+      trajectory: the data.
+      split: starts of the training, validation and test windows.
+      model: the network, without parameters.
+      mesh: all devices.
+    """
+
+    config: RunConfig
+    trajectory: Trajectory
+    split: Split
+    model: nn.Module
+    mesh: jax.sharding.Mesh
+
+    @classmethod
+    def prepare(cls, config: RunConfig) -> Experiment:
+        """Reads the data that a config names and cuts it into windows.
+
+        Raises:
+          DataError: bad data, or too few frames for the windows.
+        """
+        trajectory = load(config.data, config.graph, config.hydrogens, config.frame_step)
+        return cls(
+            config,
+            trajectory,
+            split(trajectory.lengths, config.window, config.split, trajectory.source),
+            build(config.model),
+            data_mesh(),
+        )
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data on the device(s)."""
+        data = Dataset(
+            jnp.asarray(self.trajectory.positions),
+            jnp.asarray(self.trajectory.node_features),
+            jax.tree.map(jnp.asarray, self.trajectory.topology),
+        )
+        return replicate(data, self.mesh)
+
+    def starts(self, part: str) -> jax.Array:
+        """Starts of the windows of ``train``, ``validation`` or ``test`` on the device(s) [W]."""
+        return replicate(jnp.asarray(getattr(self.split, part), jnp.int32), self.mesh)
+
+    def windows(self, part: str) -> tuple[np.ndarray, np.ndarray]:
+        """Histories [W, N, T, C, 3] and targets [W, N, C, 3] of a part, for host-side fits."""
+        return gather(self.trajectory.positions, getattr(self.split, part), self.config.window)
+
+    def init_variables(self) -> Any:
+        """Initial parameters from the seed, then the model's own start from data if it has one."""
+        history, _ = gather(self.trajectory.positions, self.split.train[:1], self.config.window)
+        data = self.dataset
+        variables = jax.jit(self.model.init)(
+            jax.random.key(self.config.train.seed), history[0], data.node_features, data.topology
+        )
+        if hasattr(self.model, "data_init"):
+            variables = self.model.data_init(variables, *self.windows("train"))
+        return replicate(variables, self.mesh)
+
+    def describe(self) -> dict[str, Any]:
+        """Facts about the data and the windows for result.json."""
+        trajectory = self.trajectory
+        return {
+            "source": trajectory.source,
+            "provenance": trajectory.provenance,
+            "fingerprint": trajectory.fingerprint,
+            "frames": trajectory.num_frames,
+            "runs": len(trajectory.lengths),
+            "nodes": trajectory.num_nodes,
+            "channels": trajectory.channels,
+            "edges": trajectory.topology.num_edges,
+            "frame_step": trajectory.frame_step,
+            "time_unit": trajectory.time_unit,
+            "length_unit": trajectory.length_unit,
+            "windows": {
+                part: len(getattr(self.split, part)) for part in ("train", "validation", "test")
+            },
+            "overlap_with_train": overlap(self.split, self.config.window),
+        }

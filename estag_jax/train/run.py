@@ -1,0 +1,260 @@
+"""A whole run: read, train, evaluate beside the closed-form predictors, write the folder."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from estag_jax.config import from_dict, to_dict
+from estag_jax.evaluate.closed_form import fit_all
+from estag_jax.evaluate.metrics import per_window_mse
+from estag_jax.evaluate.rollout import rollout_errors, rollout_starts
+from estag_jax.evaluate.table import add_ratios, markdown, row
+from estag_jax.nn.registry import model_name
+from estag_jax.train import runfiles
+from estag_jax.train.checkpoint import Checkpoints, abstract
+from estag_jax.train.experiment import Experiment
+from estag_jax.train.loop import EVALUATION_BATCH, Report, fit
+from estag_jax.train.settings import RunConfig
+from estag_jax.train.sharding import replicate
+from estag_jax.train.step import make_errors, predict_windows
+
+ROLLOUT_STEPS, ROLLOUT_STARTS = 20, 200
+PACKAGES = ("estag_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+class Finished(NamedTuple):
+    """A trained and tested run.
+
+    Args:
+      experiment: data, windows and model.
+      variables: the model's variables at the best validation epoch.
+      result: what result.json holds.
+    """
+
+    experiment: Experiment
+    variables: Any
+    result: dict[str, Any]
+
+
+def train(
+    config: RunConfig,
+    out: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    report: Report = lambda epoch, evaluation: None,
+    announce: Callable[[Experiment], None] = lambda experiment: None,
+) -> Finished:
+    """Trains a model and evaluates it once on the test windows, at its best validation epoch.
+
+    Args:
+      config: all settings.
+      out: the run's folder, made if need be.
+      resume: go on with the run that is there (with the same settings; ``epochs`` may grow).
+      overwrite: replace the run that is there.
+      report: called after every evaluation, for a progress bar.
+      announce: called once the data are read, before anything is compiled.
+
+    Returns:
+      Data and model, the variables at the best validation epoch, and what result.json holds.
+
+    Raises:
+      DataError: bad data. RunError: the folder holds a run and neither flag is given, or holds one
+        with other settings. TrainingDiverged: the loss is not finite.
+    """
+    began = time.perf_counter()
+    out = Path(out)
+    exists = (out / runfiles.CONFIG).exists()
+    if exists and not (resume or overwrite):
+        raise runfiles.RunError(
+            f"{out}: holds a run already; add --resume to go on with it or --overwrite to replace it"
+        )
+    if out.exists() and not exists and any(out.iterdir()):
+        raise runfiles.RunError(f"{out}: is not empty and holds no run; choose another --out")
+    if exists and not overwrite:
+        _check_resumable(config, out)
+    # Everything that can be wrong with the data is found before the folder is touched.
+    experiment = Experiment.prepare(config)
+    announce(experiment)
+    fingerprint = experiment.trajectory.fingerprint
+    if exists and overwrite:
+        shutil.rmtree(out)
+    out.mkdir(parents=True, exist_ok=True)
+    runfiles.write_json(out / runfiles.CONFIG, to_dict(config))
+    runfiles.write_system(out / runfiles.SYSTEM, experiment.trajectory)
+
+    about = {"config": to_dict(config), "fingerprint": fingerprint}
+    with Checkpoints(out / runfiles.CHECKPOINTS, about) as checkpoints:
+        _check_same_data(checkpoints, fingerprint, config, out)
+        fitted = fit(experiment, out, checkpoints, report)
+    result = evaluate(experiment, fitted.variables) | {
+        "status": "finished",
+        "best": fitted.best,
+        "config": to_dict(config),
+        "seconds": fitted.seconds | {"total": time.perf_counter() - began},
+        "versions": {name: version(name) for name in PACKAGES}
+        | {"python": platform.python_version()},
+        "device": {
+            "platform": jax.default_backend(),
+            "kind": jax.devices()[0].device_kind,
+            "count": jax.device_count(),
+        },
+    }
+    runfiles.write_json(out / runfiles.RESULT, result)
+    runfiles.write_text(
+        out / runfiles.TABLE, markdown(result["rows"], experiment.trajectory.length_unit)
+    )
+    return Finished(experiment, fitted.variables, result)
+
+
+def evaluate(experiment: Experiment, variables: Any) -> dict[str, Any]:
+    """Test errors and rollouts of a trained model and of the closed-form predictors.
+
+    Args:
+      experiment: data, windows and model.
+      variables: the trained variables.
+
+    Returns:
+      ``data`` (facts), ``rows`` (one per predictor, best last) and ``rollout`` (mean squared error by
+      step); errors in squared length units.
+    """
+    config, data = experiment.config, experiment.dataset
+    past, delta = config.window.past, config.window.delta
+    errors = jax.jit(make_errors(experiment.model, past, delta, EVALUATION_BATCH, experiment.mesh))(
+        variables, experiment.starts("test"), data
+    )
+    history, target = experiment.windows("test")
+    linear = fit_all(*experiment.windows("train"), *experiment.windows("validation"))
+    name = model_name(config.model)
+    rows = [
+        row(f.name, per_window_mse(f(history), target.astype(np.float64)), f.parameters)
+        | ({} if f.ridge is None else {"ridge": f.ridge})
+        for f in linear
+    ]
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    rows.append(row(name, errors, parameters))
+
+    starts = rollout_starts(
+        experiment.split.test,
+        experiment.trajectory.lengths,
+        past,
+        delta,
+        ROLLOUT_STEPS,
+        ROLLOUT_STARTS,
+    )
+    predictors = {f.name: f for f in linear} | {
+        name: lambda h: predict_windows(experiment.model, variables, data, h)
+    }
+    curves = {}
+    if starts.size:
+        curves = {
+            label: [
+                # A predictor that extrapolates without bound may overflow; JSON has no infinity.
+                e if np.isfinite(e) else None
+                for e in rollout_errors(
+                    predict, experiment.trajectory.positions, starts, past, delta, ROLLOUT_STEPS
+                ).tolist()
+            ]
+            for label, predict in predictors.items()
+        }
+    return {
+        "data": experiment.describe(),
+        "rows": add_ratios(rows),
+        "rollout": {"windows": int(starts.size), "steps": ROLLOUT_STEPS, "mse": curves},
+    }
+
+
+def load_run(out: Path, data: str | None = None) -> tuple[Experiment, Any, dict[str, Any]]:
+    """A finished or interrupted run, ready to evaluate.
+
+    Args:
+      out: the run's folder.
+      data: other data of the same system in place of the run's own, or None.
+
+    Returns:
+      (experiment, variables at the best validation epoch, figures of that epoch).
+
+    Raises:
+      RunError: no run, no checkpoint, or the run's own data have changed since.
+    """
+    out = Path(out)
+    config = read_config(out)
+    if data is not None:
+        config = from_dict(RunConfig, to_dict(config) | {"data": data})
+    experiment = Experiment.prepare(config)
+    system = runfiles.read_system(out / runfiles.SYSTEM)
+    if experiment.trajectory.names != system.names:
+        raise runfiles.RunError(
+            f"{config.data}: its nodes are not those that {out} was trained on "
+            f"({len(experiment.trajectory.names)} nodes, {len(system.names)} expected)"
+        )
+    with Checkpoints(out / runfiles.CHECKPOINTS) as checkpoints:
+        if data is None:
+            _check_same_data(checkpoints, experiment.trajectory.fingerprint, config, out)
+    variables, best = restore_best(out, jax.eval_shape(experiment.init_variables))
+    return experiment, replicate(variables, experiment.mesh), best
+
+
+def read_config(out: Path) -> RunConfig:
+    """The settings of a run.
+
+    Raises:
+      RunError: the folder holds no run, or one of another version.
+    """
+    path = Path(out) / runfiles.CONFIG
+    try:
+        return from_dict(RunConfig, runfiles.read_json(path))
+    except runfiles.RunError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise runfiles.RunError(f"{path}: {error}") from None
+
+
+def restore_best(out: Path, like: Any) -> tuple[Any, dict[str, Any]]:
+    """Variables at a run's best validation epoch, with that evaluation's figures."""
+    folder = Path(out) / runfiles.CHECKPOINTS
+    if not folder.is_dir():
+        raise runfiles.RunError(f"{folder}: no checkpoints; train first")
+    with Checkpoints(folder) as checkpoints:
+        best = checkpoints.best()
+        if best is None:
+            raise runfiles.RunError(f"{folder}: holds no finished checkpoint; train first")
+        like = abstract(like, jax.sharding.SingleDeviceSharding(jax.devices()[0]))
+        return checkpoints.restore_variables(best["epoch"], like), best
+
+
+def _check_same_data(
+    checkpoints: Checkpoints, fingerprint: str, config: RunConfig, out: Path
+) -> None:
+    trained_on = checkpoints.about.get("fingerprint", fingerprint)
+    if trained_on != fingerprint:
+        raise runfiles.RunError(
+            f"{config.data}: is not what {out} was trained on (fingerprint {fingerprint[:12]}, then "
+            f"{trained_on[:12]}); restore the file, or choose another --out"
+        )
+
+
+def _check_resumable(config: RunConfig, out: Path) -> None:
+    """Only the number of epochs may differ from the run that is there."""
+    new, old = to_dict(config), to_dict(read_config(out))
+    changed = [
+        f"{group}.{name}" if isinstance(old[group], dict) else group
+        for group in old
+        for name in (old[group] if isinstance(old[group], dict) else [group])
+        if (group, name) != ("train", "epochs")
+        and (old[group][name] if isinstance(old[group], dict) else old[group])
+        != (new[group].get(name) if isinstance(new[group], dict) else new[group])
+    ]
+    if changed:
+        raise runfiles.RunError(
+            f"{out}: was run with other settings ({', '.join(changed)}); choose another --out"
+        )

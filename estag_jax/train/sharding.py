@@ -1,0 +1,28 @@
+"""Device meshes: batches are split over all devices, everything else is copied to each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+
+def data_mesh() -> Mesh:
+    """A mesh of all devices with the single axis ``data``.
+
+    The axis is Auto: under Explicit axes (the default of jax.make_mesh) a vmapped segment_sum fails.
+    """
+    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+
+
+def replicate(tree: Any, mesh: Mesh) -> Any:
+    """Every leaf copied to every device of the mesh."""
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def split_over_devices(tree: Any, mesh: Mesh | None) -> Any:
+    """Inside jit: the leading axis of every leaf split over the mesh; nothing without a mesh."""
+    if mesh is None:
+        return tree
+    return jax.lax.with_sharding_constraint(tree, NamedSharding(mesh, PartitionSpec("data")))

@@ -1,0 +1,159 @@
+"""The compiled part of training: loss, one epoch as a scan, errors of a set of windows.
+
+Everything here is a pure function of arrays; data stay on the device and windows are cut there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from estag_jax.evaluate.metrics import per_window_mse
+from estag_jax.ops.windows import gather_windows
+from estag_jax.train.sharding import split_over_devices
+from estag_jax.types import Topology
+
+
+class Dataset(NamedTuple):
+    """What a model is trained on, as arrays on the device.
+
+    Args:
+      positions: [frames, N, C, 3].
+      node_features: [N, F].
+      topology: the graph.
+    """
+
+    positions: jax.Array
+    node_features: jax.Array
+    topology: Topology
+
+
+class TrainState(NamedTuple):
+    """What training changes.
+
+    Args:
+      variables: the model's variables.
+      opt_state: the optimiser's state.
+    """
+
+    variables: Any
+    opt_state: Any
+
+
+def predict_windows(
+    model: nn.Module, variables: Any, data: Dataset, history: jax.Array
+) -> jax.Array:
+    """Predictions [W, N, C, 3] for histories [W, N, T, C, 3]: the one place where models are batched."""
+    return jax.vmap(lambda h: model.apply(variables, h, data.node_features, data.topology))(history)
+
+
+def make_epoch(
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    past: int,
+    delta: int,
+    batch: int,
+    mesh: jax.sharding.Mesh | None = None,
+) -> Callable[..., tuple[TrainState, jax.Array]]:
+    """Builds the function that trains for one epoch.
+
+    Loss: mean squared error over windows, nodes, channels and the 3 coordinates (method.md). Windows
+    are shuffled by ``fold_in(key, epoch)``, so an epoch depends on nothing but its arguments. Where
+    ``batch`` does not divide the number of windows, the last batch is filled up with windows of
+    weight zero.
+
+    Args:
+      model: called for one graph.
+      optimizer: the update rule.
+      past: T.
+      delta: trajectory steps between frames.
+      batch: windows per step.
+      mesh: device mesh with an axis ``data`` over which each batch is split, or None.
+
+    Returns:
+      ``epoch(state, key, epoch, starts [W], data) -> (state, mean loss)``, to be jitted by the caller
+      (or vmapped over states and keys).
+    """
+
+    def loss_fn(variables, starts, weights, data):
+        history, target = gather_windows(data.positions, starts, past, delta)
+        errors = per_window_mse(predict_windows(model, variables, data, history), target)
+        return jnp.sum(weights * errors) / jnp.sum(weights)
+
+    def epoch_fn(state, key, epoch, starts, data):
+        count = starts.shape[0]
+        steps, width = _layout(count, batch, mesh)
+        shuffled = jax.random.permutation(jax.random.fold_in(key, epoch), starts)
+        shuffled, weights = _fill(shuffled, steps, width, batch, data.positions.dtype)
+
+        def step(state, inputs):
+            starts, weights = split_over_devices(inputs, mesh)
+            loss, gradient = jax.value_and_grad(loss_fn)(state.variables, starts, weights, data)
+            updates, opt_state = optimizer.update(gradient, state.opt_state, state.variables)
+            state = TrainState(optax.apply_updates(state.variables, updates), opt_state)
+            return state, (loss, jnp.sum(weights))
+
+        state, (losses, sizes) = jax.lax.scan(step, state, (shuffled, weights))
+        return state, jnp.sum(losses * sizes) / count
+
+    return epoch_fn
+
+
+def make_errors(
+    model: nn.Module,
+    past: int,
+    delta: int,
+    batch: int,
+    mesh: jax.sharding.Mesh | None = None,
+) -> Callable[..., jax.Array]:
+    """Builds the function that measures the error of every window of a set.
+
+    Args:
+      model: called for one graph.
+      past: T.
+      delta: trajectory steps between frames.
+      batch: windows evaluated at once.
+      mesh: device mesh with an axis ``data``, or None.
+
+    Returns:
+      ``errors(variables, starts [W], data) -> [W]`` mean squared errors in squared length units.
+    """
+
+    def errors_fn(variables, starts, data):
+        count = starts.shape[0]
+        steps, width = _layout(count, batch, mesh)
+        filled, _ = _fill(starts, steps, width, batch, data.positions.dtype)
+
+        def chunk(starts):
+            (starts,) = split_over_devices((starts,), mesh)
+            history, target = gather_windows(data.positions, starts, past, delta)
+            return per_window_mse(predict_windows(model, variables, data, history), target)
+
+        errors = jax.lax.map(chunk, filled)
+        return errors[:, : min(batch, count)].reshape(-1)[:count]
+
+    return errors_fn
+
+
+def _layout(count: int, batch: int, mesh: jax.sharding.Mesh | None) -> tuple[int, int]:
+    """Steps per pass, and the width of a batch: a multiple of the number of devices."""
+    devices = 1 if mesh is None else mesh.shape["data"]
+    batch = min(batch, count)
+    return math.ceil(count / batch), math.ceil(batch / devices) * devices
+
+
+def _fill(starts, steps: int, width: int, batch: int, dtype) -> tuple[jax.Array, jax.Array]:
+    """Starts as [steps, width] with weight one, filled up with the first window at weight zero."""
+    count = starts.shape[0]
+    batch = min(batch, count)
+    rows = jnp.pad(starts, (0, steps * batch - count), constant_values=starts[0])
+    weights = (jnp.arange(steps * batch) < count).astype(dtype)
+    rows, weights = rows.reshape(steps, batch), weights.reshape(steps, batch)
+    rows = jnp.concatenate([rows, jnp.full((steps, width - batch), starts[0], rows.dtype)], axis=1)
+    return rows, jnp.pad(weights, ((0, 0), (0, width - batch)))
