@@ -10,7 +10,6 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.evaluate.rollout import rollout
@@ -118,12 +117,6 @@ def load(run_dir: str | os.PathLike) -> Forecaster:
     config = read_config(out)
     system = runfiles.read_system(out / runfiles.SYSTEM)
     model = build(config.model)
-    history = np.zeros(
-        (system.num_nodes, config.window.past, system.channels, 3), system.positions.dtype
-    )
-    like = jax.eval_shape(
-        model.init, jax.random.key(0), history, system.node_features, system.topology
-    )
-    variables, _ = restore_best(out, like)
+    variables, _ = restore_best(out, model, system)
     topology = jax.tree.map(jnp.asarray, system.topology)
     return Forecaster(config, model, variables, dataclasses.replace(system, topology=topology))

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from estag_jax.train.settings import RunConfig
+from estag_jax.data.splits import SplitConfig
+from estag_jax.nn.egnn import StEgnnConfig
+from estag_jax.nn.estag import EstagConfig
+from estag_jax.train.settings import RunConfig, TrainConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,4 +27,23 @@ class Preset:
     config: RunConfig
 
 
-PRESETS: dict[str, Preset] = {}
+PAPER_SPLIT = SplitConfig(kind="paper")
+
+PRESETS: dict[str, Preset] = {
+    "paper": Preset(
+        "ESTAG by the paper's equations, published training settings.",
+        RunConfig(),
+    ),
+    "demo": Preset(
+        "the same for fewer epochs on the bundled trajectory, for make demo.",
+        RunConfig(train=TrainConfig(epochs=150)),
+    ),
+    "reference": Preset(
+        "ESTAG as the authors' released program computes it, on its own random windows.",
+        RunConfig(model=EstagConfig.reference(), split=PAPER_SPLIT),
+    ),
+    "st_egnn": Preset(
+        "an EGNN on every frame, its frames averaged: the closest published baseline.",
+        RunConfig(model=StEgnnConfig()),
+    ),
+}

@@ -105,6 +105,7 @@ def simulate(config: Config) -> dict[str, np.ndarray]:
 
 
 def main(config: Config) -> None:
+    """Simulates and writes the file under a temporary name first."""
     arrays = simulate(config)
     partial = config.out.with_suffix(".partial.npz")
     np.savez_compressed(partial, **arrays)

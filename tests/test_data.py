@@ -46,7 +46,7 @@ def save(folder, name="data.npz", **arrays):
 
 
 def test_md17_file(tmp_path):
-    path = save(tmp_path, R=R, z=Z.astype(np.uint8), E=np.zeros(4), name=np.array("x"))
+    path = save(tmp_path, R=R, z=Z.astype(np.uint8), E=np.zeros(4), theory=np.array("x"))
     heavy = read_npz(path)
     assert heavy.names == ("C", "C", "O")
     assert heavy.positions.shape == (4, 3, 1, 3) and heavy.positions.dtype == np.float32
@@ -140,6 +140,7 @@ OBJECTS = np.array([{"a": 1}], dtype=object)
         (b"12.0 3.0 4.0\n", r"neither an npz nor an npy file; expected is .*R \[frames"),
         (NPZ[:-30], r"damaged or cut short \(BadZipFile"),
         (as_bytes(np.save, R)[:-5], r"damaged or cut short \(ValueError"),
+        (as_bytes(np.save, R).replace(b"}", b" "), r"damaged or cut short \(TokenError"),
         (as_bytes(np.save, OBJECTS), r"holds pickled objects, which are refused"),
         (as_bytes(np.savez, R=OBJECTS, z=Z), r"holds pickled objects, which are refused"),
     ],
@@ -178,7 +179,7 @@ def test_demo_is_aspirin_without_hydrogens():
     assert "".join(demo.names) == "CCOOCCCCCCCOO"
     assert demo.topology.num_nodes == 13 and demo.num_frames > 1000
     assert (demo.source, demo.licence) == ("demo", "MIT") and "GFN2-xTB" in demo.provenance
-    assert sources.load("demo", hydrogens=True).num_nodes == 21
+    assert sources.load("demo", read=sources.ReadConfig(hydrogens=True)).num_nodes == 21
 
 
 def test_unknown_source_and_path(tmp_path):
@@ -198,8 +199,8 @@ def test_bond_that_is_stretched_in_frame_0_is_found():
     positions = np.repeat(WATER[None], 301, axis=0)
     positions[0, 1] *= 2.5
     assert bonds(positions, [8, 1, 1]).tolist() == [[0, 1], [0, 2]]
-    assert distance_bonds(positions).tolist() == [[0, 2], [1, 2]][:1]
-    # Of no use is the opposite either: two atoms that touch once are not bonded.
+    assert distance_bonds(positions).tolist() == [[0, 2]]
+    # Nor is the opposite believed: two atoms that touch in frame 0 alone are not bonded.
     positions = np.repeat(WATER[None], 301, axis=0)
     positions[0, 2] = WATER[1] + 0.1
     assert bonds(positions, [8, 1, 1]).tolist() == [[0, 1], [0, 2]]
@@ -272,12 +273,13 @@ def test_aspirin_of_the_shared_data(shared_data):
     aspirin = read_npz(shared_data / "md_xtb" / "aspirin_xtb.npz")
     found = bonds(aspirin.positions[:, :, 0], aspirin.atomic_numbers)
     assert aspirin.num_nodes == 13 and len(found) == 13
-    # Two-hop pairs meet at an atom with d bonds in d (d - 1) / 2 ways; the six-ring adds no shortcut.
+    # An atom with d bonds lies between d (d - 1) / 2 pairs; in a six-ring no pair is met twice.
     degree = np.bincount(found.ravel())
     two_hops = (degree * (degree - 1) // 2).sum()
     assert aspirin.topology.num_edges == 2 * (13 + two_hops) == 60
     assert all(
-        chemical_symbols[z] == name for z, name in zip(aspirin.atomic_numbers, aspirin.names)
+        chemical_symbols[z] == name
+        for z, name in zip(aspirin.atomic_numbers, aspirin.names, strict=True)
     )
 
 
@@ -377,7 +379,7 @@ def test_paper_split_is_the_legacy_draw():
     pool = 60000 - 1 - 20000
     np.random.seed(100)
     train = np.random.choice(np.arange(pool), int(0.1 * pool), replace=False)
-    left = [i for i in range(pool) if i not in set(train)]
+    left = sorted(set(range(pool)) - set(train))
     validation = np.random.choice(left, int(0.05 * pool), replace=False)
     left = sorted(set(left) - set(validation))
     test = np.random.choice(left, int(0.05 * pool), replace=False)

@@ -83,7 +83,9 @@ def test_an_epoch_is_plain_adam_on_the_mean_squared_error(springs):
     for i in range(0, len(order), settings.batch):
         batch = order[i : i + settings.batch]
         history, target = gather(experiment.trajectory.positions, batch, experiment.config.window)
-        pairs = [jax.value_and_grad(one)(expected, h, t) for h, t in zip(history, target)]
+        pairs = [
+            jax.value_and_grad(one)(expected, h, t) for h, t in zip(history, target, strict=True)
+        ]
         losses += [float(value) for value, _ in pairs]
         gradient = jax.tree.map(lambda *g: sum(g) / len(g), *[g for _, g in pairs])
         updates, opt_state = optimizer.update(gradient, opt_state)
@@ -97,7 +99,9 @@ def test_errors_of_windows_do_not_depend_on_the_batch(springs):
     experiment = Experiment.prepare(config(springs))
     variables, starts = experiment.init_variables(), experiment.starts("validation")
     results = [
-        np.asarray(make_errors(experiment.model, 4, 2, batch)(variables, starts, experiment.dataset))
+        np.asarray(
+            make_errors(experiment.model, 4, 2, batch)(variables, starts, experiment.dataset)
+        )
         for batch in (1, 7, 20, 500)
     ]
     assert results[0].shape == starts.shape
@@ -256,8 +260,12 @@ def test_eight_devices_train_like_one(springs, tmp_path):
 
 def test_float64_data_train_in_float64(springs, tmp_path):
     np.save(springs, np.load(springs).astype(np.float64))
-    with jax.enable_x64(True):
+    # Globally, as a user does: orbax restores in threads of its own, which a context does not reach.
+    jax.config.update("jax_enable_x64", True)
+    try:
         finished = train(config(springs, epochs=2), tmp_path / "run")
+    finally:
+        jax.config.update("jax_enable_x64", False)
     assert {leaf.dtype for leaf in leaves(finished.variables)} == {np.dtype(np.float64)}
 
 

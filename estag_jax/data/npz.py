@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -19,7 +20,15 @@ EXPECTED = (
 """What a file may hold, for messages."""
 
 _MAGIC = (b"PK", b"\x93NUMPY")  # of zip archives, which npz files are, and of npy files
-_DAMAGE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+_DAMAGE = (
+    OSError,
+    ValueError,
+    EOFError,
+    RuntimeError,  # an encrypted archive, an unknown compression
+    tokenize.TokenError,  # the header of an array
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def read_npz(
@@ -87,21 +96,22 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     if path.is_dir():
         raise DataError(f"{path}: this is a folder; expected is {EXPECTED}")
     try:
+        # Opened here, because numpy leaves a file open that it finds to be damaged.
         with path.open("rb") as file:
-            # Without this, numpy takes any other file for a pickle and says so.
-            known = file.read(6).startswith(_MAGIC)
-        if not known:
-            raise DataError(
-                f"{path}: this is neither an npz nor an npy file; expected is {EXPECTED}"
-            )
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {"positions": loaded}
-        with loaded:
+            # Without this check, numpy takes any other file for a pickle and says so.
+            if not file.read(6).startswith(_MAGIC):
+                raise DataError(
+                    f"{path}: this is neither an npz nor an npy file; expected is {EXPECTED}"
+                )
+            file.seek(0)
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return {"positions": loaded}
             _check_keys(path, loaded.files)
             main = "positions" if "positions" in loaded.files else "R"
             wanted = (main, "z", "lengths", "dt_fs")
-            return {key: loaded[key] for key in wanted if key in loaded.files}
+            # A member of a zip archive that is not in npy format comes as bytes.
+            return {key: np.asarray(loaded[key]) for key in wanted if key in loaded.files}
     except DataError:  # which is a ValueError
         raise
     except _DAMAGE as error:

@@ -64,7 +64,7 @@ class SplitConfig:
             )
         if abs(sum(self.fractions) - 1) > 1e-9:
             raise ValueError(
-                f"split fractions {self.fractions} add up to {sum(self.fractions)}, not 1"
+                f"split fractions {self.fractions} add up to {sum(self.fractions):.6g}, not 1"
             )
         if self.margin < 0:
             raise ValueError(f"split margin is {self.margin}, it must be at least 0")

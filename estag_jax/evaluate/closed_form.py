@@ -21,9 +21,9 @@ import numpy as np
 from estag_jax.ops.geometry import HIGHEST
 from estag_jax.types import Array
 
-# Decades of the ridge relative to the mean of the Gram diagonal. Below FLOOR the eigenvalues it is
-# added to are rounding errors; above CEILING the prediction is the last frame.
-_GRID, _STEP, _FLOOR, _CEILING = (-10.0, 2.0), 0.5, -15.0, 6.0
+# Decades of λ relative to the mean of the Gram diagonal. Below FLOOR, directions that the data lack
+# (the centroid) get weights of rounding errors; above CEILING the prediction is the last frame.
+_GRID, _STEP, _FLOOR, _CEILING = (-10.0, 2.0), 0.5, -13.0, 6.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -162,8 +162,7 @@ def fit_var_ridge(
       target: their next frames [W, N, C, 3].
       val_history: validation windows [W', N, T, C, 3], only to choose λ.
       val_target: their next frames [W', N, C, 3].
-      centred: fit V, i.e. read where the points stand and not only how they moved. False sets V
-        to zero, and says so in the name.
+      centred: fit V too, i.e. read where the points stand; False leaves it zero (named so).
 
     Returns:
       A forecast with weights [N*C, N*C, T] and the chosen relative λ in ``ridge``.
@@ -213,10 +212,10 @@ def fit_all(
     needed = {first_frame: 1, middle_frame: 1, last_frame: 1}
     needed |= {constant_velocity: 2, constant_acceleration: 3}
     forecasts = [make(frames) for make, least in needed.items() if frames >= least]
-    if frames >= 2:
-        forecasts += [fit_ar(*train), fit_ar_per_node(*train)]
-        forecasts.append(fit_var_ridge(*train, val_history, val_target))
-    return forecasts
+    if frames < 2:
+        return forecasts
+    ridge = fit_var_ridge(*train, val_history, val_target)
+    return [*forecasts, fit_ar(*train), fit_ar_per_node(*train), ridge]
 
 
 def ridge_path(
@@ -259,7 +258,8 @@ def _line_search(error: Callable[[float], float]) -> float:
         else:
             break
         errors[new] = error(new)
-    errors.update({float(x): error(x) for x in best + _STEP * np.linspace(-0.8, 0.8, 9)})
+    fine = np.clip(best + _STEP * np.linspace(-0.8, 0.8, 9), _FLOOR, _CEILING)
+    errors.update({float(x): error(x) for x in fine})
     return min(errors, key=errors.__getitem__)
 
 
@@ -271,23 +271,21 @@ def _differences(history: Any) -> Any:
 def _coupled_rows(xp: Any, history: Any) -> Any:
     """What a coupled forecast reads [..., 3, N*C, T]: the differences, then x(T-1) - centroid."""
     last = history[..., -1:, :, :]
-    last = last - last.mean((-4, -2), keepdims=True)
-    rows = xp.concatenate([_differences(history), last], axis=-3)
+    centred = last - last.mean((-4, -2), keepdims=True)
+    rows = xp.concatenate([_differences(history), centred], axis=-3)
     rows = xp.moveaxis(rows, (-1, -4, -2, -3), (-4, -3, -2, -1))
     return rows.reshape(*rows.shape[:-3], rows.shape[-3] * rows.shape[-2], rows.shape[-1])
 
 
 def _checked(history: Array, target: Array) -> tuple[np.ndarray, np.ndarray]:
-    """Both in float64, before anything is subtracted."""
     history, target = np.asarray(history, np.float64), np.asarray(target, np.float64)
     if history.ndim != 5 or history.shape[-1] != 3:
         raise ValueError(f"history has shape {history.shape}, expected [W, N, T, C, 3]")
     expected = (*history.shape[:2], *history.shape[3:])
     if target.shape != expected:
         raise ValueError(f"target has shape {target.shape}, expected {expected}")
-    windows, frames = history.shape[0], history.shape[2]
-    if windows < 1 or frames < 2:
-        raise ValueError(f"a fit needs windows of at least 2 frames, got W={windows}, T={frames}")
+    if history.shape[0] < 1 or history.shape[2] < 2:
+        raise ValueError(f"a fit needs windows of at least 2 past frames, got {history.shape}")
     if not (np.isfinite(history).all() and np.isfinite(target).all()):
         raise ValueError("history or target holds values that are not finite")
     return history, target

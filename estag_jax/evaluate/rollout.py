@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from estag_jax.types import Array
+
 Predict = Callable[[jax.Array], jax.Array]
 """From a history [..., N, T, C, 3] to the next frame [..., N, C, 3]."""
 
@@ -33,13 +35,27 @@ def rollout(predict: Predict, history: jax.Array, steps: int) -> jax.Array:
     return jax.lax.scan(step, history, length=steps)[1]
 
 
+def rollout_eager(predict: Callable[[np.ndarray], np.ndarray], history: np.ndarray, steps: int):
+    """:func:`rollout` as a plain loop, for predictors on numpy arrays: nothing is compiled."""
+    frames = []
+    for _ in range(steps):
+        frames.append(predict(history))
+        history = np.concatenate([history[..., 1:, :, :], frames[-1][..., None, :, :]], axis=-3)
+    return np.stack(frames)
+
+
 def rollout_errors(
-    predict: Predict, positions: np.ndarray, starts: np.ndarray, past: int, delta: int, steps: int
+    roll: Callable[[np.ndarray, int], Array],
+    positions: np.ndarray,
+    starts: np.ndarray,
+    past: int,
+    delta: int,
+    steps: int,
 ) -> np.ndarray:
     """Mean squared error at each step of rollouts from several starts.
 
     Args:
-      predict: one-step forecaster for batches of histories [W, N, T, C, 3].
+      roll: from histories [W, N, T, C, 3] and a number of steps to forecasts [steps, W, N, C, 3].
       positions: true frames [frames, N, C, 3].
       starts: first history frame of each rollout [W]; start + (past - 1 + steps) * delta must exist.
       past: T.
@@ -50,9 +66,8 @@ def rollout_errors(
       [S], mean over starts, nodes, channels and the 3 coordinates, float64.
     """
     frames = positions[np.asarray(starts)[:, None] + delta * np.arange(past + steps)]
-    history = jnp.asarray(np.moveaxis(frames[:, :past], 1, 2))
-    truth = np.moveaxis(frames[:, past:], 1, 0).astype(np.float64)
-    predicted = np.asarray(jax.jit(lambda h: rollout(predict, h, steps))(history), np.float64)
+    predicted = np.asarray(roll(np.moveaxis(frames[:, :past], 1, 2), steps), np.float64)
+    truth = np.moveaxis(frames[:, past:], 1, 0)
     return np.mean((predicted - truth) ** 2, axis=(1, 2, 3, 4))
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from estag_jax.evaluate.metrics import standard_error
+
 BASE_ROWS = {"ratio_last_frame": "Last frame", "ratio_var_ridge": "VAR ridge"}
 
 
@@ -28,9 +30,7 @@ def row(name: str, errors: np.ndarray, parameters: int, **extra: Any) -> dict[st
     return {
         "name": name,
         "test_mse": float(errors.mean()),
-        "test_mse_standard_error": float(errors.std(ddof=1) / math.sqrt(errors.size))
-        if errors.size > 1
-        else 0.0,
+        "test_mse_standard_error": float(standard_error(errors)) if errors.size > 1 else 0.0,
         "parameters": int(parameters),
     } | extra
 

@@ -104,9 +104,10 @@ class MLP(nn.Module):
         last = len(self.widths) - 1
         for i, width in enumerate(self.widths):
             layer = Linear(width, small=self.small_final and i == last, name=f"layer_{i}")
-            x = layer(*parts) if i == 0 else layer(x)
+            x = layer(*parts)
             if i < last or self.activate_final:
                 x = ACTIVATIONS[self.activation](x)
+            parts = (x,)
         return x
 
 

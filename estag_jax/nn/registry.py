@@ -8,10 +8,14 @@ the training run calls once with the training windows (statistics, a closed-form
 
 from __future__ import annotations
 
+from typing import Any
+
 import flax.linen as nn
+import jax
 
 from estag_jax.nn.egnn import StEgnn, StEgnnConfig
 from estag_jax.nn.estag import ESTAG, EstagConfig
+from estag_jax.types import Array, Topology
 
 ModelConfig = EstagConfig | StEgnnConfig
 
@@ -31,6 +35,13 @@ def build(config: ModelConfig) -> nn.Module:
         if type(config) is config_type:
             return module_type(config)
     raise TypeError(f"no model has a config of type {type(config).__name__}")
+
+
+def abstract_variables(
+    model: nn.Module, history: jax.ShapeDtypeStruct, node_features: Array, topology: Topology
+) -> Any:
+    """Shapes and dtypes of a model's variables for histories of a shape; nothing is computed."""
+    return jax.eval_shape(model.init, jax.random.key(0), history, node_features, topology)
 
 
 def model_name(config: ModelConfig) -> str:

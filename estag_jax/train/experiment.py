@@ -46,7 +46,7 @@ class Experiment:
         Raises:
           DataError: bad data, or too few frames for the windows.
         """
-        trajectory = load(config.data, config.graph, config.hydrogens, config.frame_step)
+        trajectory = load(config.data, config.graph, config.read)
         return cls(
             config,
             trajectory,

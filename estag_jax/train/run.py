@@ -6,19 +6,28 @@ import platform
 import shutil
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from estag_jax.config import from_dict, to_dict
+from estag_jax.data.trajectory import Trajectory
 from estag_jax.evaluate.closed_form import fit_all
-from estag_jax.evaluate.metrics import per_window_mse
-from estag_jax.evaluate.rollout import rollout_errors, rollout_starts
+from estag_jax.evaluate.metrics import mse, per_window_mse
+from estag_jax.evaluate.rollout import (
+    rollout,
+    rollout_eager,
+    rollout_errors,
+    rollout_starts,
+)
 from estag_jax.evaluate.table import add_ratios, markdown, row
-from estag_jax.nn.registry import model_name
+from estag_jax.nn.registry import abstract_variables, model_name
 from estag_jax.train import runfiles
 from estag_jax.train.checkpoint import Checkpoints, abstract
 from estag_jax.train.experiment import Experiment
@@ -133,11 +142,17 @@ def evaluate(experiment: Experiment, variables: Any) -> dict[str, Any]:
         variables, experiment.starts("test"), data
     )
     history, target = experiment.windows("test")
-    linear = fit_all(*experiment.windows("train"), *experiment.windows("validation"))
+    validation = experiment.windows("validation")
+    linear = fit_all(*experiment.windows("train"), *validation)
     name = model_name(config.model)
     rows = [
-        row(f.name, per_window_mse(f(history), target.astype(np.float64)), f.parameters)
-        | ({} if f.ridge is None else {"ridge": f.ridge})
+        row(
+            f.name,
+            per_window_mse(f(history), target),
+            f.parameters,
+            validation_mse=float(mse(f(validation[0]), validation[1])),
+            ridge=f.ridge,
+        )
         for f in linear
     ]
     parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
@@ -151,20 +166,24 @@ def evaluate(experiment: Experiment, variables: Any) -> dict[str, Any]:
         ROLLOUT_STEPS,
         ROLLOUT_STARTS,
     )
-    predictors = {f.name: f for f in linear} | {
-        name: lambda h: predict_windows(experiment.model, variables, data, h)
-    }
+
+    def network(history, steps):
+        predict = partial(predict_windows, experiment.model, variables, data)
+        return jax.jit(rollout, static_argnums=(0, 2))(predict, jnp.asarray(history), steps)
+
+    rolls = {f.name: partial(rollout_eager, f) for f in linear} | {name: network}
     curves = {}
     if starts.size:
+        positions = experiment.trajectory.positions
         curves = {
             label: [
                 # A predictor that extrapolates without bound may overflow; JSON has no infinity.
                 e if np.isfinite(e) else None
                 for e in rollout_errors(
-                    predict, experiment.trajectory.positions, starts, past, delta, ROLLOUT_STEPS
+                    roll, positions, starts, past, delta, ROLLOUT_STEPS
                 ).tolist()
             ]
-            for label, predict in predictors.items()
+            for label, roll in rolls.items()
         }
     return {
         "data": experiment.describe(),
@@ -200,7 +219,7 @@ def load_run(out: Path, data: str | None = None) -> tuple[Experiment, Any, dict[
     with Checkpoints(out / runfiles.CHECKPOINTS) as checkpoints:
         if data is None:
             _check_same_data(checkpoints, experiment.trajectory.fingerprint, config, out)
-    variables, best = restore_best(out, jax.eval_shape(experiment.init_variables))
+    variables, best = restore_best(out, experiment.model, experiment.trajectory)
     return experiment, replicate(variables, experiment.mesh), best
 
 
@@ -219,16 +238,29 @@ def read_config(out: Path) -> RunConfig:
         raise runfiles.RunError(f"{path}: {error}") from None
 
 
-def restore_best(out: Path, like: Any) -> tuple[Any, dict[str, Any]]:
-    """Variables at a run's best validation epoch, with that evaluation's figures."""
-    folder = Path(out) / runfiles.CHECKPOINTS
+def restore_best(out: Path, model: nn.Module, system: Trajectory) -> tuple[Any, dict[str, Any]]:
+    """Variables of a run's model at its best validation epoch, with that evaluation's figures.
+
+    Args:
+      out: the run's folder.
+      model: its network.
+      system: nodes and graph, with or without frames.
+
+    Raises:
+      RunError: there is no checkpoint.
+    """
+    folder, config = Path(out) / runfiles.CHECKPOINTS, read_config(out)
     if not folder.is_dir():
         raise runfiles.RunError(f"{folder}: no checkpoints; train first")
+    history = jax.ShapeDtypeStruct(
+        (system.num_nodes, config.window.past, system.channels, 3), system.positions.dtype
+    )
+    like = abstract_variables(model, history, system.node_features, system.topology)
+    like = abstract(like, jax.sharding.SingleDeviceSharding(jax.devices()[0]))
     with Checkpoints(folder) as checkpoints:
         best = checkpoints.best()
         if best is None:
             raise runfiles.RunError(f"{folder}: holds no finished checkpoint; train first")
-        like = abstract(like, jax.sharding.SingleDeviceSharding(jax.devices()[0]))
         return checkpoints.restore_variables(best["epoch"], like), best
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import optax
 
 from estag_jax.data.graphs import GraphConfig
+from estag_jax.data.sources import ReadConfig
 from estag_jax.data.splits import SplitConfig
 from estag_jax.data.windows import WindowConfig
 from estag_jax.nn.estag import EstagConfig
@@ -46,10 +47,8 @@ class RunConfig:
 
     data: str = "demo"
     """A data source's name, or the path of an .npz or .npy file."""
-    hydrogens: bool = False
-    """Keep hydrogen atoms; the published protocol leaves them out as the unobserved part."""
-    frame_step: float = 0.5
-    """Femtoseconds between frames, where the file does not say."""
+    read: ReadConfig = ReadConfig()
+    """How the data are read."""
     window: WindowConfig = WindowConfig()
     """The frames a model sees."""
     split: SplitConfig = SplitConfig()

@@ -13,7 +13,8 @@ from estag_jax.nn.registry import model_name
 from estag_jax.train import runfiles
 from estag_jax.train.run import Finished
 from estag_jax.train.step import predict_windows
-from estag_jax.viz.figures import loss_curve, overlay, rollout_error
+from estag_jax.viz.charts import loss_curve, rollout_error
+from estag_jax.viz.overlay import overlay
 
 REFERENCES = ("Last frame", "AR-LS", "VAR ridge")
 
@@ -37,7 +38,7 @@ def draw(out: Path, finished: Finished) -> list[Path]:
     files = [
         loss_curve(
             runfiles.read_metrics(out / runfiles.METRICS),
-            {r: rows[r]["test_mse"] for r in REFERENCES if r in rows},
+            {r: rows[r]["validation_mse"] for r in REFERENCES if r in rows},
             unit,
             folder / "loss.png",
         )

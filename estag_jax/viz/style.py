@@ -1,0 +1,62 @@
+"""What all figures share: size, colours, fonts, titles and how they are written.
+
+Drawn with matplotlib's objects, never with pyplot: no window, backend or setting of the caller's
+session is touched. Every figure is 1400 pixels wide; missing folders of its path are made.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+WIDTH, DPI = 7.0, 200  # inches, dots per inch
+INK, EDGE, GREY, FAINT = "#222222", "#555555", "#A6A6A6", "#DDDDDD"
+TEXT = {"fontsize": 9.5, "color": INK}
+# From the colour-blind-safe palettes of Okabe and Ito and of Tol. Blue is always the forecaster.
+BLUE, SKY, GREEN, ORANGE = "#0072B2", "#56B4E9", "#009E73", "#E69F00"
+RED, PURPLE, YELLOW = "#CC3311", "#CC79A7", "#F0E442"
+
+
+def blank_figure(height: float) -> Figure:
+    """An empty figure of the common width, ``height`` inches high."""
+    figure = Figure((WIDTH, height), dpi=DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def finish(figure: Figure, path: str | Path, title: str, subtitle: str) -> Path:
+    """Adds the two lines at the top and writes the PNG, or leaves nothing behind."""
+    styles = {"size": 12.5, "weight": "bold"}, {"size": 10}
+    for text, below, style in zip((title, subtitle), (0.12, 0.4), styles, strict=True):
+        place = 0.15 / WIDTH, 1 - below / figure.get_figheight()
+        line = figure.text(*place, text, va="top", color=INK, parse_math=False, **style)
+        width = line.get_window_extent(figure.canvas.get_renderer()).width / DPI
+        line.set_fontsize(style["size"] * min(1, (WIDTH - 0.3) / width))
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        figure.canvas.print_png(partial)  # savefig would obey the caller's settings
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def number(value: float) -> str:
+    """Three digits, with a power of ten where the number is small or large."""
+    if not np.isfinite(value) or value == 0 or 0.01 <= value < 1000:
+        return f"{value:.3g}"
+    digits, exponent = f"{value:.2e}".split("e")
+    powers = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    return f"{digits} × 10{str(int(exponent)).translate(powers)}"
+
+
+def round_down(value: float) -> float:
+    """The largest 1, 2 or 5 times a power of ten that is not above the value."""
+    power = 10.0 ** np.floor(np.log10(value))
+    return float(power * max(m for m in (1, 2, 5) if m * power <= value))
