@@ -36,7 +36,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "demo": Preset(
         "the same for fewer epochs on the bundled trajectory, for make demo.",
-        RunConfig(train=TrainConfig(epochs=150)),
+        RunConfig(train=TrainConfig(epochs=120)),
     ),
     "reference": Preset(
         "ESTAG as the authors' released program computes it, on its own random windows.",
