@@ -20,7 +20,7 @@ demo: install
 	$(BIN)/estag train --preset demo --out $(DEMO_OUT) --overwrite $(DEMO_ARGS)
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow

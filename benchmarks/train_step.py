@@ -51,7 +51,10 @@ def programs(name: str) -> dict[str, tuple]:
     errors = make_errors(experiment.model, window.past, window.delta, 500, experiment.mesh)
     state = TrainState(variables, optimizer.init(variables))
     arguments = {
-        "train": (epoch, (state, jax.random.key(0), jnp.int32(0), experiment.starts("train"), data)),
+        "train": (
+            epoch,
+            (state, jax.random.key(0), jnp.int32(0), experiment.starts("train"), data),
+        ),
         "evaluate": (errors, (variables, experiment.starts("test"), data)),
     }
     return {

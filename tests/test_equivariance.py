@@ -377,7 +377,9 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("x64", [False, True])
-@pytest.mark.parametrize("fault, found_by, missed_by", FAULTS, ids=lambda a: str(a))
+@pytest.mark.parametrize(
+    "fault, found_by, missed_by", FAULTS, ids=lambda a: getattr(a, "__name__", str(a))
+)
 def test_faults_are_found(data, fault, found_by, missed_by, x64):
     history, features, graph = data
     dtype = np.float64 if x64 else np.float32

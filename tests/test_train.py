@@ -24,8 +24,7 @@ from estag_jax.train.experiment import Experiment
 from estag_jax.train.loop import TrainingDiverged
 from estag_jax.train.run import load_run, train
 from estag_jax.train.settings import RunConfig, TrainConfig, make_optimizer
-from estag_jax.train.step import Dataset, TrainState, make_epoch, make_errors
-from estag_jax.types import Topology
+from estag_jax.train.step import TrainState, make_epoch, make_errors
 
 
 @pytest.fixture
@@ -282,15 +281,3 @@ def test_a_model_that_starts_from_the_data_gets_the_training_windows(springs):
     started = experiment.init_variables()["params"]["pooling"]["weights"]
     _, target = experiment.windows("train")
     np.testing.assert_allclose(started, np.mean(target) + 23, rtol=1e-5)
-
-
-def test_the_batch_axis_is_the_only_one_that_is_added(springs):
-    """A batch of windows of another graph: num_nodes is static, so nothing needs padding."""
-    topology = Topology([0, 1], [1, 0], 3)
-    model = ESTAG(EstagConfig(hidden=2, layers=1))
-    history = np.random.default_rng(0).normal(size=(5, 3, 4, 1, 3)).astype(np.float32)
-    features = np.ones((3, 1), np.float32)
-    variables = model.init(jax.random.key(0), history[0], features, topology)
-    data = Dataset(jnp.asarray(history[:, :, 0]), jnp.asarray(features), topology)
-    errors = make_errors(model, 2, 1, 2)(variables, jnp.arange(3), data)
-    assert errors.shape == (3,)
