@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +53,7 @@ def rollout_errors(
     delta: int,
     steps: int,
 ) -> np.ndarray:
-    """Mean squared error at each step of rollouts from several starts.
+    """Squared error at each step of each rollout.
 
     Args:
       roll: from histories [W, N, T, C, 3] and a number of steps to forecasts [steps, W, N, C, 3].
@@ -63,12 +64,41 @@ def rollout_errors(
       steps: S.
 
     Returns:
-      [S], mean over starts, nodes, channels and the 3 coordinates, float64.
+      [S, W], mean over nodes, channels and the 3 coordinates, float64; infinite where a forecast is
+      not finite.
     """
     frames = positions[np.asarray(starts)[:, None] + delta * np.arange(past + steps)]
     predicted = np.asarray(roll(np.moveaxis(frames[:, :past], 1, 2), steps), np.float64)
     truth = np.moveaxis(frames[:, past:], 1, 0)
-    return np.mean((predicted - truth) ** 2, axis=(1, 2, 3, 4))
+    with np.errstate(over="ignore", invalid="ignore"):
+        errors = np.mean((predicted - truth) ** 2, axis=(2, 3, 4))
+    return np.where(np.isfinite(errors), errors, np.inf)
+
+
+def rollout_figures(errors: np.ndarray, size: float) -> dict[str, Any]:
+    """What is said of a predictor's rollouts.
+
+    One rollout that runs away makes the mean over all of them meaningless, so the median is given
+    too, and how many ran away.
+
+    Args:
+      errors: [S, W] from :func:`rollout_errors`.
+      size: mean squared coordinate of the nodes about their centroid; a rollout whose error is larger
+        is lost: it places the nodes worse than putting all of them at the centroid would.
+
+    Returns:
+      ``mse`` and ``median`` [S], None where infinite (JSON has no infinity), and ``lost`` [S], the
+      share of rollouts that are lost.
+    """
+
+    def listed(values):
+        return [float(v) if np.isfinite(v) else None for v in values]
+
+    return {
+        "mse": listed(errors.mean(axis=1)),
+        "median": listed(np.median(errors, axis=1)),
+        "lost": np.mean(errors > size, axis=1).tolist(),
+    }
 
 
 def rollout_starts(

@@ -24,6 +24,7 @@ from estag_jax.evaluate.rollout import (
     rollout,
     rollout_eager,
     rollout_errors,
+    rollout_figures,
     rollout_starts,
 )
 from estag_jax.evaluate.table import add_ratios, markdown, row
@@ -133,7 +134,7 @@ def evaluate(experiment: Experiment, variables: Any) -> dict[str, Any]:
       variables: the trained variables.
 
     Returns:
-      ``data`` (facts), ``rows`` (one per predictor, best last) and ``rollout`` (mean squared error by
+      ``data`` (facts), ``rows`` (one per predictor, best last) and ``rollout`` (errors by
       step); errors in squared length units.
     """
     config, data = experiment.config, experiment.dataset
@@ -172,23 +173,22 @@ def evaluate(experiment: Experiment, variables: Any) -> dict[str, Any]:
         return jax.jit(rollout, static_argnums=(0, 2))(predict, jnp.asarray(history), steps)
 
     rolls = {f.name: partial(rollout_eager, f) for f in linear} | {name: network}
-    curves = {}
+    predictors = {}
     if starts.size:
         positions = experiment.trajectory.positions
-        curves = {
-            label: [
-                # A predictor that extrapolates without bound may overflow; JSON has no infinity.
-                e if np.isfinite(e) else None
-                for e in rollout_errors(
-                    roll, positions, starts, past, delta, ROLLOUT_STEPS
-                ).tolist()
-            ]
-            for label, roll in rolls.items()
-        }
+        centroid = target.mean(axis=1, keepdims=True)
+        size = float(mse(np.broadcast_to(centroid, target.shape), target))
+        for label, roll in rolls.items():
+            errors = rollout_errors(roll, positions, starts, past, delta, ROLLOUT_STEPS)
+            predictors[label] = rollout_figures(errors, size)
     return {
         "data": experiment.describe(),
         "rows": add_ratios(rows),
-        "rollout": {"windows": int(starts.size), "steps": ROLLOUT_STEPS, "mse": curves},
+        "rollout": {
+            "windows": int(starts.size),
+            "steps": ROLLOUT_STEPS,
+            "predictors": predictors,
+        },
     }
 
 

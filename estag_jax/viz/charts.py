@@ -77,6 +77,7 @@ def rollout_error(
     step: float | None = None,
     time_unit: str = "",
     emphasise: str | None = None,
+    subtitle: str = "Every predictor goes on from its own forecasts",
 ) -> Path:
     """Mean squared error by horizon, on a logarithmic axis, one line per predictor.
 
@@ -88,6 +89,7 @@ def rollout_error(
       step: from one frame to the next in time_unit, for a second axis above; None: no such axis.
       time_unit: unit of step.
       emphasise: the predictor to stand out, the forecaster; None: none does.
+      subtitle: the line below the title.
 
     Returns:
       The path.
@@ -105,7 +107,6 @@ def rollout_error(
         time.set_xlabel(f"Time ahead [{time_unit}]", **TEXT)
         time.tick_params(labelsize=9, colors=INK)
         time.spines["top"].set_visible(False)
-    subtitle = "Every predictor goes on from its own forecasts"
     return finish(figure, path, "Error of repeated forecasts", subtitle)
 
 

@@ -64,21 +64,25 @@ def draw(out: Path, finished: Finished) -> list[Path]:
             unit=unit,
         )
     )
+    rollouts = result["rollout"]
     curves = {
-        label: np.array([np.nan if e is None else e for e in errors])
-        for label, errors in result["rollout"]["mse"].items()
+        label: np.array([np.nan if e is None else e for e in figures["median"]])
+        for label, figures in rollouts["predictors"].items()
     }
     if curves:
+        lost = rollouts["predictors"][name]["lost"][-1]
         step = experiment.config.window.delta * trajectory.frame_step
         files.append(
             rollout_error(
-                np.arange(1, result["rollout"]["steps"] + 1),
+                np.arange(1, rollouts["steps"] + 1),
                 curves,
                 unit,
                 folder / "rollout.png",
                 step=step,
                 time_unit=trajectory.time_unit,
                 emphasise=name,
+                subtitle=f"Median of {rollouts['windows']} starts, each predictor fed with its own "
+                f"forecasts; {lost:.0%} of {name}'s ran away",
             )
         )
     return files
