@@ -51,6 +51,7 @@ PRESETS: dict[str, Preset] = {
         "windows. Aspirin: 0.0292e-3 Å² (VAR ridge 0.0509e-3), below 15 min on 2 cores.",
         RunConfig(model=EstagConfig.reference(), split=PAPER_SPLIT),
     ),
+    # Not measured at full length yet.
     "st_egnn": Preset(
         "an EGNN on every frame, its frames averaged: the closest published baseline.",
         RunConfig(model=StEgnnConfig(), split=PAPER_SPLIT),
