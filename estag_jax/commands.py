@@ -198,6 +198,15 @@ def _print_table(result: dict[str, Any]) -> None:
     # Off a terminal rich assumes 80 columns, which would break the table's lines.
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(render(result["rows"], data["length_unit"], title))
+    rollout, name = result["rollout"], result["rows"][-1]["name"]
+    if rollout["predictors"]:
+        figures, steps = rollout["predictors"][name], rollout["steps"]
+        median = figures["median"][-1]
+        print(
+            f"{rollout['windows']} rollouts of {steps} frames by {name}: "
+            f"{figures['lost'][-1]:.1%} ran away, median error at the end "
+            f"{'infinite' if median is None else f'{median:.4f}'} {data['length_unit']}²"
+        )
 
 
 @contextlib.contextmanager
