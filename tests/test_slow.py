@@ -1,7 +1,9 @@
 """What takes minutes: run with ``make test-slow`` before a release."""
 
+import dataclasses
 import importlib.resources
 import importlib.util
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 from estag_jax.presets import PRESETS
 from estag_jax.train.run import train
+from estag_jax.train.settings import TrainConfig
 
 pytestmark = pytest.mark.slow
 
@@ -33,3 +36,16 @@ def test_the_demo_beats_the_exact_fit_of_its_last_layer(tmp_path):
     rows = train(PRESETS["demo"].config, tmp_path / "demo").result["rows"]
     errors = {row["name"]: row["test_mse"] for row in rows}
     assert errors["estag"] < errors["AR-LS"] < errors["Constant velocity"] < errors["Last frame"]
+
+
+def test_the_notebook_runs(tmp_path, monkeypatch):
+    config = dataclasses.replace(PRESETS["demo"].config, train=TrainConfig(epochs=5))
+    train(config, tmp_path / "runs" / "demo")
+    monkeypatch.chdir(tmp_path)
+    notebook = Path(__file__).parents[1] / "notebooks" / "quickstart.ipynb"
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    names = {}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), names)
+    assert np.abs(names["moved"] - names["expected"]).max() < 1e-4
