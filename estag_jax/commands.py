@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from estag_jax.cli import Failure, UsageError, nearest, parse
 from estag_jax.data import sources
 from estag_jax.data.export import write_extxyz
+from estag_jax.data.graphs import GraphConfig
 from estag_jax.evaluate.table import render
 from estag_jax.forecast import load
 from estag_jax.nn.registry import model_name
@@ -75,6 +76,8 @@ class InfoArgs:
 
     what: tyro.conf.Positional[str]
     """Folder of a run, path of a data file, or name of a data source."""
+    graph: GraphConfig = GraphConfig()
+    """Which nodes of the data are joined."""
 
 
 def train(argv: list[str]) -> None:
@@ -151,7 +154,7 @@ def info(argv: list[str]) -> None:
     if Path(args.what).is_dir():
         _info_run(Path(args.what))
         return
-    trajectory = sources.load(args.what)
+    trajectory = sources.load(args.what, args.graph)
     facts: dict[str, Any] = {
         "source": trajectory.source,
         "provenance": trajectory.provenance,
