@@ -6,7 +6,7 @@ BIN := .venv/bin
 DEMO_OUT ?= runs/demo
 DEMO_ARGS ?=
 
-.PHONY: demo test test-slow lint format install xtb clean
+.PHONY: demo test test-slow lint format install clean
 
 install: .venv/installed
 .venv/installed: requirements.txt pyproject.toml
@@ -32,10 +32,6 @@ lint: install
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-
-# What experiments/generate_xtb.py needs besides.
-xtb: install
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[xtb]'
 
 clean:
 	rm -rf .venv runs build *.egg-info .pytest_cache .ruff_cache .hypothesis

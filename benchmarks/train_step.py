@@ -22,7 +22,7 @@ from estag_jax.nn.egnn import StEgnnConfig
 from estag_jax.nn.estag import EstagConfig
 from estag_jax.train.experiment import Experiment
 from estag_jax.train.settings import RunConfig, make_optimizer
-from estag_jax.train.step import TrainState, make_epoch, make_errors
+from estag_jax.train.step import init_state, make_epoch, make_errors
 
 MODELS = {
     "estag": EstagConfig(),
@@ -47,9 +47,9 @@ def programs(name: str) -> dict[str, tuple]:
     experiment = Experiment.prepare(RunConfig(model=MODELS[name]))
     window, optimizer = experiment.config.window, make_optimizer(experiment.config.train)
     variables, data = experiment.init_variables(), experiment.dataset
-    epoch = make_epoch(experiment.model, optimizer, window.past, window.delta, 100, experiment.mesh)
-    errors = make_errors(experiment.model, window.past, window.delta, 500, experiment.mesh)
-    state = TrainState(variables, optimizer.init(variables))
+    epoch = make_epoch(experiment.model, optimizer, window, 100, experiment.mesh)
+    errors = make_errors(experiment.model, window, 500, experiment.mesh)
+    state = init_state(variables, optimizer)
     arguments = {
         "train": (
             epoch,

@@ -20,8 +20,10 @@ COMMANDS = {
     "train": "train a forecaster and test it beside the closed-form predictors",
     "evaluate": "test a run's best checkpoint and print the table",
     "rollout": "forecast many frames and write them as extended XYZ",
-    "info": "say what a run's folder or a data source holds",
+    "info": "say what a run's folder holds",
+    "data": "list, describe, download or simulate trajectories",
 }
+"""What each command does, for the usage."""
 
 
 class UsageError(ValueError):
@@ -48,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             near = nearest(argv[0], COMMANDS)
             raise UsageError(f"no command {argv[0]!r}{near}; see estag --help")
         else:
-            commands = importlib.import_module("estag_jax.commands")
+            room = "data" if argv[0] == "data" else "runs"
+            commands = importlib.import_module(f"estag_jax.commands.{room}")
             getattr(commands, argv[0])(argv[1:])
     except KeyboardInterrupt:
         _fail("interrupted; checkpoints written so far are kept", 130)

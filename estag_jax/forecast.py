@@ -48,6 +48,11 @@ class Forecaster:
         """Time between two frames of a history or forecast, in ``system.time_unit``."""
         return self.config.window.delta * self.system.frame_step
 
+    @property
+    def horizon(self) -> int:
+        """Steps of ``time_step`` from the last frame of a history to the forecast."""
+        return self.config.window.horizon
+
     def history(self, frames: Array, start: int = 0) -> jax.Array:
         """The history that begins at a frame of a trajectory in its original step.
 
@@ -76,7 +81,7 @@ class Forecaster:
         return jnp.moveaxis(jnp.asarray(frames[start:need:delta]), 0, 1)
 
     def predict(self, history: jax.Array) -> jax.Array:
-        """The next frame.
+        """The frame ``horizon`` steps after the history, by default the next one.
 
         Args:
           history: past frames, oldest first [N, T, C, 3].
@@ -97,7 +102,15 @@ class Forecaster:
 
         Returns:
           [steps, N, C, 3].
+
+        Raises:
+          ValueError: the horizon is not one step, so that a forecast is not the next frame.
         """
+        if self.horizon != 1:
+            raise ValueError(
+                f"this forecaster looks {self.horizon} steps ahead and cannot be fed with its own "
+                f"forecasts; train with --window.horizon 1"
+            )
         return rollout(self.predict, history, steps)
 
 

@@ -12,7 +12,8 @@ RANK = {
     "types": 0,
     "config": 0,
     "ops": 1,
-    "data": 1,
+    "dynamics": 1,
+    "data": 2,
     "testing": 2,
     "nn": 2,
     "interop": 3,
@@ -28,6 +29,7 @@ RANK = {
 FORBIDDEN = {
     "ops": {"flax", "optax", "orbax", "numpyro", "ase"},
     "types": {"flax", "optax", "orbax", "ase"},
+    "dynamics": {"flax", "optax", "orbax", "ase"},
     "data": {"flax", "optax", "orbax", "jax"},
     "config": {"jax", "numpy", "flax", "tyro"},
 }

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from estag_jax.data.npz import read_npz
+from estag_jax.data.sources import load
 from estag_jax.data.splits import SplitConfig, split
 from estag_jax.data.windows import WindowConfig, gather
 from estag_jax.evaluate import closed_form, metrics
@@ -332,9 +332,9 @@ FINDINGS = {
 @pytest.mark.data
 @pytest.mark.parametrize("molecule", FINDINGS)
 def test_figures_are_those_of_the_findings(shared_data, molecule):
-    trajectory = read_npz(shared_data / "md_xtb" / f"{molecule}_xtb.npz")
+    trajectory = load(str(shared_data / "md_xtb" / f"{molecule}_xtb.npz"))
     window = WindowConfig(past=10, delta=10)
-    parts = split(trajectory.lengths, window, SplitConfig(kind="paper"))
+    parts = split(trajectory, window, SplitConfig(kind="paper"))
     assert len(parts.train) == 500 and min(len(parts.validation), len(parts.test)) > 1900
     train, validation, test = (
         gather(trajectory.positions, part, window)

@@ -1,8 +1,12 @@
 """Rollouts against closed forms."""
 
+import dataclasses
+
 import jax
 import numpy as np
 
+from estag_jax.data.trajectory import Trajectory
+from estag_jax.data.windows import WindowConfig
 from estag_jax.evaluate.closed_form import constant_velocity, last_frame
 from estag_jax.evaluate.rollout import (
     rollout,
@@ -57,10 +61,15 @@ def test_a_rollout_that_runs_away_is_counted_and_not_averaged():
 
 
 def test_starts_leave_room_for_the_truth_within_their_run():
-    lengths, past, delta, steps = (20, 30), 3, 2, 4
-    every = np.arange(50)
-    kept = rollout_starts(every, lengths, past, delta, steps, limit=100)
-    span = (past - 1 + steps) * delta
+    lengths, window, steps, every = (20, 30), WindowConfig(3, 2), 4, np.arange(50)
+    frames = Trajectory(np.zeros((50, 1, 1, 3)), np.ones((1, 1)), ("0",), 1.0, lengths=lengths)
+    kept = rollout_starts(every, frames, window, steps, limit=100)
+    span = (window.past - 1 + steps) * window.delta
     assert kept.tolist() == [*range(20 - span), *range(20, 50 - span)]
-    assert rollout_starts(every, lengths, past, delta, steps, limit=4).tolist() == [0, 1, 2, 3]
-    assert rollout_starts(every, (20, 30), past, delta, 50, limit=4).size == 0
+    assert rollout_starts(every, frames, window, steps, limit=4).tolist() == [0, 1, 2, 3]
+    assert rollout_starts(every, frames, window, 50, limit=4).size == 0
+    assert rollout_starts(every, frames, WindowConfig(3, 2, horizon=2), steps, limit=4).size == 0
+    holes = dataclasses.replace(frames, missing=np.arange(50) == 27)
+    # Frame 27 is met from 27, 25, …, 27 - span, whether as history or as truth.
+    missed = set(kept) - set(rollout_starts(every, holes, window, steps, limit=100))
+    assert missed == {27 - 2 * k for k in range(7)} & set(kept.tolist())

@@ -2,13 +2,13 @@
 
 import dataclasses
 import importlib.resources
-import importlib.util
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from estag_jax.data.sources.xtb import XtbConfig, read
 from estag_jax.presets import PRESETS
 from estag_jax.train.run import train
 from estag_jax.train.settings import TrainConfig
@@ -16,13 +16,11 @@ from estag_jax.train.settings import TrainConfig
 pytestmark = pytest.mark.slow
 
 
-def test_the_bundled_trajectory_is_reproduced_from_its_seed():
+def test_the_bundled_trajectory_is_reproduced_from_its_seed(tmp_path):
     pytest.importorskip("tblite", reason="needs the extra xtb (make xtb)")
-    path = Path(__file__).parents[1] / "experiments" / "generate_xtb.py"
-    spec = importlib.util.spec_from_file_location("generate_xtb", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    again = module.simulate(module.Config(frames=50))
+    read("aspirin", XtbConfig(frames=50), tmp_path)
+    (path,) = tmp_path.glob("aspirin-*.npz")
+    again = np.load(path, allow_pickle=False)
     bundled = importlib.resources.files("estag_jax.data") / "bundled" / "aspirin_xtb.npz"
     with importlib.resources.as_file(bundled) as file:
         frames = np.load(file, allow_pickle=False)

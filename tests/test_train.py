@@ -24,7 +24,7 @@ from estag_jax.train.experiment import Experiment
 from estag_jax.train.loop import TrainingDiverged
 from estag_jax.train.run import load_run, train
 from estag_jax.train.settings import RunConfig, TrainConfig, make_optimizer
-from estag_jax.train.step import TrainState, make_epoch, make_errors
+from estag_jax.train.step import init_state, make_epoch, make_errors
 
 
 @pytest.fixture
@@ -65,9 +65,11 @@ def test_an_epoch_is_plain_adam_on_the_mean_squared_error(springs):
     starts, optimizer = experiment.starts("train"), make_optimizer(settings)
     variables = experiment.init_variables()
     key = jax.random.key(3)
-    epoch = make_epoch(experiment.model, optimizer, 4, 2, settings.batch, experiment.mesh)
+    epoch = make_epoch(
+        experiment.model, optimizer, WindowConfig(4, 2), settings.batch, experiment.mesh
+    )
     state, loss = jax.jit(epoch)(
-        TrainState(variables, optimizer.init(variables)), key, jnp.int32(5), starts, data
+        init_state(variables, optimizer), key, jnp.int32(5), starts, data
     )
 
     order = np.asarray(jax.random.permutation(jax.random.fold_in(key, 5), starts))
@@ -99,7 +101,9 @@ def test_errors_of_windows_do_not_depend_on_the_batch(springs):
     variables, starts = experiment.init_variables(), experiment.starts("validation")
     results = [
         np.asarray(
-            make_errors(experiment.model, 4, 2, batch)(variables, starts, experiment.dataset)
+            make_errors(experiment.model, WindowConfig(4, 2), batch)(
+                variables, starts, experiment.dataset
+            )
         )
         for batch in (1, 7, 20, 500)
     ]

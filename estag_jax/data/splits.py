@@ -1,8 +1,9 @@
-"""Which windows are for training, validation and test.
+"""Which windows train, which validate and which test.
 
 ``blocked`` is for claims of our own: the three parts are blocks of time with a gap of one window
-between them. ``paper`` repeats the published rule, whose random starts from one trajectory let test
-windows share frames with training windows; ``overlap`` counts how many do.
+between them. ``by-trajectory`` gives whole runs to the parts. ``paper`` repeats the published rules;
+the random starts of its rule for MD17 let test windows share frames with training windows, and
+``overlap`` counts how many do.
 """
 
 from __future__ import annotations
@@ -16,13 +17,12 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from estag_jax.data.trajectory import DataError
-from estag_jax.data.windows import WindowConfig, frames_of
+from estag_jax.data import published
+from estag_jax.data.trajectory import DataError, Trajectory
+from estag_jax.data.windows import WindowConfig, frames_of, known
 
-Kind = Literal["blocked", "paper"]
-
-PAPER_SHARES = (0.1, 0.05, 0.05)
-"""Shares of the pool that the published rule draws for train, validation and test."""
+Kind = Literal["blocked", "by-trajectory", "paper"]
+Assign = Literal["shuffled", "alternating"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,12 +30,17 @@ class SplitConfig:
     """How windows are divided.
 
     Args:
-      kind: "blocked" or "paper", see ``split``.
+      kind: "blocked", "by-trajectory" or "paper", see ``split``.
       train: windows wanted for training; fewer are taken where there are fewer.
       validation: the same for validation.
       test: the same for test.
-      fractions: shares of train, validation and test in each run's time (blocked only).
-      margin: frames left out at both ends (paper only).
+      fractions: shares of train, validation and test: of each run's time (blocked) or of the runs
+        (by-trajectory, shuffled).
+      runs: how whole runs are given out (by-trajectory): shuffled by the seed, or alternating in
+        their order: train, validation, train, test, and so on.
+      each: the most windows drawn from one run (by-trajectory); None for no bound.
+      below: starts lie below this frame of their run (by-trajectory); None for no bound.
+      margin: frames left out at both ends (paper, its rule for MD17).
       seed: of the draw; the published one is 100.
 
     Raises:
@@ -47,6 +52,9 @@ class SplitConfig:
     validation: int = 2000
     test: int = 2000
     fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    runs: Assign = "shuffled"
+    each: int | None = None
+    below: int | None = None
     margin: int = 10_000
     seed: int = 100
 
@@ -58,6 +66,18 @@ class SplitConfig:
         for name in ("train", "validation", "test"):
             if getattr(self, name) < 1:
                 raise ValueError(f"split {name} is {getattr(self, name)}, it must be at least 1")
+        if self.runs not in get_args(Assign):
+            raise ValueError(
+                f"split runs is {self.runs!r}, expected one of {', '.join(get_args(Assign))}"
+            )
+        for name in ("each", "below"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"split {name} is {value}, it must be at least 1")
+            if value is not None and self.kind != "by-trajectory":
+                raise ValueError(
+                    f"split {name} has no effect with kind {self.kind!r}; leave it out"
+                )
         if len(self.fractions) != 3 or not all(share > 0 for share in self.fractions):
             raise ValueError(
                 f"split fractions are {self.fractions}, expected three positive numbers"
@@ -78,45 +98,59 @@ class Split:
 
     A part holds fewer than were wanted where there are fewer. What is drawn for one part does not
     depend on the numbers wanted for the others.
+
+    Args:
+      train: starts.
+      validation: starts.
+      test: starts.
+      kind: the rule.
+      dropped: windows that the rule would have drawn from, but which touch a missing frame.
     """
 
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
     kind: Kind
+    dropped: int = 0
 
 
-def split(
-    lengths: Sequence[int],
-    windows: WindowConfig,
-    config: SplitConfig,
-    source: str = "the trajectory",
-) -> Split:
+def split(trajectory: Trajectory, windows: WindowConfig, config: SplitConfig) -> Split:
     """Draws the windows of train, validation and test.
 
     blocked: in each run, time is train | gap | validation | gap | test. A gap is one window long
     (``windows.span`` frames) and the blocks share the rest by ``config.fractions``. No window
     leaves its block. From the windows of each block, over all runs, the wanted number is drawn.
 
-    paper: the published rule for MD17. Starts are drawn by numpy's legacy generator from the pool
-    of frames margin … F - 2 - margin: a tenth of the pool for training, then a twentieth of it each
-    for validation and test out of what is left, each cut to the first wanted ones.
+    by-trajectory: each run belongs to one part as a whole. From the windows of its runs, or the
+    first so many drawn of each run with ``each``, the wanted number is drawn.
+
+    paper: the published rule of the data, see ``published``.
 
     Args:
-      lengths: frames of each run, the runs one after another.
+      trajectory: its lengths, missing frames and published rule.
       windows: the shape of a window.
       config: which rule, and its numbers.
-      source: what the trajectory was read from, for messages.
 
     Returns:
       The drawn starts.
 
     Raises:
-      DataError: a run is too short for the rule, the margin is shorter than a window, or paper is
-        asked for on several runs.
+      DataError: a run is too short for the rule, the margin is shorter than a window, there are too
+        few runs, or a part is left without windows.
     """
-    rule = {"blocked": _blocked, "paper": _paper}[config.kind]
-    return Split(*rule(lengths, windows, config, source), kind=config.kind)
+    pools = _RULES[config.kind](trajectory, windows, config)
+    whole = [known(pool, windows, trajectory.missing) for pool in pools]
+    for name, part in zip(("training", "validation", "test"), whole, strict=True):
+        if not part.size:
+            raise DataError(
+                f"{trajectory.source}: the {config.kind} split leaves no {name} windows with "
+                f"{windows}{_why(trajectory)}; lower past or delta"
+            )
+    # Whole pools are drawn and cut here: how many are wanted for training does not change what is
+    # drawn for test.
+    parts = [part[:n] for part, n in zip(whole, _wanted(config), strict=True)]
+    dropped = sum(map(len, pools)) - sum(map(len, whole))
+    return Split(*parts, kind=config.kind, dropped=dropped)
 
 
 def overlap(split: Split, windows: WindowConfig) -> dict[str, dict[str, float]]:
@@ -139,60 +173,93 @@ def overlap(split: Split, windows: WindowConfig) -> dict[str, dict[str, float]]:
 
 
 def _blocked(
-    lengths: Sequence[int], windows: WindowConfig, config: SplitConfig, source: str
+    trajectory: Trajectory, windows: WindowConfig, config: SplitConfig
 ) -> list[np.ndarray]:
+    lengths, source = trajectory.lengths, trajectory.source
     # As decimals, not as binary floats: 0.2 of 255 frames must be 51 on every path.
     shares = [Fraction(str(share)) for share in config.fractions]
     needed = 2 * windows.span + max(math.ceil((windows.span + 1) / share) for share in shares)
     pools = ([], [], [])
-    for run, (begin, length) in enumerate(
-        zip(accumulate(lengths, initial=0), lengths, strict=False)
-    ):
+    for run, (begin, length) in enumerate(zip(_begins(lengths), lengths, strict=True)):
         if length < needed:
             whose = source if len(lengths) == 1 else f"{source}: run {run}"
+            several = "" if len(lengths) < 3 else " or use kind 'by-trajectory'"
             raise DataError(
                 f"{whose} has {length} frames, but a blocked split with {windows} and fractions "
-                f"{config.fractions} needs at least {needed}; lower past or delta"
+                f"{config.fractions} needs at least {needed}; lower past or delta{several}"
             )
         for pool, share in zip(pools, shares, strict=True):
             size = int(share * (length - 2 * windows.span))
-            pool.append(np.arange(begin, begin + size - windows.span, dtype=np.int64))
+            pool.append(
+                np.arange(begin, begin + size - windows.span, windows.stride, dtype=np.int64)
+            )
             begin += size + windows.span
     generator = np.random.default_rng(config.seed)
-    wanted = (config.train, config.validation, config.test)
-    # Whole permutations: how many are wanted for training does not change what is drawn for test.
-    return [
-        generator.permutation(np.concatenate(pool))[:count]
-        for pool, count in zip(pools, wanted, strict=True)
-    ]
+    return [generator.permutation(np.concatenate(pool)) for pool in pools]
 
 
-def _paper(
-    lengths: Sequence[int], windows: WindowConfig, config: SplitConfig, source: str
+def _by_trajectory(
+    trajectory: Trajectory, windows: WindowConfig, config: SplitConfig
 ) -> list[np.ndarray]:
-    if len(lengths) > 1:
+    lengths = trajectory.lengths
+    usable = [run for run, length in enumerate(lengths) if length > windows.span]
+    if len(usable) < 3:
         raise DataError(
-            f"{source} has {len(lengths)} runs, but split kind 'paper' is for a single one; "
-            f"use kind 'blocked'"
+            f"{trajectory.source} has {len(usable)} run(s) of more than {windows.span} frames, but kind "
+            f"'by-trajectory' needs one each for train, validation and test; use kind 'blocked'"
         )
-    if windows.span > config.margin:
+    generator = np.random.default_rng(config.seed)
+    begins, pools = _begins(lengths), []
+    for runs in _parts(usable, config, generator):
+        pool = []
+        for run in runs:
+            last = lengths[run] - windows.span
+            found = np.arange(0, min(last, config.below or last), windows.stride, dtype=np.int64)
+            found = generator.permutation(found)[: config.each]
+            pool.append(begins[run] + found)
+        pools.append(generator.permutation(np.concatenate(pool)))
+    return pools
+
+
+def _parts(runs: list[int], config: SplitConfig, generator: np.random.Generator) -> list[list[int]]:
+    """Which runs belong to train, validation and test; each part gets at least one."""
+    if config.runs == "alternating":
+        if len(runs) == 3:
+            return [runs[:1], runs[1:2], runs[2:]]
+        return [runs[::2], runs[1::4], runs[3::4]]
+    shuffled = [runs[i] for i in generator.permutation(len(runs))]
+    shares = [Fraction(str(share)) for share in config.fractions[1:]]
+    validation, test = (max(1, round(share * len(runs))) for share in shares)
+    train = len(runs) - validation - test
+    if train < 1:  # three or four runs and a small share for training
+        validation, test, train = 1, 1, len(runs) - 2
+    return [shuffled[:train], shuffled[train : train + validation], shuffled[train + validation :]]
+
+
+def _paper(trajectory: Trajectory, windows: WindowConfig, config: SplitConfig) -> list[np.ndarray]:
+    if windows.stride != 1:
         raise DataError(
-            f"a window with {windows} spans {windows.span} frames and would not fit into the "
-            f"margin of {config.margin} at the end of {source}; raise margin or lower past or delta"
+            f"{trajectory.source}: split kind 'paper' draws from all starts, so window stride "
+            f"{windows.stride} has no place there; use kind 'blocked'"
         )
-    pool = lengths[0] - 1 - 2 * config.margin
-    least = math.ceil(1 / min(PAPER_SHARES))
-    if pool < least:
-        raise DataError(
-            f"{source} has {lengths[0]} frames, but split kind 'paper' with margin {config.margin} "
-            f"needs at least {2 * config.margin + 1 + least}; lower margin or use kind 'blocked'"
-        )
-    state = np.random.RandomState(config.seed)
-    rest, parts = np.arange(pool, dtype=np.int64), []
-    for share, wanted in zip(
-        PAPER_SHARES, (config.train, config.validation, config.test), strict=True
-    ):
-        drawn = state.choice(rest, int(share * pool), replace=False)
-        parts.append(config.margin + drawn[:wanted])
-        rest = np.setdiff1d(rest, drawn, assume_unique=True)
-    return parts
+    return published.draw(trajectory, windows, config.seed, config.margin, _wanted(config))
+
+
+def _wanted(config: SplitConfig) -> tuple[int, int, int]:
+    return config.train, config.validation, config.test
+
+
+def _begins(lengths: Sequence[int]) -> list[int]:
+    return list(accumulate(lengths, initial=0))[:-1]
+
+
+def _why(trajectory: Trajectory) -> str:
+    if trajectory.missing is None:
+        return ""
+    return (
+        f" ({np.count_nonzero(trajectory.missing)} of {trajectory.num_frames} frames are missing "
+        f"and windows that touch one are dropped)"
+    )
+
+
+_RULES = {"blocked": _blocked, "by-trajectory": _by_trajectory, "paper": _paper}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,35 +16,78 @@ class DataError(ValueError):
 
 
 @dataclasses.dataclass(frozen=True)
+class PublishedTrials:
+    """A published split by trial: which runs train, validate and test, and how starts are drawn.
+
+    Args:
+      train: numbers of the training runs, in the order in which starts are drawn.
+      validation: those of the validation runs.
+      test: those of the test runs.
+      each: starts drawn per run.
+      below: starts lie in 0 … below - 1 of their run.
+    """
+
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+    test: tuple[int, ...]
+    each: int
+    below: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Trajectory:
     """Frames of one system, possibly of several independent runs of it.
+
+    A source fills in what it knows; ``sources.load`` adds the graph.
 
     Args:
       positions: coordinates [frames, N, C, 3], float32 or float64, in ``length_unit``; the runs one
         after another.
       node_features: invariant features [N, F], float32.
       names: N node names (element symbols, joint or residue names).
-      topology: the graph on the N nodes.
       frame_step: time between frames in ``time_unit``.
+      time_unit: "fs", "ps", "s", or "frame" where the time is not known.
+      length_unit: "Å", or the file's own.
       atomic_numbers: [N] integers, or None where nodes are not atoms.
+      bonds: pairs of nodes [bonds, 2] that the source itself joins (bones, chemical bonds), or None
+        where it does not say.
+      bond_orders: [bonds] float32 (1, 1.5, 2, 3), or None.
+      anchor: the channel that stands for a node (the CA atom of a residue).
+      contact_distance: two nodes of a graph of contacts are at most this far apart (6 Å between
+        residues), or None where bonds say more.
       lengths: frames of each independent run; they add up to ``frames``. Windows never bridge two.
+      run_names: a name for each run, or nothing.
+      missing: [frames] bool, True where the frame is not known (its positions are NaN), or None.
+        No window uses such a frame.
+      published: the published split of this data, if its rule is not the random one of MD17: trials,
+        or "time" for 60/20/20 % in time.
+      topology: the graph on the N nodes, or None before ``sources.load`` has built it.
       source: what was read, for people (a path or a source name).
       provenance: how the data came to be, in one sentence.
       licence: under what terms it may be used.
+      notes: what was done to the data on the way, one sentence each (unwrapped, centred, left out).
     """
 
     positions: np.ndarray
     node_features: np.ndarray
     names: tuple[str, ...]
-    topology: Topology
     frame_step: float
     time_unit: str = "fs"
     length_unit: str = "Å"
     atomic_numbers: np.ndarray | None = None
+    bonds: np.ndarray | None = None
+    bond_orders: np.ndarray | None = None
+    anchor: int = 0
+    contact_distance: float | None = None
     lengths: tuple[int, ...] = ()
+    run_names: tuple[str, ...] = ()
+    missing: np.ndarray | None = None
+    published: PublishedTrials | Literal["time"] | None = None
+    topology: Topology | None = None
     source: str = ""
     provenance: str = ""
     licence: str = ""
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self):
         if self.positions.ndim != 4 or self.positions.shape[-1] != 3:
@@ -56,16 +100,33 @@ class Trajectory:
             raise DataError(
                 f"{self.source}: lengths {self.lengths} do not add up to {self.num_frames} frames"
             )
-        for name, count in (
-            ("node_features", self.node_features.shape[0]),
-            ("names", len(self.names)),
-            ("topology", self.topology.num_nodes),
+        if not 0 <= self.anchor < self.channels:
+            raise DataError(
+                f"{self.source}: anchor is {self.anchor}, nodes have {self.channels} channel(s)"
+            )
+        for name, count, expected in (
+            ("node_features", len(self.node_features), self.num_nodes),
+            ("names", len(self.names), self.num_nodes),
+            ("atomic_numbers", _count(self.atomic_numbers, self.num_nodes), self.num_nodes),
+            (
+                "topology",
+                self.topology.num_nodes if self.topology else self.num_nodes,
+                self.num_nodes,
+            ),
+            ("missing", _count(self.missing, self.num_frames), self.num_frames),
+            ("run_names", len(self.run_names or self.lengths), len(self.lengths)),
+            ("bond_orders", _count(self.bond_orders, _count(self.bonds)), _count(self.bonds)),
         ):
-            if count != self.num_nodes:
+            if count != expected:
+                raise DataError(f"{self.source}: {name} has {count} entries, expected {expected}")
+        if self.bonds is not None and self.bonds.size:
+            low, high = self.bonds.min(), self.bonds.max()
+            if low < 0 or high >= self.num_nodes:
                 raise DataError(
-                    f"{self.source}: {name} is for {count} nodes, positions have {self.num_nodes}"
+                    f"{self.source}: bonds name node {low if low < 0 else high}, there are nodes 0 … "
+                    f"{self.num_nodes - 1}"
                 )
-        if not self.frame_step > 0:
+        if not 0 < self.frame_step < np.inf:
             raise DataError(
                 f"{self.source}: the time step is {self.frame_step}, it must be positive"
             )
@@ -88,10 +149,17 @@ class Trajectory:
         digest = hashlib.sha256()
         parts = [self.positions, self.node_features, np.asarray(self.lengths)]
         parts += [self.topology.receivers, self.topology.senders]
-        if self.topology.edge_features is not None:
-            parts.append(self.topology.edge_features)
+        parts += [x for x in (self.topology.edge_features, self.missing) if x is not None]
         for part in parts:
             part = np.ascontiguousarray(part)
             digest.update(f"{part.dtype}{part.shape}".encode())
             digest.update(part)
         return digest.hexdigest()
+
+    def noted(self, note: str, **changes: Any) -> Trajectory:
+        """The same with some fields replaced, and a note that says so."""
+        return dataclasses.replace(self, notes=(*self.notes, note), **changes)
+
+
+def _count(values: np.ndarray | None, otherwise: int = 0) -> int:
+    return otherwise if values is None else len(values)

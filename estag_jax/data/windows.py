@@ -1,7 +1,8 @@
-"""Windows: T past frames, Δ apart, and the frame that follows them.
+"""Windows: T past frames, Δ apart, and the frame to predict, h times Δ after the last of them.
 
 The window with start s has the history frames s, s + Δ, …, s + (T - 1) Δ and the target frame
-s + T Δ. Windows are kept as starts, one integer each; frames are copied only when gathered.
+s + (T - 1 + h) Δ, with horizon h = 1 unless asked otherwise. Windows are kept as starts, one integer
+each; frames are copied only when gathered.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ class WindowConfig:
     Args:
       past: T, the number of past frames.
       delta: Δ, trajectory steps from one frame of a window to the next.
+      horizon: h, steps of Δ from the last past frame to the one that is predicted.
+      stride: trajectory steps from one possible start to the next; more than 1 thins windows that
+        overlap almost wholly.
 
     Raises:
       ValueError: one of them is below 1.
@@ -29,37 +33,50 @@ class WindowConfig:
 
     past: int = 10
     delta: int = 10
+    horizon: int = 1
+    stride: int = 1
 
     def __post_init__(self):
-        for name in ("past", "delta"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"window {name} is {getattr(self, name)}, it must be at least 1")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value < 1:
+                raise ValueError(f"window {field.name} is {value}, it must be at least 1")
 
     @property
     def span(self) -> int:
         """Trajectory steps from the first history frame to the target frame."""
-        return self.past * self.delta
+        return (self.past - 1 + self.horizon) * self.delta
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """The frames of a window counted from its start, history and then target: [T + 1]."""
+        return self.delta * np.append(np.arange(self.past), self.past - 1 + self.horizon)
 
     def __str__(self) -> str:
-        return f"T={self.past}, Δ={self.delta}"
+        ahead = "" if self.horizon == 1 else f", horizon={self.horizon}"
+        return f"T={self.past}, Δ={self.delta}{ahead}"
 
 
 def starts(
-    lengths: Sequence[int], config: WindowConfig, source: str = "the trajectory"
+    lengths: Sequence[int],
+    config: WindowConfig,
+    source: str = "the trajectory",
+    missing: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The starts of all windows that lie within one run.
+    """The starts of all windows that lie within one run and touch no missing frame.
 
     Args:
       lengths: frames of each run, the runs one after another; runs that are too short for a window
         have none.
-      config: the shape of a window.
+      config: the shape of a window; every ``stride``-th frame of a run may be a start.
       source: what the trajectory was read from, for messages.
+      missing: [frames] bool, frames that are not known, or None.
 
     Returns:
       int64 [W], increasing.
 
     Raises:
-      DataError: no run is long enough for a window.
+      DataError: no run is long enough for a window, or every window touches a missing frame.
     """
     if max(lengths) <= config.span:
         whose = source if len(lengths) == 1 else f"{source}: the longest of {len(lengths)} runs"
@@ -69,15 +86,31 @@ def starts(
         )
     offsets = accumulate(lengths, initial=0)
     runs = [
-        np.arange(offset, offset + length - config.span, dtype=np.int64)
+        np.arange(offset, offset + length - config.span, config.stride, dtype=np.int64)
         for offset, length in zip(offsets, lengths, strict=False)
     ]
-    return np.concatenate(runs)
+    found = known(np.concatenate(runs), config, missing)
+    if not found.size:
+        raise DataError(
+            f"{source}: {np.count_nonzero(missing)} of {len(missing)} frames are missing and every "
+            f"window with {config} touches one; lower past or change delta"
+        )
+    return found
+
+
+def known(starts: np.ndarray, config: WindowConfig, missing: np.ndarray | None) -> np.ndarray:
+    """Those of the starts [W] whose windows touch no missing frame."""
+    if missing is None:
+        return starts
+    whole = np.ones(len(starts), bool)
+    for offset in config.offsets:  # frame by frame: no [W, T + 1] array
+        whole &= ~missing[starts + offset]
+    return starts[whole]
 
 
 def frames_of(starts: np.ndarray, config: WindowConfig) -> np.ndarray:
     """The frames of each window, history and then target: starts [W] to integers [W, T + 1]."""
-    return np.asarray(starts)[:, None] + config.delta * np.arange(config.past + 1)
+    return np.asarray(starts)[:, None] + config.offsets
 
 
 def gather(

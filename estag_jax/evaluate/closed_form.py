@@ -97,14 +97,20 @@ def last_frame(frames: int) -> LinearForecast:
     return _fixed("Last frame", frames, 1, {})
 
 
-def constant_velocity(frames: int) -> LinearForecast:
-    """x* = 2 x(T-1) - x(T-2), the line through the last two of ``frames`` = T >= 2 past frames."""
-    return _fixed("Constant velocity", frames, 2, {frames - 2: -1.0})
+def constant_velocity(frames: int, horizon: int = 1) -> LinearForecast:
+    """x* = x(T-1) + h (x(T-1) - x(T-2)), the line through the last two of ``frames`` = T >= 2."""
+    return _fixed("Constant velocity", frames, 2, {frames - 2: -float(horizon)})
 
 
-def constant_acceleration(frames: int) -> LinearForecast:
-    """x* = 3 x(T-1) - 3 x(T-2) + x(T-3), the parabola through the last three frames, T >= 3."""
-    return _fixed("Constant acceleration", frames, 3, {frames - 2: -3.0, frames - 3: 1.0})
+def constant_acceleration(frames: int, horizon: int = 1) -> LinearForecast:
+    """The parabola through the last three frames, T >= 3, at ``horizon`` = h steps after them.
+
+    x* = x(T-1) + h d + h (h + 1) / 2 e, with d and e the last first and second differences
+    (Newton's backward formula); h = 1: x* = 3 x(T-1) - 3 x(T-2) + x(T-3).
+    """
+    h = float(horizon)
+    weights = {frames - 2: -h * (h + 2), frames - 3: h * (h + 1) / 2}
+    return _fixed("Constant acceleration", frames, 3, weights)
 
 
 def fit_ar(history: Array, target: Array) -> LinearForecast:
@@ -197,21 +203,28 @@ def fit_var_ridge(
 
 
 def fit_all(
-    train_history: Array, train_target: Array, val_history: Array, val_target: Array
+    train_history: Array,
+    train_target: Array,
+    val_history: Array,
+    val_target: Array,
+    horizon: int = 1,
 ) -> list[LinearForecast]:
     """All closed-form predictors in the order of the tables.
 
     First, middle, last frame, constant velocity, constant acceleration, AR-LS, AR-LS per node, VAR
     ridge, without those that need more past frames than the windows have. Arguments and errors are
-    those of ``fit_var_ridge``; the others do not read the validation windows.
+    those of ``fit_var_ridge``; the others do not read the validation windows. ``horizon`` is the
+    windows' own, which the extrapolations need to know.
 
     Returns:
       Up to eight forecasts.
     """
     frames, train = np.shape(train_history)[2], (train_history, train_target)
-    needed = {first_frame: 1, middle_frame: 1, last_frame: 1}
-    needed |= {constant_velocity: 2, constant_acceleration: 3}
-    forecasts = [make(frames) for make, least in needed.items() if frames >= least]
+    forecasts = [make(frames) for make in (first_frame, middle_frame, last_frame)]
+    if frames >= 2:
+        forecasts.append(constant_velocity(frames, horizon))
+    if frames >= 3:
+        forecasts.append(constant_acceleration(frames, horizon))
     if frames < 2:
         return forecasts
     ridge = fit_var_ridge(*train, val_history, val_target)

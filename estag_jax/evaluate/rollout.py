@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from estag_jax.data.trajectory import Trajectory
+from estag_jax.data.windows import WindowConfig, known
 from estag_jax.types import Array
 
 Predict = Callable[[jax.Array], jax.Array]
@@ -102,21 +105,28 @@ def rollout_figures(errors: np.ndarray, size: float) -> dict[str, Any]:
 
 
 def rollout_starts(
-    starts: np.ndarray, lengths: tuple[int, ...], past: int, delta: int, steps: int, limit: int
+    starts: np.ndarray, trajectory: Trajectory, window: WindowConfig, steps: int, limit: int
 ) -> np.ndarray:
     """Those of the given starts from which ``steps`` frames can be compared with the truth.
 
     Args:
       starts: first frames of windows [W].
-      lengths: frames of each independent run; a rollout must not leave its run.
-      past: T.
-      delta: trajectory steps between frames.
+      trajectory: a rollout must not leave its run nor meet a missing frame.
+      window: the shape of a window; with a horizon of more than one step, a forecast is not the next
+        frame and there are no rollouts.
       steps: frames to predict.
       limit: the first so many are taken.
 
     Returns:
       At most ``limit`` starts, possibly none.
     """
-    ends = np.cumsum(lengths)
+    if window.horizon != 1:
+        return starts[:0]
+    longer = dataclasses.replace(window, horizon=steps)
+    ends = np.cumsum(trajectory.lengths)
     end_of_run = ends[np.searchsorted(ends, starts, side="right")]
-    return starts[starts + (past - 1 + steps) * delta < end_of_run][:limit]
+    starts = starts[starts + longer.span < end_of_run]
+    every = dataclasses.replace(
+        window, past=window.past + steps - 1
+    )  # all frames, not just the last
+    return known(starts, every, trajectory.missing)[:limit]

@@ -19,6 +19,9 @@ from estag_jax.ops.geometry import gram, safe_normalize
 from estag_jax.ops.segment import at_receivers, at_senders, mean_at_receivers, sum_at_receivers
 from estag_jax.types import Topology
 
+WINDOWS = "windows"
+"""Name of the axis over which the training step maps a model: batch statistics are taken along it."""
+
 Activation = Literal["silu", "leaky_relu"]
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -109,6 +112,34 @@ class MLP(nn.Module):
                 x = ACTIVATIONS[self.activation](x)
             parts = (x,)
         return x
+
+
+class WindowNorm(nn.Module):
+    """Batch normalisation over the windows of a training step (arXiv 1502.03167), here for one graph.
+
+    Training (the collection batch_stats is mutable) normalises by the statistics of the step's windows
+    and keeps running ones, momentum 0.9, which are used everywhere else.
+
+    Args:
+      axis: the axis that keeps its own statistics; all others are averaged over.
+    """
+
+    axis: int = -1
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Normalises an array of any shape."""
+        training = self.is_mutable_collection("batch_stats")
+        norm = nn.BatchNorm(
+            use_running_average=not training,
+            momentum=0.9,
+            epsilon=1e-5,
+            axis=self.axis,
+            axis_name=WINDOWS,
+            dtype=x.dtype,
+            param_dtype=x.dtype,
+        )
+        return norm(x)
 
 
 class NodeEmbedding(nn.Module):

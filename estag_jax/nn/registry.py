@@ -2,8 +2,14 @@
 
 A model is a linen module with a frozen dataclass ``config`` and the call signature
 ``model.apply(variables, history [N,T,C,3], node_features [N,F], topology) -> [N,C,3]`` for one graph.
-It may also define ``data_init(variables, history [W,N,T,C,3], target [W,N,C,3]) -> variables``, which
-the training run calls once with the training windows (statistics, a closed-form fit).
+It may also define
+
+- ``refuse(channels, topology) -> str | None``: why it cannot take a system (too many channels, no edge
+  features), in one line; asked before anything is compiled;
+- ``data_init(variables, history [W,N,T,C,3], target [W,N,C,3]) -> variables``, which the training run
+  calls once with the training windows (statistics, a closed-form fit);
+- running statistics: collections besides ``params``. The training step makes them mutable (a module
+  asks ``self.is_mutable_collection``) and names the axis of windows ``layers.WINDOWS`` for reductions.
 """
 
 from __future__ import annotations

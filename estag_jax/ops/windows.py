@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 
 def gather_windows(
-    positions: jax.Array, starts: jax.Array, past: int, delta: int
+    positions: jax.Array, starts: jax.Array, past: int, delta: int, horizon: int = 1
 ) -> tuple[jax.Array, jax.Array]:
     """Histories and targets of the windows that begin at the given frames.
 
@@ -16,10 +16,10 @@ def gather_windows(
       starts: first frame of each window [W].
       past: T, frames of the history.
       delta: trajectory steps between two frames of a window.
+      horizon: steps of ``delta`` from the last frame of the history to the target.
 
     Returns:
-      (history [W, N, T, C, 3], target [W, N, C, 3]); the target is ``delta`` steps after the last
-      frame of the history.
+      (history [W, N, T, C, 3], target [W, N, C, 3]).
     """
     history = positions[starts[:, None] + delta * jnp.arange(past)]
-    return jnp.moveaxis(history, 1, 2), positions[starts + delta * past]
+    return jnp.moveaxis(history, 1, 2), positions[starts + delta * (past - 1 + horizon)]

@@ -50,7 +50,7 @@ class Experiment:
         return cls(
             config,
             trajectory,
-            split(trajectory.lengths, config.window, config.split, trajectory.source),
+            split(trajectory, config.window, config.split),
             build(config.model),
             data_mesh(),
         )
@@ -90,6 +90,7 @@ class Experiment:
         return {
             "source": trajectory.source,
             "provenance": trajectory.provenance,
+            "notes": list(trajectory.notes),
             "fingerprint": trajectory.fingerprint,
             "frames": trajectory.num_frames,
             "runs": len(trajectory.lengths),
@@ -102,5 +103,6 @@ class Experiment:
             "windows": {
                 part: len(getattr(self.split, part)) for part in ("train", "validation", "test")
             },
+            "dropped_windows": self.split.dropped,
             "overlap_with_train": overlap(self.split, self.config.window),
         }

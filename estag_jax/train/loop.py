@@ -16,7 +16,7 @@ from estag_jax.train.checkpoint import METRIC, Checkpoints, abstract
 from estag_jax.train.experiment import Experiment
 from estag_jax.train.settings import make_optimizer
 from estag_jax.train.sharding import replicate
-from estag_jax.train.step import TrainState, make_epoch, make_errors
+from estag_jax.train.step import init_state, make_epoch, make_errors
 
 EVALUATION_BATCH = 500
 
@@ -69,13 +69,13 @@ def fit(
         checkpoints before it stay.
     """
     config, mesh, data = experiment.config.train, experiment.mesh, experiment.dataset
-    past, delta = experiment.config.window.past, experiment.config.window.delta
+    window = experiment.config.window
     optimizer = make_optimizer(config)
     train, validation = experiment.starts("train"), experiment.starts("validation")
     key = replicate(jax.random.fold_in(jax.random.key(config.seed), 1), mesh)
 
     variables = experiment.init_variables()
-    state = replicate(TrainState(variables, optimizer.init(variables)), mesh)
+    state = replicate(init_state(variables, optimizer), mesh)
     latest = checkpoints.latest()
     epoch = 0 if latest is None else latest["epoch"]
     if latest is not None:
@@ -91,14 +91,14 @@ def fit(
     # The state is donated: an epoch updates it in place.
     run_epoch = (
         jax.jit(
-            make_epoch(experiment.model, optimizer, past, delta, config.batch, mesh),
+            make_epoch(experiment.model, optimizer, window, config.batch, mesh),
             donate_argnums=0,
         )
         .lower(state, key, number, train, data)
         .compile()
     )
     errors = (
-        jax.jit(make_errors(experiment.model, past, delta, EVALUATION_BATCH, mesh))
+        jax.jit(make_errors(experiment.model, window, EVALUATION_BATCH, mesh))
         .lower(state.variables, validation, data)
         .compile()
     )

@@ -138,13 +138,13 @@ def evaluate(experiment: Experiment, variables: Any) -> dict[str, Any]:
       step); errors in squared length units.
     """
     config, data = experiment.config, experiment.dataset
-    past, delta = config.window.past, config.window.delta
-    errors = jax.jit(make_errors(experiment.model, past, delta, EVALUATION_BATCH, experiment.mesh))(
+    window = config.window
+    errors = jax.jit(make_errors(experiment.model, window, EVALUATION_BATCH, experiment.mesh))(
         variables, experiment.starts("test"), data
     )
     history, target = experiment.windows("test")
     validation = experiment.windows("validation")
-    linear = fit_all(*experiment.windows("train"), *validation)
+    linear = fit_all(*experiment.windows("train"), *validation, window.horizon)
     name = model_name(config.model)
     rows = [
         row(
@@ -161,9 +161,8 @@ def evaluate(experiment: Experiment, variables: Any) -> dict[str, Any]:
 
     starts = rollout_starts(
         experiment.split.test,
-        experiment.trajectory.lengths,
-        past,
-        delta,
+        experiment.trajectory,
+        window,
         ROLLOUT_STEPS,
         ROLLOUT_STARTS,
     )
@@ -179,7 +178,9 @@ def evaluate(experiment: Experiment, variables: Any) -> dict[str, Any]:
         centroid = target.mean(axis=1, keepdims=True)
         size = float(mse(np.broadcast_to(centroid, target.shape), target))
         for label, roll in rolls.items():
-            errors = rollout_errors(roll, positions, starts, past, delta, ROLLOUT_STEPS)
+            errors = rollout_errors(
+                roll, positions, starts, window.past, window.delta, ROLLOUT_STEPS
+            )
             predictors[label] = rollout_figures(errors, size)
     return {
         "data": experiment.describe(),

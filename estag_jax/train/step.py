@@ -14,7 +14,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from estag_jax.data.windows import WindowConfig
 from estag_jax.evaluate.metrics import per_window_mse
+from estag_jax.nn.layers import WINDOWS
 from estag_jax.ops.windows import gather_windows
 from estag_jax.train.sharding import split_over_devices
 from estag_jax.types import Topology
@@ -53,11 +55,36 @@ def predict_windows(
     return jax.vmap(lambda h: model.apply(variables, h, data.node_features, data.topology))(history)
 
 
+def init_state(variables: Any, optimizer: optax.GradientTransformation) -> TrainState:
+    """The state before the first step; only ``params`` are optimised."""
+    return TrainState(variables, optimizer.init(variables["params"]))
+
+
+def _parted(variables: Any) -> tuple[Any, dict[str, Any]]:
+    """The parameters and, by collection, the running statistics (mostly none)."""
+    return variables["params"], {name: v for name, v in variables.items() if name != "params"}
+
+
+def _predict_training(
+    model: nn.Module, params: Any, statistics: dict[str, Any], data: Dataset, history: jax.Array
+) -> tuple[jax.Array, dict[str, Any]]:
+    """``predict_windows`` with running statistics updated, from all windows of the batch alike."""
+    variables = {"params": params, **statistics}
+    if not statistics:
+        return predict_windows(model, variables, data, history), {}
+
+    def one(window):
+        return model.apply(
+            variables, window, data.node_features, data.topology, mutable=list(statistics)
+        )
+
+    return jax.vmap(one, out_axes=(0, None), axis_name=WINDOWS)(history)
+
+
 def make_epoch(
     model: nn.Module,
     optimizer: optax.GradientTransformation,
-    past: int,
-    delta: int,
+    window: WindowConfig,
     batch: int,
     mesh: jax.sharding.Mesh | None = None,
 ) -> Callable[..., tuple[TrainState, jax.Array]]:
@@ -71,8 +98,7 @@ def make_epoch(
     Args:
       model: called for one graph.
       optimizer: the update rule.
-      past: T.
-      delta: trajectory steps between frames.
+      window: the shape of a window.
       batch: windows per step.
       mesh: device mesh with an axis ``data`` over which each batch is split, or None.
 
@@ -81,10 +107,13 @@ def make_epoch(
       (or vmapped over states and keys).
     """
 
-    def loss_fn(variables, starts, weights, data):
-        history, target = gather_windows(data.positions, starts, past, delta)
-        errors = per_window_mse(predict_windows(model, variables, data, history), target)
-        return jnp.sum(weights * errors) / jnp.sum(weights)
+    shape = window.past, window.delta, window.horizon
+
+    def loss_fn(params, statistics, starts, weights, data):
+        history, target = gather_windows(data.positions, starts, *shape)
+        predicted, statistics = _predict_training(model, params, statistics, data, history)
+        errors = per_window_mse(predicted, target)
+        return jnp.sum(weights * errors) / jnp.sum(weights), statistics
 
     def epoch_fn(state, key, epoch, starts, data):
         count = starts.shape[0]
@@ -94,10 +123,13 @@ def make_epoch(
 
         def step(state, inputs):
             starts, weights = split_over_devices(inputs, mesh)
-            loss, gradient = jax.value_and_grad(loss_fn)(state.variables, starts, weights, data)
-            updates, opt_state = optimizer.update(gradient, state.opt_state, state.variables)
-            state = TrainState(optax.apply_updates(state.variables, updates), opt_state)
-            return state, (loss, jnp.sum(weights))
+            params, statistics = _parted(state.variables)
+            (loss, statistics), gradient = jax.value_and_grad(loss_fn, has_aux=True)(
+                params, statistics, starts, weights, data
+            )
+            updates, opt_state = optimizer.update(gradient, state.opt_state, params)
+            variables = {"params": optax.apply_updates(params, updates), **statistics}
+            return TrainState(variables, opt_state), (loss, jnp.sum(weights))
 
         state, (losses, sizes) = jax.lax.scan(step, state, (shuffled, weights))
         return state, jnp.sum(losses * sizes) / count
@@ -107,8 +139,7 @@ def make_epoch(
 
 def make_errors(
     model: nn.Module,
-    past: int,
-    delta: int,
+    window: WindowConfig,
     batch: int,
     mesh: jax.sharding.Mesh | None = None,
 ) -> Callable[..., jax.Array]:
@@ -116,14 +147,15 @@ def make_errors(
 
     Args:
       model: called for one graph.
-      past: T.
-      delta: trajectory steps between frames.
+      window: the shape of a window.
       batch: windows evaluated at once.
       mesh: device mesh with an axis ``data``, or None.
 
     Returns:
       ``errors(variables, starts [W], data) -> [W]`` mean squared errors in squared length units.
     """
+
+    shape = window.past, window.delta, window.horizon
 
     def errors_fn(variables, starts, data):
         count = starts.shape[0]
@@ -132,7 +164,7 @@ def make_errors(
 
         def chunk(starts):
             (starts,) = split_over_devices((starts,), mesh)
-            history, target = gather_windows(data.positions, starts, past, delta)
+            history, target = gather_windows(data.positions, starts, *shape)
             return per_window_mse(predict_windows(model, variables, data, history), target)
 
         errors = jax.lax.map(chunk, filled)

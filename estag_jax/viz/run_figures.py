@@ -7,7 +7,6 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from estag_jax.data.graphs import bonds
 from estag_jax.data.windows import gather
 from estag_jax.nn.registry import model_name
 from estag_jax.train import runfiles
@@ -49,9 +48,10 @@ def draw(out: Path, finished: Finished) -> list[Path]:
     predicted = jax.jit(lambda v, h: predict_windows(experiment.model, v, experiment.dataset, h))(
         variables, history
     )
-    pairs = np.stack([trajectory.topology.senders, trajectory.topology.receivers], axis=1)
-    if trajectory.atomic_numbers is not None:
-        pairs = bonds(trajectory.positions[:, :, 0], trajectory.atomic_numbers)
+    topology = trajectory.topology
+    pairs = np.stack([topology.senders, topology.receivers], axis=1)
+    if topology.edge_width:  # the first feature is the number of bonds between the two ends
+        pairs = pairs[topology.edge_features[:, 0] == 1]
     files.append(
         overlay(
             target[0],

@@ -1,7 +1,8 @@
-"""Trajectories from numpy files: MD17's own format, or one bare array of positions."""
+"""Trajectories in numpy files: MD17's own format, one bare array, or all that a Trajectory holds."""
 
 from __future__ import annotations
 
+import os
 import tokenize
 import zipfile
 import zlib
@@ -10,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from ase.data import chemical_symbols
 
-from estag_jax.data.graphs import DEFAULT_GRAPH, GraphConfig, build_topology
 from estag_jax.data.trajectory import DataError, Trajectory
 
 EXPECTED = (
@@ -18,6 +18,9 @@ EXPECTED = (
     "positions [frames, N, 3] or [frames, N, C, 3]"
 )
 """What a file may hold, for messages."""
+
+MD17_STEP = 0.5
+"""fs; the time between frames of an R, z file that does not give it."""
 
 _MAGIC = (b"PK", b"\x93NUMPY")  # of zip archives, which npz files are, and of npy files
 _DAMAGE = (
@@ -31,25 +34,38 @@ _DAMAGE = (
 )
 
 
-def read_npz(
-    path: str | Path,
-    *,
-    graph: GraphConfig = DEFAULT_GRAPH,
-    hydrogens: bool = False,
-    frame_step: float = 0.5,
-) -> Trajectory:
-    """Reads a trajectory from an .npz or .npy file, and checks every number in it.
+_PLAIN = {
+    "node_features": ("fiu", 2),
+    "names": ("U", 1),
+    "run_names": ("U", 1),
+    "bonds": ("iu", 2),
+    "bond_orders": ("fiu", 1),
+    "missing": ("b", 1),
+    "frame_step": ("fiu", 0),
+    "contact_distance": ("fiu", 0),
+    "anchor": ("iu", 0),
+    "time_unit": ("U", 0),
+    "length_unit": ("U", 0),
+    "provenance": ("U", 0),
+    "licence": ("U", 0),
+    "notes": ("U", 1),
+}
+"""Optional keys that go into the Trajectory as they are: kinds of dtype, and rank."""
+
+
+def read_npz(path: str | Path, *, frame_step: float | None = None) -> Trajectory:
+    """Reads a trajectory from an .npz or .npy file, with all its atoms and without a graph.
 
     Keys: R [frames, atoms, 3] in Å with z [atoms], or positions [frames, N, 3] or [frames, N, C, 3]
-    with or without z; optional are lengths (frames of each independent run) and dt_fs (time
-    between frames, fs). Other keys are ignored. An .npy file is the positions. Node features are
-    the atomic numbers, or 1 where there are none. Objects are never unpickled.
+    with or without z; optional are lengths (frames of each independent run), dt_fs (time between
+    frames, fs) and every further field of a Trajectory under its own name, as ``write_npz`` saves
+    them. Other keys are ignored. An .npy file is the positions. Node features are the atomic
+    numbers, or 1 where there are none. Objects are never unpickled.
 
     Args:
       path: the file.
-      graph: which pairs of nodes are edges.
-      hydrogens: whether hydrogens are kept; by default they are part of what is not observed.
-      frame_step: time between frames in fs where the file has no dt_fs.
+      frame_step: time between frames where the file has none; else 0.5 fs for R, z files (MD17's)
+        and 1 frame for others.
 
     Returns:
       The trajectory, in float64 if the file is and in float32 otherwise.
@@ -61,32 +77,54 @@ def read_npz(
     arrays = _read(path)
     positions = _positions(path, arrays)
     numbers = _atomic_numbers(path, arrays, positions.shape[1])
-    _check_finite(path, positions, numbers)
-    if numbers is not None and not hydrogens:
-        keep = numbers > 1
-        if not keep.any():
-            raise DataError(
-                f"{path}: all {len(numbers)} atoms are hydrogens and none is left without them; "
-                f"keep them with hydrogens=True"
-            )
-        positions, numbers = positions[:, keep], numbers[keep]
     if numbers is None:
         names = tuple(str(i) for i in range(positions.shape[1]))
         features = np.ones((positions.shape[1], 1), np.float32)
     else:
         names = tuple(chemical_symbols[number] for number in numbers)
         features = numbers[:, None].astype(np.float32)
+    fields = {
+        "names": names,
+        "node_features": features,
+        "provenance": "read from a file, which does not say how it came to be",
+    }
+    step, unit, note = _time(path, arrays, frame_step)
+    fields |= {"frame_step": step, "time_unit": unit, "notes": note}
+    if "R" not in arrays and numbers is None:
+        fields["length_unit"] = "1"  # of anything
+    fields |= {key: _plain(path, key, arrays[key]) for key in _PLAIN if key in arrays}
     return Trajectory(
         positions=positions,
-        node_features=features,
-        names=names,
-        topology=build_topology(graph, positions, numbers, str(path)),
-        frame_step=_frame_step(path, arrays, frame_step),
         atomic_numbers=numbers,
         lengths=_lengths(path, arrays, len(positions)),
         source=str(path),
-        provenance="read from a file, which does not say how it came to be",
+        **fields,
     )
+
+
+def write_npz(path: str | os.PathLike, trajectory: Trajectory) -> None:
+    """Writes all that a source said into one file, which ``read_npz`` reads; whole or not at all.
+
+    The graph is not kept: it is built when the file is read. A published split by trial is not
+    kept either, since it belongs to the source.
+
+    Args:
+      path: the .npz file; its folder is made if need be.
+      trajectory: what to write.
+    """
+    path = Path(path)
+    arrays = {"positions": trajectory.positions, "lengths": np.asarray(trajectory.lengths)}
+    if trajectory.atomic_numbers is not None:
+        arrays["z"] = trajectory.atomic_numbers
+    for key in _PLAIN:
+        value = getattr(trajectory, key)
+        if value is not None and not (isinstance(value, tuple) and not value):
+            arrays[key] = np.asarray(value)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    os.replace(partial, path)
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
@@ -109,7 +147,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
                 return {"positions": loaded}
             _check_keys(path, loaded.files)
             main = "positions" if "positions" in loaded.files else "R"
-            wanted = (main, "z", "lengths", "dt_fs")
+            wanted = (main, "z", "lengths", "dt_fs", *_PLAIN)
             # A member of a zip archive that is not in npy format comes as bytes.
             return {key: np.asarray(loaded[key]) for key in wanted if key in loaded.files}
     except DataError:  # which is a ValueError
@@ -178,19 +216,6 @@ def _atomic_numbers(path: Path, arrays: dict[str, np.ndarray], num_nodes: int) -
     return numbers.astype(np.int64)
 
 
-def _check_finite(path: Path, positions: np.ndarray, numbers: np.ndarray | None) -> None:
-    finite = np.isfinite(positions)
-    if finite.all():
-        return
-    frame, node = np.argwhere(~finite)[0, :2]
-    what = f"node {node}" if numbers is None else f"atom {node} ({chemical_symbols[numbers[node]]})"
-    raise DataError(
-        f"{path}: {np.count_nonzero(~finite)} coordinate(s) are not finite, the first in frame "
-        f"{frame}, {what}, both counted from 0; cut such frames out and give the runs between them "
-        f"as lengths"
-    )
-
-
 def _lengths(path: Path, arrays: dict[str, np.ndarray], num_frames: int) -> tuple[int, ...]:
     """Frames of each run; one run if the file does not say."""
     if "lengths" not in arrays:
@@ -203,15 +228,36 @@ def _lengths(path: Path, arrays: dict[str, np.ndarray], num_frames: int) -> tupl
     return tuple(int(length) for length in lengths)
 
 
-def _frame_step(path: Path, arrays: dict[str, np.ndarray], default: float) -> float:
+def _time(
+    path: Path, arrays: dict[str, np.ndarray], default: float | None
+) -> tuple[float, str, tuple[str, ...]]:
+    """Time between frames, its unit, and a note where it is not the file's."""
+    unit = "fs" if "R" in arrays or "dt_fs" in arrays else "frame"
     if "dt_fs" not in arrays:
-        return default
+        if default is not None:
+            return default, "fs", ()
+        if unit == "frame":
+            return 1.0, unit, ()
+        note = f"the file does not give its time step; {MD17_STEP} fs is assumed, as in MD17"
+        return MD17_STEP, unit, () if "frame_step" in arrays else (note,)
     step = arrays["dt_fs"]
     if step.dtype.kind not in "fiu" or step.size != 1 or not 0 < step.item() < np.inf:
         raise DataError(
             f"{path}: dt_fs is {_show(step)}, expected one positive number of femtoseconds"
         )
-    return float(step.item())
+    return float(step.item()), unit, ()
+
+
+def _plain(path: Path, key: str, value: np.ndarray) -> np.ndarray | tuple | float | int | str:
+    """An optional field: scalars and tuples of strings as Python's own, the rest as arrays."""
+    kinds, rank = _PLAIN[key]
+    if value.dtype.kind not in kinds or value.ndim != rank:
+        raise DataError(
+            f"{path}: {key} is {_show(value)}, not what estag writes; leave the key out"
+        )
+    if rank == 0:
+        return value.item()
+    return tuple(map(str, value)) if kinds == "U" else value
 
 
 def _show(array: np.ndarray) -> str:

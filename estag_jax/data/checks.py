@@ -1,0 +1,67 @@
+"""What is checked of every trajectory, whatever its source: nothing is silently repaired."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from estag_jax.data.trajectory import DataError, Trajectory
+
+
+def check(trajectory: Trajectory) -> None:
+    """Refuses coordinates that are not finite, and two points in the same place.
+
+    Args:
+      trajectory: as a source returned it, with or without its graph.
+
+    Raises:
+      DataError: names the source, the frame and the node.
+    """
+    _check_finite(trajectory)
+    _check_apart(trajectory)
+
+
+def node_name(trajectory: Trajectory, node: int) -> str:
+    """A node for a message: "atom 3 (O)" or "node 3 (knee)", counted from 0."""
+    kind = "node" if trajectory.atomic_numbers is None else "atom"
+    name = trajectory.names[node]
+    return f"{kind} {node}" if name == str(node) else f"{kind} {node} ({name})"
+
+
+def _check_finite(trajectory: Trajectory) -> None:
+    # The sum first: it is not finite if any coordinate is not, and needs no array of its own.
+    if trajectory.missing is None and np.isfinite(trajectory.positions.sum(dtype=np.float64)):
+        return
+    finite = np.isfinite(trajectory.positions)
+    if trajectory.missing is not None:
+        finite[trajectory.missing] = True
+    if finite.all():
+        return
+    frame, node = np.argwhere(~finite)[0, :2]
+    raise DataError(
+        f"{trajectory.source}: {np.count_nonzero(~finite)} coordinate(s) are not finite, the first in "
+        f"frame {frame}, {node_name(trajectory, node)}, both counted from 0; cut such frames out and "
+        f"give the runs between them as lengths"
+    )
+
+
+def _check_apart(trajectory: Trajectory) -> None:
+    """In the first frame of every run no two points may coincide: they are one atom given twice."""
+    ends = np.cumsum(trajectory.lengths)
+    for begin, length in zip(ends - trajectory.lengths, trajectory.lengths, strict=True):
+        known = np.arange(begin, begin + length)
+        if trajectory.missing is not None:
+            known = known[~trajectory.missing[begin : begin + length]]
+        if not known.size:
+            continue
+        frame = trajectory.positions[known[0]]
+        points = frame.reshape(-1, 3)
+        pairs = cKDTree(points).query_pairs(
+            1e-6 * max(np.ptp(points), 1e-30), output_type="ndarray"
+        )
+        if len(pairs):
+            one, other = (node_name(trajectory, i // frame.shape[1]) for i in pairs[0])
+            raise DataError(
+                f"{trajectory.source}: {one} and {other} are in the same place in frame {known[0]}; "
+                f"leave duplicate atoms out (--read.select), or correct the file"
+            )

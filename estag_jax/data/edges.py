@@ -1,0 +1,151 @@
+"""Pairs of nodes by distance or along bonds: the parts that graphs are made of.
+
+Neighbours are found by a k-d tree and paths by sparse products, so nothing here makes an [N, N]
+array but ``fully_connected``, whose edges are that many.
+"""
+
+from __future__ import annotations
+
+import ase
+import numpy as np
+from ase.neighborlist import natural_cutoffs
+from scipy.sparse import csr_array
+from scipy.spatial import cKDTree
+
+
+def bonds(
+    positions: np.ndarray,
+    atomic_numbers: np.ndarray,
+    unit: float = 1.0,
+    tolerance: float = 1.2,
+) -> np.ndarray:
+    """Covalent bonds: pairs whose median distance is within the sum of their radii × tolerance.
+
+    The median is over at most 200 evenly spaced frames (fewer for very large systems, at least
+    21), not over frame 0 alone: there a bond may happen to be stretched, and would be lost.
+
+    Args:
+      positions: [F, N, 3].
+      atomic_numbers: [N].
+      unit: the positions' unit of length in Å.
+      tolerance: factor on the sum of ASE's covalent radii.
+
+    Returns:
+      Integers [bonds, 2], i < j, in increasing order.
+    """
+    num_frames, num_nodes = positions.shape[:2]
+    count = min(num_frames, max(21, min(200, 2_000_000 // max(num_nodes, 1))))
+    frames = positions[np.linspace(0, num_frames - 1, count).round().astype(np.int64)]
+    radii = np.array(natural_cutoffs(ase.Atoms(numbers=atomic_numbers), mult=tolerance / unit))
+
+    # A median within the limit means that at least half of the frames are: the pairs that are close
+    # in one of any half + 1 of them include every bond.
+    keys = np.empty(0, np.int64)
+    for frame in frames[: count // 2 + 1]:
+        pairs = _pairs_within(frame, 2 * radii.max())
+        distances = np.linalg.norm(frame[pairs[:, 0]] - frame[pairs[:, 1]], axis=-1)
+        pairs = pairs[distances <= radii[pairs].sum(axis=1)]
+        keys = np.union1d(keys, pairs[:, 0] * num_nodes + pairs[:, 1])
+    pairs = np.stack([keys // num_nodes, keys % num_nodes], axis=1)
+    distances = np.linalg.norm(frames[:, pairs[:, 0]] - frames[:, pairs[:, 1]], axis=-1)
+    return pairs[np.median(distances, axis=0) <= radii[pairs].sum(axis=1)]
+
+
+def distance_bonds(positions: np.ndarray, cutoff: float) -> np.ndarray:
+    """The published rule for bonds: pairs closer than ``cutoff`` in frame 0.
+
+    Args:
+      positions: [F, N, 3].
+      cutoff: in the unit of the positions.
+
+    Returns:
+      Integers [bonds, 2], i < j, in increasing order.
+    """
+    frame = positions[0]
+    pairs = _pairs_within(frame, cutoff)
+    return pairs[np.linalg.norm(frame[pairs[:, 0]] - frame[pairs[:, 1]], axis=-1) < cutoff]
+
+
+def hops(
+    edges: np.ndarray, num_nodes: int, maximum: int = 2
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All pairs whose shortest path has 1 … maximum bonds, in both directions, without self-loops.
+
+    Args:
+      edges: bonds [bonds, 2], each in one direction or in both.
+      num_nodes: N.
+      maximum: the longest path.
+
+    Returns:
+      senders, receivers and the number of bonds between them, integers [E] each; shorter paths
+      first.
+    """
+    edges = np.asarray(edges, np.int64).reshape(-1, 2)
+    ends = np.concatenate([edges, edges[:, ::-1]])
+
+    def matrix(keys):
+        ones = np.ones(len(keys), bool)
+        return csr_array((ones, (keys // num_nodes, keys % num_nodes)), (num_nodes, num_nodes))
+
+    adjacency = matrix(np.unique(ends[:, 0] * num_nodes + ends[:, 1]))
+    reached = adjacency
+    seen = np.arange(num_nodes) * (num_nodes + 1)  # the diagonal: every node reaches itself
+    found = []
+    for _ in range(maximum):
+        senders, receivers = reached.nonzero()
+        keys = senders.astype(np.int64) * num_nodes + receivers
+        found.append(np.setdiff1d(keys, seen))
+        seen = np.concatenate([seen, found[-1]])
+        reached = matrix(found[-1]) @ adjacency
+    keys = np.concatenate(found)
+    hop = np.repeat(np.arange(1, maximum + 1), [len(part) for part in found])
+    return keys // num_nodes, keys % num_nodes, hop
+
+
+def radius_edges(frame: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarray]:
+    """All pairs at most ``cutoff`` apart, in both directions, without self-loops.
+
+    Args:
+      frame: positions [N, 3].
+      cutoff: in the unit of the positions.
+
+    Returns:
+      senders and receivers, integers [E] each.
+    """
+    pairs = _pairs_within(frame, cutoff)
+    return np.concatenate([pairs[:, 0], pairs[:, 1]]), np.concatenate([pairs[:, 1], pairs[:, 0]])
+
+
+def fully_connected(num_nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """All ordered pairs of different nodes: senders and receivers, integers [N (N - 1)] each."""
+    senders, receivers = np.nonzero(~np.eye(num_nodes, dtype=bool))
+    return senders, receivers
+
+
+def nearest(frame: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k closest nodes of each, made symmetric: an edge if either end counts the other.
+
+    Args:
+      frame: positions [N, 3].
+      neighbours: k; all other nodes where there are fewer.
+
+    Returns:
+      senders and receivers, integers [E] each, both directions, without self-loops.
+    """
+    num_nodes = len(frame)
+    k = min(neighbours, num_nodes - 1)
+    found = cKDTree(frame).query(frame, k=k + 1)[1].reshape(num_nodes, -1)
+    own = np.repeat(np.arange(num_nodes), found.shape[1])
+    other = found.ravel()
+    keep = own != other  # each node finds itself, or k + 1 others in its very place
+    ends = np.concatenate(
+        [own[keep] * num_nodes + other[keep], other[keep] * num_nodes + own[keep]]
+    )
+    keys = np.unique(ends)
+    return keys // num_nodes, keys % num_nodes
+
+
+def _pairs_within(frame: np.ndarray, cutoff: float) -> np.ndarray:
+    """Pairs [P, 2] at most ``cutoff`` apart in positions [N, 3], i < j, in increasing order."""
+    pairs = cKDTree(frame).query_pairs(cutoff, output_type="ndarray").astype(np.int64)
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]

@@ -1,0 +1,148 @@
+"""Periodic boxes: molecules made whole, jumps across the boundary removed, jumps without a box found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+from ase.geometry import find_mic
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import breadth_first_order, connected_components
+
+DEGENERATE = 2.0
+"""Å; no system fits into a box with a shorter edge: such boxes (CRYST1 1 1 1) are placeholders."""
+
+JUMP = 5.0
+"""A step this many times as long as usual is reported."""
+
+
+def unwrapped(
+    frames: Iterable[tuple[np.ndarray, np.ndarray]],
+    bonds: np.ndarray | None = None,
+    periodic: Sequence[bool] = (True, True, True),
+) -> Iterator[np.ndarray]:
+    """Takes the jumps across the periodic boundary out of one run, frame by frame.
+
+    With bonds, the molecules are first made whole in every frame, and then each is moved by lattice
+    vectors so that its centre makes the shortest step from the frame before. Without, every atom is
+    by itself, and what is whole in frame 0 stays so. Atoms remain at lattice points of the present
+    box; where the box fluctuates, images that lie n boxes away would shake n times as much, and this
+    common motion is taken out, so that the centroid moves by the mean of the shortest steps (the
+    toroidal view of S. von Bülow et al., J. Chem. Phys. 153 (2020) 021101).
+
+    Args:
+      frames: positions [n, 3] and cell vectors [3, 3] as rows, for each frame.
+      bonds: pairs of atoms [bonds, 2], or None where they are not known.
+      periodic: along which of the cell vectors.
+
+    Yields:
+      Positions [n, 3] in float64; coordinates that are not finite stay so.
+    """
+    before = None
+    for positions, cell in frames:
+        positions, cell = np.asarray(positions, np.float64), np.asarray(cell, np.float64)
+        if before is None:
+            size = len(positions)
+            parents, group = np.arange(size), np.arange(size)
+            if bonds is not None:
+                parents, group = spanning_forest(bonds, size)
+            members = np.bincount(group)[:, None]
+            images, drift = np.zeros((len(members), 3)), np.zeros(3)
+            before, cell_before = np.full((len(members), 3), np.nan), cell
+        if bonds is not None:
+            positions = _whole(positions, cell, parents, periodic)
+        centres = np.stack([np.bincount(group, x) for x in positions.T], axis=1) / members
+        drift = drift - (images * members).sum(axis=0) / size @ (cell - cell_before)
+        images = images + _lattice_steps(centres - before, cell, periodic)
+        yield positions + (images @ cell)[group] + drift
+        # A step from or to what is not known is none; the next is from where it was known last.
+        before, cell_before = np.where(np.isfinite(centres), centres, before), cell
+
+
+def spanning_forest(bonds: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """One tree of bonds in each molecule.
+
+    Args:
+      bonds: pairs of atoms [bonds, 2].
+      size: number of atoms.
+
+    Returns:
+      The parent of each atom [size], roots being their own, and the molecule of each atom [size].
+    """
+
+    def matrix(pairs, count):
+        return csr_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (count, count))
+
+    bonds = np.asarray(bonds, np.int64).reshape(-1, 2)
+    _, group = connected_components(matrix(bonds, size), directed=False)
+    _, roots = np.unique(group, return_index=True)
+    # One more node, bonded to all roots: a single search from there finds every tree.
+    to_roots = np.stack([np.full_like(roots, size), roots], axis=1)
+    joined = matrix(np.concatenate([bonds, to_roots]), size + 1)
+    _, parents = breadth_first_order(joined, size, directed=False)
+    parents = parents[:size].astype(np.int64)
+    parents[roots] = roots
+    return parents, group
+
+
+def jump_note(
+    positions: np.ndarray, lengths: Sequence[int], names: Sequence[str], run_names: Sequence[str]
+) -> str:
+    """One sentence on steps that look like jumps across a box that the file does not give, or "".
+
+    A step is suspicious if its longest displacement exceeds 5 times the median, over the steps of
+    the run, of that longest displacement.
+
+    Args:
+      positions: [frames, N, C, 3].
+      lengths: frames of each run.
+      names: N names of nodes.
+      run_names: names of the runs.
+    """
+    begin, found, first = 0, 0, ""
+    for length, run in zip(lengths, run_names, strict=True):
+        frames = positions[begin : begin + length]
+        squares = [((b - a) ** 2).sum(axis=-1).max(axis=-1) for a, b in pairwise(frames)]
+        begin += length
+        if len(squares) < 3:
+            continue
+        steps = np.sqrt(squares)  # [length - 1, N]
+        longest = steps.max(axis=1)
+        usual = np.median(longest)
+        jumps = np.flatnonzero(longest > JUMP * usual)
+        if jumps.size and not first:
+            step = jumps[0]
+            node = steps[step].argmax()
+            first = (
+                f"from frame {step} to {step + 1} of {run}, where {names[node]} moves by "
+                f"{longest[step]:.1f}, usually the fastest moves by {usual:.1f}"
+            )
+        found += jumps.size
+    if not found:
+        return ""
+    return (
+        f"{found} step(s) look like jumps, the first {first}; if they are jumps across a periodic box, "
+        f"give files that hold the box, or superimpose the frames (--read.align)"
+    )
+
+
+def _whole(
+    positions: np.ndarray, cell: np.ndarray, parents: np.ndarray, periodic: Sequence[bool]
+) -> np.ndarray:
+    """Every atom at the image that is nearest to its parent."""
+    images = _lattice_steps(positions - positions[parents], cell, periodic)
+    # Sums along the way to the root, in as many passes as the logarithm of the longest way.
+    while (parents != parents[parents]).any():
+        images = images + images[parents]
+        parents = parents[parents]
+    return positions + images @ cell
+
+
+def _lattice_steps(
+    differences: np.ndarray, cell: np.ndarray, periodic: Sequence[bool]
+) -> np.ndarray:
+    """Integers [n, 3]: the lattice vectors that make the differences [n, 3] shortest."""
+    known = np.where(np.isfinite(differences).all(axis=1, keepdims=True), differences, 0.0)
+    shortest, _ = find_mic(known, cell, periodic)
+    return np.rint((shortest - known) @ np.linalg.inv(cell))

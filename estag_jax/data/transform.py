@@ -1,0 +1,156 @@
+"""What may be done to a trajectory before its graph is built; each leaves a note."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from estag_jax.data.trajectory import DataError, Trajectory
+
+Centre = Literal["source", "none", "run", "frame"]
+
+LENGTHS = {"Å": 1.0, "A": 1.0, "nm": 10.0, "pm": 0.01, "bohr": 0.529177210903, "m": 1e10, "cm": 1e8}
+"""Length units in Å (the bohr of CODATA 2018)."""
+
+
+def without_hydrogens(trajectory: Trajectory) -> Trajectory:
+    """Heavy atoms alone, as in the published protocol, where hydrogens are not observed.
+
+    Raises:
+      DataError: all atoms are hydrogens.
+    """
+    numbers = trajectory.atomic_numbers
+    if numbers is None or (numbers > 1).all():
+        return trajectory
+    if not (numbers > 1).any():
+        raise DataError(
+            f"{trajectory.source}: all {len(numbers)} atoms are hydrogens and none is left without "
+            f"them; keep them with hydrogens=True (--read.hydrogens)"
+        )
+    note = f"{np.count_nonzero(numbers == 1)} hydrogens left out"
+    return take_nodes(trajectory, np.flatnonzero(numbers > 1), note)
+
+
+def take_nodes(trajectory: Trajectory, nodes: np.ndarray, note: str) -> Trajectory:
+    """Some of the nodes, in the given order, with the bonds between them.
+
+    Args:
+      trajectory: without a graph.
+      nodes: integers, each at most once.
+      note: what was done.
+    """
+    changes = {
+        "positions": trajectory.positions[:, nodes],
+        "node_features": trajectory.node_features[nodes],
+        "names": tuple(trajectory.names[node] for node in nodes),
+    }
+    if trajectory.atomic_numbers is not None:
+        changes["atomic_numbers"] = trajectory.atomic_numbers[nodes]
+    if trajectory.bonds is not None:
+        new = np.full(trajectory.num_nodes, -1)
+        new[nodes] = np.arange(len(nodes))
+        bonds = new[trajectory.bonds]
+        kept = (bonds >= 0).all(axis=1)
+        changes["bonds"] = bonds[kept]
+        if trajectory.bond_orders is not None:
+            changes["bond_orders"] = trajectory.bond_orders[kept]
+    return trajectory.noted(note, **changes)
+
+
+def take_runs(trajectory: Trajectory, min_frames: int) -> Trajectory:
+    """Runs of at least ``min_frames`` frames; those left out are counted in a note.
+
+    Raises:
+      DataError: no run is that long.
+    """
+    lengths = np.asarray(trajectory.lengths)
+    keep = lengths >= min_frames
+    if keep.all():
+        return trajectory
+    if not keep.any():
+        raise DataError(
+            f"{trajectory.source}: no run has {min_frames} frames, the longest has {lengths.max()}; "
+            f"lower min_frames"
+        )
+    frames = np.repeat(keep, lengths)
+    note = f"{np.count_nonzero(~keep)} of {len(keep)} runs left out: below {min_frames} frames"
+    changes = {"positions": trajectory.positions[frames], "lengths": tuple(map(int, lengths[keep]))}
+    if trajectory.run_names:
+        changes["run_names"] = tuple(
+            n for n, k in zip(trajectory.run_names, keep, strict=True) if k
+        )
+    if trajectory.missing is not None:
+        changes["missing"] = trajectory.missing[frames]
+    # The published lists number the runs that are there in full.
+    return trajectory.noted(note, published=None, **changes)
+
+
+def centred(trajectory: Trajectory, what: Literal["run", "frame"]) -> Trajectory:
+    """Subtracts the mean over nodes and frames of each run, or over the nodes of each frame.
+
+    Models that are equivariant to translation do not need it; single precision does where a system
+    drifts far from the origin (MD17's benzene, by 190 Å). Frame by frame it also takes the motion of
+    the centroid out of what is forecast.
+    """
+    positions = trajectory.positions.astype(np.float64)
+    if what == "frame":
+        positions -= positions.mean(axis=(1, 2), keepdims=True)
+        note = "centred: the centroid of each frame is at the origin"
+    else:
+        for run in _runs(trajectory):
+            positions[run] -= np.nanmean(positions[run], axis=(0, 1, 2))
+        note = "centred: the mean position of each run is at the origin"
+    return trajectory.noted(note, positions=positions.astype(trajectory.positions.dtype))
+
+
+def superimposed(trajectory: Trajectory) -> Trajectory:
+    """Rotates and shifts each frame onto the first of its run (Kabsch), all points weighted alike.
+
+    argmin_{R,t} sum_i |R x_i(t) + t - x_i(0)|² over proper rotations; W. Kabsch, Acta Cryst. A32
+    (1976) 922. The system's own tumbling is thereby taken out of what is forecast.
+    """
+    positions = trajectory.positions.astype(np.float64)
+    flat = positions.reshape(trajectory.num_frames, -1, 3)
+    for run in _runs(trajectory):
+        centroid = flat[run].mean(axis=1, keepdims=True)
+        points = flat[run] - centroid
+        known = np.flatnonzero(np.isfinite(points).all(axis=(1, 2)))
+        first, origin = points[known[0]], centroid[known[0]]
+        u, _, v = np.linalg.svd(np.einsum("fpi,pj->fij", points[known], first))
+        u[..., -1] *= np.sign(np.linalg.det(u @ v))[:, None]  # no reflection
+        points[known] = points[known] @ (u @ v)
+        flat[run] = points + origin
+    return trajectory.noted(
+        "superimposed: each frame on the first of its run, over all points",
+        positions=flat.reshape(positions.shape).astype(trajectory.positions.dtype),
+    )
+
+
+def converted(trajectory: Trajectory, unit: str) -> Trajectory:
+    """The same in another length unit.
+
+    Raises:
+      DataError: one of the two units is not a known length.
+    """
+    if unit == trajectory.length_unit:
+        return trajectory
+    for name in (unit, trajectory.length_unit):
+        if name not in LENGTHS:
+            raise DataError(
+                f"{trajectory.source}: {name!r} is no length unit that can be converted, known are "
+                f"{', '.join(LENGTHS)}"
+            )
+    factor = LENGTHS[trajectory.length_unit] / LENGTHS[unit]
+    contact = trajectory.contact_distance
+    return trajectory.noted(
+        f"converted from {trajectory.length_unit} to {unit}",
+        positions=(trajectory.positions * factor).astype(trajectory.positions.dtype),
+        length_unit=unit,
+        contact_distance=None if contact is None else contact * factor,
+    )
+
+
+def _runs(trajectory: Trajectory) -> list[slice]:
+    ends = np.cumsum(trajectory.lengths)
+    return [slice(e - n, e) for e, n in zip(ends, trajectory.lengths, strict=True)]
