@@ -124,6 +124,12 @@ def test_double_pendulum_in_a_plane_against_the_equations_of_its_angles():
     np.testing.assert_allclose(found, expected, atol=2e-6)
 
 
+def test_a_bob_on_a_level_rod_begins_to_fall_freely():
+    state = (np.array([[[1.0, 0, 0]]]), np.zeros((1, 1, 3)))
+    found = integrate(pendulum(1, None).system.step, state, 1e-3, 10, 2)[0][0, 1, 0]
+    np.testing.assert_allclose(found[2], -9.81 / 2 * 0.01**2, rtol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["charged", "threebody"])
 def test_against_another_integrator(name):
     drawn = ALL[name]()

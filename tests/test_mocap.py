@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from estag_jax.data import sources
 from estag_jax.data.mocap import positions, read_amc, read_asf
 from estag_jax.data.sources import cmu
 from estag_jax.data.trajectory import DataError
@@ -317,14 +321,49 @@ def test_published_split_takes_each_trial_once(name):
     assert name != "walk" or list(map(len, parts)) == [11, 6, 6]
 
 
-def test_urls():
-    found = cmu.urls("run")
-    assert found[0] == ("http://mocap.cs.cmu.edu/subjects/09/09.asf", "09/09.asf")
-    assert found[11] == ("http://mocap.cs.cmu.edu/subjects/09/09_11.amc", "09/09_11.amc")
-    assert len(found) == 12 and len(cmu.urls("walk")) == 24
-    assert cmu.urls("basketball")[-1][1] == "102/102_33.amc"
-    with pytest.raises(DataError, match=r"cmu:7: which trials .* download 07.asf .* FOLDER/07"):
-        cmu.urls("7")
+@pytest.fixture
+def database(tmp_path, monkeypatch):
+    """A server of subject 7 with trials 1, 2 and 4; yields the folder that is served and the asked."""
+    served, asked = tmp_path / "served", []
+    served.mkdir()
+    subject(served, "07", [1, 2, 4])
+
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *args):
+            super().__init__(*args, directory=served)
+
+        def log_message(self, *args):
+            asked.append(self.path)
+
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        monkeypatch.setattr(cmu, "URL", f"http://127.0.0.1:{server.server_port}/{{path}}")
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield served, asked
+        server.shutdown()
+        thread.join()
+
+
+def test_a_subject_is_downloaded_trial_by_trial_once(database, tmp_path, monkeypatch):
+    served, asked = database
+    monkeypatch.setenv("ESTAG_DATA", str(tmp_path / "cache"))
+    found = sources.load("cmu:7")
+    assert found.run_names == ("07_01", "07_02", "07_04") and found.topology.num_edges == 6
+    assert sum("07_0" in path for path in asked) >= 7  # 5, 6 and 7 were asked for in vain
+    asked.clear()
+    again = sources.load("cmu:7")
+    assert not asked and again.fingerprint == found.fingerprint
+    np.testing.assert_array_equal(
+        sources.load("cmu:7", read=sources.ReadConfig(folder=str(served))).positions,
+        found.positions,
+    )
+
+
+def test_a_subject_that_is_not_there(database, tmp_path, monkeypatch):
+    monkeypatch.setenv("ESTAG_DATA", str(tmp_path / "cache"))
+    with pytest.raises(DataError, match=r"08.asf cannot be downloaded.* 404 .*--read.folder"):
+        sources.load("cmu:8")
 
 
 @pytest.mark.parametrize("name", ["jump", "0", "-3", "35_01", "../35", "٣"])

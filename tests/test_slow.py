@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_the_bundled_trajectory_is_reproduced_from_its_seed(tmp_path):
-    pytest.importorskip("tblite", reason="needs the extra xtb (make xtb)")
+    pytest.importorskip("tblite", reason="needs the extra xtb: pip install 'estag_jax[xtb]'")
     read("aspirin", XtbConfig(frames=50), tmp_path)
     (path,) = tmp_path.glob("aspirin-*.npz")
     again = np.load(path, allow_pickle=False)

@@ -39,7 +39,7 @@ def test_shapes_units_and_what_is_said(short):
         assert found.node_features.dtype == np.float32 and found.topology is None
         assert found.source == f"synthetic:{name}" and found.atomic_numbers is None
         assert np.isfinite(found.positions).all()
-        units = ("s", "m") if name == "pendulum" else ("1", "1")
+        units = ("s", "m") if name == "pendulum" else ("time unit", "unit")
         assert (found.time_unit, found.length_unit) == units
         drift = next(note for note in found.notes if note.startswith("largest "))
         assert float(drift.split()[-1]) < 1e-2
@@ -152,6 +152,7 @@ def test_a_single_pendulum_is_not_called_chaotic():
         ("springs", {"hidden": 4}, "4 of 5 particles are hidden, at least 2 must stay visible"),
         ("pendulum", {"hidden": 2}, "at least 1 must stay visible"),
         ("lorenz", {"hidden": 1, "coupling": 0.0}, "hidden has no effect with coupling 0"),
+        ("lorenz", {"coupling": 2.0}, "coupling is 2, from 0.9056 on"),
         ("lorenz", {"rest_length": 1.0}, "rest_length has no effect, it is for springs"),
         ("springs", {"coupling": 1.0}, "coupling has no effect, it is for lorenz"),
         ("pendulum", {"substeps": 1}, "too coarse: the drift of the energy"),

@@ -14,8 +14,8 @@ from estag_jax.cli import UsageError, nearest, parse
 from estag_jax.commands.output import print_facts, slug
 from estag_jax.data import sources, statistics
 from estag_jax.data.checks import node_name
-from estag_jax.data.graphs import GraphConfig, resolve
 from estag_jax.data.files.npz import write_npz
+from estag_jax.data.graphs import GraphConfig, resolve
 from estag_jax.data.sources import ReadConfig
 from estag_jax.data.splits import SplitConfig, overlap, split
 from estag_jax.data.trajectory import DataError, Trajectory
@@ -75,8 +75,8 @@ def _list(argv: list[str]) -> None:
     table.add_column("what")
     for key, source in sources.SOURCES.items():
         table.add_row(source.example(key), source.about)
-        if source.hint and source.names and key != "cmu":
-            table.add_row("", f"molecules: {', '.join(source.names)}")
+        if "MOLECULE" in source.hint:
+            table.add_row("", f"MOLECULE: {', '.join(source.names)}")
     Console(width=None if Console().is_terminal else 120).print(table)
 
 

@@ -96,9 +96,8 @@ def resolve(config: GraphConfig, trajectory: Trajectory) -> GraphConfig:
     """The graph that "auto" stands for, all of whose values are given; any other kind likewise."""
     kind = config.kind
     if kind == "auto":
-        if trajectory.bonds is not None or (
-            trajectory.atomic_numbers is not None and trajectory.channels == 1
-        ):
+        given = trajectory.bonds is not None and len(trajectory.bonds) > 0
+        if given or (trajectory.atomic_numbers is not None and trajectory.channels == 1):
             kind = "bonds"
         elif trajectory.contact_distance is not None:
             kind = "radius"

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from estag_jax.dynamics.integrate import State
 
 MAX_ERROR = 0.01
-"""Of the energy, over a run's largest kinetic energy; for Lorenz, of one frame, over the standard deviation."""
+"""Of the energy over a run's largest kinetic energy; for Lorenz, of a frame over their deviation."""
+
+SYNCHRONY = 0.9056
+"""Coupling that damps differences as fast as Lorenz's equations, at exponent 0.9056, make them grow."""
 
 LYAPUNOV_RUNS = 8
 """Runs over which the largest Lyapunov exponent is measured."""
@@ -58,22 +61,23 @@ class SyntheticConfig:
     float64: bool = False
 
     def __post_init__(self):
-        for name, least in (
-            ("particles", 1),
-            ("hidden", 0),
-            ("runs", 1),
-            ("frames", 1),
-            ("substeps", 1),
-            ("rest_length", 0),
-            ("coupling", 0),
+        for name in (
+            "particles",
+            "runs",
+            "frames",
+            "substeps",
+            "hidden",
+            "rest_length",
+            "coupling",
         ):
-            value = getattr(self, name)
+            value, least = (
+                getattr(self, name),
+                int(name not in ("hidden", "rest_length", "coupling")),
+            )
             if value is not None and not least <= value < np.inf:
                 raise ValueError(f"synthetic {name} is {value}, it must be {least} or more")
         if self.frame_step is not None and not 0 < self.frame_step < np.inf:
-            raise ValueError(
-                f"synthetic frame_step is {self.frame_step}, it must be positive and finite"
-            )
+            raise ValueError(f"synthetic frame_step is {self.frame_step}, it must be positive")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"synthetic seed is {self.seed}, it must lie in 0 … 2^32 - 1")
 
@@ -85,14 +89,14 @@ class _Kind:
     particles: int
     frame_step: float
     substeps: int
-    time_unit: str = "1"
-    length_unit: str = "1"
+    time_unit: str = "time unit"
+    length_unit: str = "unit"
     lyapunov: float | None = None
     least: int = 2
 
 
 _KINDS = {
-    "springs": _Kind(5, frame_step=0.1, substeps=5),
+    "springs": _Kind(5, frame_step=0.1, substeps=10),
     "charged": _Kind(5, frame_step=0.1, substeps=10, lyapunov=100),
     "pendulum": _Kind(2, 0.05, 10, "s", "m", lyapunov=100, least=1),
     "lorenz": _Kind(3, frame_step=0.05, substeps=10, lyapunov=200, least=1),
@@ -118,14 +122,12 @@ def read(name: str, config: SyntheticConfig = SyntheticConfig()) -> Trajectory:
     source, kind, config = _resolve(name, config)
     drawn = _draw(name, config)
     states, tried = _simulate(source, drawn, config, config.runs, config.frames)
-    accuracy = _accuracy(source, drawn, config, states)
-    positions = states[0]
+    accuracy, positions = _accuracy(source, drawn, config, states), states[0]
     if drawn.anchored:
         positions = np.concatenate([np.zeros_like(positions[:, :, :1]), positions], axis=2)
     nodes = positions.shape[2] - config.hidden
     bonds = drawn.bonds
-    if bonds is not None:
-        bonds = bonds[(bonds < nodes).all(axis=1)]
+    bonds = None if bonds is None else bonds[(bonds < nodes).all(axis=1)]
     return Trajectory(
         positions=positions[:, :, :nodes]
         .reshape(-1, nodes, 1, 3)
@@ -142,11 +144,7 @@ def read(name: str, config: SyntheticConfig = SyntheticConfig()) -> Trajectory:
         provenance=f"simulated by estag_jax.dynamics: {drawn.about}; {config.particles} particles, seed "
         f"{config.seed}, {config.substeps} steps of {config.frame_step / config.substeps:.6g} a frame",
         licence="computed on the spot; no terms are attached",
-        notes=(
-            *_notes(config, drawn, tried),
-            accuracy,
-            *_chaos(name, kind, config),
-        ),
+        notes=(*_notes(config, drawn, tried), accuracy, *_chaos(name, kind, config)),
     )
 
 
@@ -185,18 +183,16 @@ def _resolve(name: str, config: SyntheticConfig) -> tuple[str, _Kind, SyntheticC
     if name not in _KINDS:
         near = difflib.get_close_matches(name, _KINDS, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        raise DataError(
-            f"synthetic:{name}: there is no such system; {hint}known are {', '.join(_KINDS)}"
-        )
+        known = f"{hint}known are {', '.join(_KINDS)}"
+        raise DataError(f"synthetic:{name}: there is no such system; {known}")
     source, kind = f"synthetic:{name}", _KINDS[name]
     for option, owner in (("rest_length", "springs"), ("coupling", "lorenz")):
         if getattr(config, option) is not None and name != owner:
             raise DataError(f"{source}: {option} has no effect, it is for {owner}; leave it out")
     own = {"particles": kind.particles, "frame_step": kind.frame_step, "substeps": kind.substeps}
-    own |= {"rest_length": 0.0} if name == "springs" else {}
-    own |= {"coupling": 0.3} if name == "lorenz" else {}
-    own = {key: value for key, value in own.items() if getattr(config, key) is None}
-    config = dataclasses.replace(config, **own)
+    own |= {"springs": {"rest_length": 0.0}, "lorenz": {"coupling": 0.3}}.get(name, {})
+    given = {key: getattr(config, key) for key in own if getattr(config, key) is not None}
+    config = dataclasses.replace(config, **own | given)
     if config.particles < kind.least or (name == "threebody" and config.particles != 3):
         must = "must be 3" if name == "threebody" else f"must be at least {kind.least}"
         raise DataError(f"{source}: particles is {config.particles}, it {must}")
@@ -207,18 +203,21 @@ def _resolve(name: str, config: SyntheticConfig) -> tuple[str, _Kind, SyntheticC
         )
     if config.hidden and name == "lorenz" and not config.coupling:
         raise DataError(f"{source}: hidden has no effect with coupling 0; raise coupling")
+    if name == "lorenz" and config.coupling >= SYNCHRONY and config.particles > 1:
+        raise DataError(
+            f"{source}: coupling is {config.coupling:g}, from {SYNCHRONY} on (the largest Lyapunov "
+            f"exponent) the oscillators become one and the same; lower it"
+        )
     return source, kind, config
 
 
 def _draw(name: str, config: SyntheticConfig) -> Drawn:
     from estag_jax.dynamics import draws
 
-    options = {
-        "springs": {"rest_length": config.rest_length},
-        "lorenz": {"coupling": config.coupling},
-    }
+    own = {"springs": ("rest_length",), "lorenz": ("coupling",)}.get(name, ())
     generator = np.random.default_rng((config.seed, 0))
-    return getattr(draws, name)(config.particles, generator, **options.get(name, {}))
+    options = {option: getattr(config, option) for option in own}
+    return getattr(draws, name)(config.particles, generator, **options)
 
 
 def _simulate(
@@ -247,11 +246,12 @@ def _accuracy(source: str, drawn: Drawn, config: SyntheticConfig, states: State)
     """How exact the integration was, as a note; too coarse a one is refused."""
     from estag_jax.dynamics.integrate import energy_drift, frame_error
 
-    system, dt = drawn.system, config.frame_step / config.substeps
+    system = drawn.system
     if system.energies:
         errors = energy_drift(system.energies, states)
         what = "drift of the energy over a run's largest kinetic energy"
     else:
+        dt = config.frame_step / config.substeps
         errors = frame_error(system.step, states, dt, config.substeps)
         what = "difference of a frame to one from half the time step, over the standard deviation"
     worst = int(errors.argmax())

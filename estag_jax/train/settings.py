@@ -46,7 +46,7 @@ class RunConfig:
     """All that determines a run's result."""
 
     data: str = "demo"
-    """A data source's name, or the path of an .npz or .npy file."""
+    """SOURCE[:NAME] (see estag data list), a path, or TOPOLOGY,TRAJECTORY[,TRAJECTORY…]."""
     read: ReadConfig = ReadConfig()
     """How the data are read."""
     window: WindowConfig = WindowConfig()

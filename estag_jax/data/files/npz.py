@@ -91,7 +91,7 @@ def read_npz(path: str | Path, *, frame_step: float | None = None) -> Trajectory
     step, unit, note = _time(path, arrays, frame_step)
     fields |= {"frame_step": step, "time_unit": unit, "notes": note}
     if "R" not in arrays and numbers is None:
-        fields["length_unit"] = "1"  # of anything
+        fields["length_unit"] = "unit"  # of anything
     fields |= {key: _plain(path, key, arrays[key]) for key in _PLAIN if key in arrays}
     return Trajectory(
         positions=positions,

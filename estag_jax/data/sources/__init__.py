@@ -19,7 +19,7 @@ from estag_jax.data.files import reader
 from estag_jax.data.files.npz import read_npz
 from estag_jax.data.graphs import DEFAULT_GRAPH, GraphConfig, build_topology
 from estag_jax.data.sources import adk, cmu, md17, xtb
-from estag_jax.data.sources.fetch import cache_folder, fetch
+from estag_jax.data.sources.fetch import cache_folder
 from estag_jax.data.sources.xtb import XtbConfig
 from estag_jax.data.splits import SplitConfig
 from estag_jax.data.synthetic import SyntheticConfig
@@ -89,8 +89,9 @@ class Source:
     Args:
       read: from the NAME behind the colon ("" without one) and how to read to a trajectory.
       about: one line for ``estag data list``.
-      names: the NAMEs there are; empty where none is needed or any is taken.
-      hint: what to write for NAME where ``names`` does not list all that is taken.
+      names: the NAMEs there are, as far as they can be listed.
+      hint: what to write for NAME, where a list would be long or not complete.
+      open: NAMEs that are not listed are taken too.
       options: fields of ReadConfig that this source heeds, besides those that ``load`` itself does.
       window: the published windows, or what suits the source; the default of the commands.
       split: without leaks between its parts; the default of the commands.
@@ -102,6 +103,7 @@ class Source:
     about: str
     names: tuple[str, ...] = ()
     hint: str = ""
+    open: bool = False
     options: tuple[str, ...] = ()
     window: WindowConfig = WindowConfig()
     split: SplitConfig = SplitConfig()
@@ -167,11 +169,12 @@ def find(spec: str) -> tuple[Source, str]:
             f"{', '.join(sorted(SOURCES))} (see estag data list) and paths"
         )
     source = SOURCES[key]
-    if name and not source.names and not source.hint:
+    takes_name = source.names or source.open
+    if name and not takes_name:
         raise DataError(f"{spec!r}: source {key!r} takes no name; write {key}")
-    if not name and (source.names or source.hint):
+    if not name and takes_name:
         raise DataError(f"{spec!r}: source {key!r} needs a name; write {source.example(key)}")
-    if source.names and not source.hint and name not in source.names:
+    if name and not source.open and name not in source.names:
         near = difflib.get_close_matches(name, source.names, n=1)
         hint = f"did you mean {key}:{near[0]}? " if near else ""
         raise DataError(f"{spec!r}: {key} has no {name!r}; {hint}it has {', '.join(source.names)}")
@@ -206,8 +209,7 @@ def _folder(read: ReadConfig, name: str) -> Path:
 def _cmu(name: str, read: ReadConfig) -> Trajectory:
     folder = _folder(read, "cmu")
     if read.folder is None:
-        for url, path in cmu.urls(name):
-            fetch(url, folder / path)
+        cmu.download(name, folder)
     return cmu.read(name, folder)
 
 
@@ -234,20 +236,23 @@ SOURCES: dict[str, Source] = {
     "file": Source(
         _file,
         "your own: npz, npy, or any topology and trajectories that MDAnalysis or ASE read",
-        hint="PATH | file:TOPOLOGY,TRAJECTORY[,TRAJECTORY…]",
+        hint="PATH|TOPOLOGY,TRAJECTORY,…",
+        open=True,
         options=("frame_step", "select", "nodes", "unwrap"),
     ),
     "xtb": Source(
         lambda name, read: xtb.read(name, read.xtb, _folder(read, "xtb")),
         "simulated here by GFN2-xTB (ASE, tblite), the offline stand-in for MD17",
         names=tuple(md17.MOLECULES),
-        hint="MOLECULE|SMILES|GEOMETRY.xyz",
+        hint="MOLECULE|SMILES|PATH.xyz",
+        open=True,
         options=("xtb", "folder"),
     ),
     "md17": Source(
         _md17(md17.read_md17),
         "MD17, ab initio trajectories of eight molecules, 500 K",
         names=tuple(md17.MOLECULES),
+        hint="MOLECULE",
         options=("folder",),
         centre=lambda name: "frame" if name == "benzene" else "none",
     ),
@@ -255,7 +260,9 @@ SOURCES: dict[str, Source] = {
         _md17(md17.read_rmd17),
         "revised MD17: recomputed, a part of the frames; windows with missing frames are dropped",
         names=tuple(md17.MOLECULES),
+        hint="MOLECULE",
         options=("folder",),
+        window=WindowConfig(past=3),  # of ten frames in a row hardly one window is whole
     ),
     "adk": Source(
         lambda name, read: adk.read_equilibrium(_folder(read, "adk")),
@@ -275,6 +282,7 @@ SOURCES: dict[str, Source] = {
         "CMU motion capture, 31 joints, 120 Hz",
         names=("walk", "run", "basketball"),
         hint="walk|run|basketball|SUBJECT",
+        open=True,
         options=("folder",),
         window=_FIVE,
         split=dataclasses.replace(_BY_TRAJECTORY, each=100, **_TRIALS),

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from estag_jax.data.mocap import Skeleton, positions, read_amc, read_asf
+from estag_jax.data.sources.fetch import NotThere, fetch, replacing
 from estag_jax.data.trajectory import DataError, PublishedTrials, Trajectory
 
 RATE = 120.0
@@ -22,6 +23,9 @@ RATE = 120.0
 
 URL = "http://mocap.cs.cmu.edu/subjects/{path}"
 """Where the database keeps its files."""
+
+GAP = 3
+"""So many trials in a row that are not there are taken for the end of a subject's trials."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,27 +141,38 @@ def read(name: str, folder: Path) -> Trajectory:
     )
 
 
-def urls(name: str) -> list[tuple[str, str]]:
-    """The files of a set on the server, each with its path in the folder that ``read`` takes.
+def download(name: str, folder: Path) -> None:
+    """Brings the files of a set or subject to a folder, once.
+
+    Which trials a subject has is known to the server alone: they are asked for one after another
+    until ``GAP`` of them in a row are not there. A trial of a set that is not there is left to
+    ``read``, which says so. When all is there, NAME.complete says it, and nothing is asked again.
 
     Args:
-      name: walk, run or basketball. Which trials another subject has is known to the server alone.
-
-    Returns:
-      Pairs of address and relative path, the skeleton first.
+      name: walk, run, basketball, or the number of a subject.
+      folder: where ``read`` will look.
 
     Raises:
-      DataError: the name is that of a subject, or of nothing.
+      DataError: there is no such set or subject, or a file cannot be downloaded.
     """
-    subject = _subject(name)
-    if name not in SETS:
-        raise DataError(
-            f"cmu:{name}: which trials a subject has is not known here; download {subject}.asf and "
-            f"{subject}_NN.amc from mocap.cs.cmu.edu to FOLDER/{subject} and give --read.folder FOLDER"
-        )
-    files = [f"{subject}.asf", *(f"{subject}_{trial:02d}.amc" for trial in SETS[name].trials)]
-    paths = [f"{subject}/{file}" for file in files]
-    return [(URL.format(path=path), path) for path in paths]
+    subject, chosen = _subject(name), SETS.get(name)
+    base = Path(folder) / subject
+    complete = base / f"{name}.complete"
+    if complete.exists():
+        return
+    fetch(URL.format(path=f"{subject}/{subject}.asf"), base / f"{subject}.asf")
+    found, absent = [], 0
+    for trial in chosen.trials if chosen else range(1, 1000):
+        file = f"{subject}_{trial:02d}.amc"
+        try:
+            found.append(fetch(URL.format(path=f"{subject}/{file}"), base / file).name)
+            absent = 0
+        except NotThere:
+            absent += 1
+            if absent == GAP and not chosen:
+                break
+    with replacing(complete) as file:
+        file.write(("\n".join(found) + "\n").encode())
 
 
 def _subject(name: str) -> str:

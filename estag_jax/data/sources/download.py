@@ -24,11 +24,12 @@ Report = Callable[[int, int | None], None]
 
 
 class Failure(Exception):
-    """Why a file did not come, and whether another try may help."""
+    """Why a file did not come, whether another try may help, and whether there is none."""
 
-    def __init__(self, cause: str, again: bool):
+    def __init__(self, cause: str, again: bool, absent: bool = False):
         super().__init__(cause)
         self.again = again
+        self.absent = absent
 
 
 def download(
@@ -109,7 +110,8 @@ def _check(response, total: int | None, partial: Path) -> None:
     status = response.status_code
     if status not in (200, 206):
         # 202 is what some sites send in place of a file to what they take for a robot.
-        raise Failure(f"the server answers {status} {response.reason}", status in _TEMPORARY)
+        cause = f"the server answers {status} {response.reason}"
+        raise Failure(cause, status in _TEMPORARY, absent=status in (404, 410))
     if total == 0:
         raise Failure("the server sends an empty file", False)
     page = response.headers.get("Content-Type", "").startswith("text/html")

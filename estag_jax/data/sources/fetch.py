@@ -24,6 +24,10 @@ from estag_jax.data.sources.download import (
 from estag_jax.data.trajectory import DataError
 
 
+class NotThere(DataError):
+    """The server says that it has no such file."""
+
+
 def cache_folder() -> Path:
     """The folder for downloads: that of the environment variable ESTAG_DATA, or the user's cache."""
     given = os.environ.get("ESTAG_DATA")
@@ -59,6 +63,7 @@ def fetch(
       The path, with the whole file there.
 
     Raises:
+      NotThere: it is in none of the places.
       DataError: it cannot be had from any of the places, its checksum is wrong, it was altered on
         disk, or it cannot be written; the line says what to do.
     """
@@ -66,7 +71,7 @@ def fetch(
     if _is_good(path, sha256):
         return path
     pooch = _pooch()
-    causes = []
+    causes, absent = [], True
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(path):
@@ -88,6 +93,7 @@ def fetch(
                     pooch.retrieve(place, known, path.name, path.parent, downloader=move)
                 except (Failure, ValueError) as cause:  # pooch's for a wrong hash
                     causes.append(f"{place}: {one_line(cause)}")
+                    absent &= getattr(cause, "absent", False)
                 else:
                     return path if sha256 else verified(path)
             if not sha256 and _recorded(path):
@@ -97,7 +103,7 @@ def fetch(
             f"{path}: cannot be written ({one_line(error)}); make room or permit it, or set the "
             f"environment variable ESTAG_DATA to another folder"
         ) from error
-    raise DataError(
+    raise (NotThere if absent else DataError)(
         f"{path.name} cannot be downloaded: {'; '.join(causes)}; try again later, or get it some "
         f"other way and name its folder as --read.folder or put it at {path}"
     )

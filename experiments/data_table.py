@@ -1,0 +1,89 @@
+"""Prints what each data set holds: frames, nodes, edges, windows by split, error of the last frame.
+
+    .venv/bin/python experiments/data_table.py --shared ../shared/data
+
+The shared folder is the developers' (md_xtb, cmu_mocap, trp_cage); rows whose files are not there are
+left out, which the last line says. adk-dims and the synthetic systems need no files.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import tyro
+
+from estag_jax.data import sources
+from estag_jax.data.sources import ReadConfig
+from estag_jax.data.splits import SplitConfig, overlap, split
+from estag_jax.data.trajectory import DataError
+from estag_jax.data.windows import WindowConfig, gather
+from estag_jax.evaluate.closed_form import last_frame
+from estag_jax.evaluate.metrics import mse
+
+TRIALS = {"train": 1100, "validation": 600, "test": 600}
+ALTERNATING = SplitConfig("by-trajectory", runs="alternating", each=100, below=300, **TRIALS)
+RUNS = SplitConfig("by-trajectory")
+BLOCKED, PAPER = SplitConfig(), SplitConfig("paper")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What each data set holds."""
+
+    shared: Path = Path("../shared/data")
+    """The folder with md_xtb, cmu_mocap and trp_cage."""
+
+
+def cases(shared: Path):
+    """Name, source, how it is read, windows and split of every row."""
+    molecules = ("aspirin", "benzene", "ethanol", "malonaldehyde", "toluene", "uracil")
+    for name in molecules:
+        spec = str(shared / "md_xtb" / f"{name}_xtb.npz")
+        centred = ReadConfig(centre="frame") if name == "benzene" else ReadConfig()
+        yield f"{name} (md_xtb)", spec, centred, WindowConfig(), PAPER
+        yield f"{name} (md_xtb)", spec, centred, WindowConfig(), BLOCKED
+    mocap = str(shared / "cmu_mocap")
+    five = WindowConfig(delta=5)
+    yield "walk, all trials", "cmu:walk", ReadConfig(folder=mocap), five, RUNS
+    long = ReadConfig(folder=mocap, min_frames=352)
+    yield "walk, trials ≥ 352 frames", "cmu:walk", long, five, ALTERNATING
+    cage = ",".join(str(shared / "trp_cage" / f"trp_cage.{kind}") for kind in ("pdb", "dcd"))
+    residues = ReadConfig(nodes="residues", align=True)
+    yield "trp_cage, superimposed", cage, residues, WindowConfig(), BLOCKED
+    yield "trp_cage, superimposed", cage, residues, WindowConfig(delta=1), BLOCKED
+    yield "adk-dims", "adk-dims", ReadConfig(), WindowConfig(delta=1), RUNS
+    for name in sources.SOURCES["synthetic"].names:
+        yield name, f"synthetic:{name}", ReadConfig(), WindowConfig(delta=1), RUNS
+
+
+def main(config: Config) -> None:
+    """Prints the table as Markdown."""
+    print(
+        "| data | T, Δ | frames (runs) | nodes × channels | edges | split | windows | overlap | last frame |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    left_out = []
+    for name, spec, read, window, rule in cases(config.shared):
+        try:
+            data = sources.load(spec, read=read)
+        except DataError as error:
+            left_out.append(str(error))
+            continue
+        parts = split(data, window, rule)
+        history, target = gather(data.positions, parts.test, window)
+        error = float(mse(last_frame(window.past)(history), target))
+        counts = "/".join(str(len(p)) for p in (parts.train, parts.validation, parts.test))
+        share = overlap(parts, window)["test"]["share"]
+        print(
+            f"| {name} | {window.past}, {window.delta} | {data.num_frames} ({len(data.lengths)}) "
+            f"| {data.num_nodes} × {data.channels} | {data.topology.num_edges} | {rule.kind} "
+            f"| {counts} | {share:.1%} | {error:.4g} {data.length_unit}² |",
+            flush=True,
+        )
+    for message in left_out:
+        print(f"left out: {message}")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config))
