@@ -20,6 +20,7 @@ COMMANDS = {
     "train": "train a forecaster and test it beside the closed-form predictors",
     "evaluate": "test a run's best checkpoint and print the table",
     "rollout": "forecast many frames and write them as extended XYZ",
+    "table": "train and test every method on every data set, and tabulate",
     "info": "say what a run's folder holds",
     "data": "list, describe, download or simulate trajectories",
 }
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             near = nearest(argv[0], COMMANDS)
             raise UsageError(f"no command {argv[0]!r}{near}; see estag --help")
         else:
-            room = "data" if argv[0] == "data" else "runs"
+            room = argv[0] if argv[0] in ("data", "table") else "runs"
             commands = importlib.import_module(f"estag_jax.commands.{room}")
             getattr(commands, argv[0])(argv[1:])
     except KeyboardInterrupt:

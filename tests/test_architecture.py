@@ -22,9 +22,10 @@ RANK = {
     "forecast": 5,
     "presets": 5,
     "viz": 5,
-    "cli": 6,
-    "commands": 7,
-    "__main__": 7,
+    "table": 6,
+    "cli": 7,
+    "commands": 8,
+    "__main__": 8,
 }
 FORBIDDEN = {
     "ops": {"flax", "optax", "orbax", "numpyro", "ase"},

@@ -36,11 +36,24 @@ class StEgnnConfig:
                 f"hidden={self.hidden}, layers={self.layers}: hidden must be at least 1, layers at least 0"
             )
 
+    @classmethod
+    def gmn(cls, **overrides) -> StEgnnConfig:
+        """ST_GMN, the graph mechanics network (arXiv 2203.06442) without its mechanical constraints.
+
+        Its invariants for C > 1 are the normalised Gram matrix of x_ij, as everywhere here. The
+        released program's EGNN for proteins is the same network without the clamp.
+
+        Args:
+          **overrides: fields that differ from it.
+        """
+        return cls(**dict(activation="leaky_relu", coordinate_weight=3.0) | overrides)
+
 
 class StEgnn(nn.Module):
     """An EGNN shared by all frames with a time embedding; frames combined by learned weights.
 
-    Coordinate messages are averaged over the neighbours, along raw x_ij.
+    Coordinate messages are averaged over the neighbours, along raw x_ij. For C > 1 the invariants are
+    the normalised Gram matrix of x_ij, which makes it ST_GMN (:meth:`StEgnnConfig.gmn`).
 
     Args:
       config: sizes and options.

@@ -19,15 +19,42 @@ from typing import Any
 import flax.linen as nn
 import jax
 
+from estag_jax.nn.agl_stan import AglStan, AglStanConfig
 from estag_jax.nn.egnn import StEgnn, StEgnnConfig
+from estag_jax.nn.eqmotion import EqMotion, EqMotionConfig
 from estag_jax.nn.estag import ESTAG, EstagConfig
+from estag_jax.nn.gnn import GnnConfig, StGnn
+from estag_jax.nn.se3_transformer import StSe3Transformer, StSe3TransformerConfig
+from estag_jax.nn.single_frame import Egnn, EgnnConfig
+from estag_jax.nn.stag import Stag, StagConfig
+from estag_jax.nn.stgcn import Stgcn, StgcnConfig
+from estag_jax.nn.tfn import StTfn, StTfnConfig
 from estag_jax.types import Array, Topology
 
-ModelConfig = EstagConfig | StEgnnConfig
+ModelConfig = (
+    EstagConfig
+    | StEgnnConfig
+    | EgnnConfig
+    | GnnConfig
+    | StTfnConfig
+    | StSe3TransformerConfig
+    | EqMotionConfig
+    | StgcnConfig
+    | AglStanConfig
+    | StagConfig
+)
 
 MODELS: dict[str, tuple[type, type[nn.Module]]] = {
     "estag": (EstagConfig, ESTAG),
     "st_egnn": (StEgnnConfig, StEgnn),
+    "egnn": (EgnnConfig, Egnn),
+    "st_gnn": (GnnConfig, StGnn),
+    "st_tfn": (StTfnConfig, StTfn),
+    "st_se3_transformer": (StSe3TransformerConfig, StSe3Transformer),
+    "eqmotion": (EqMotionConfig, EqMotion),
+    "stgcn": (StgcnConfig, Stgcn),
+    "agl_stan": (AglStanConfig, AglStan),
+    "stag": (StagConfig, Stag),
 }
 
 
@@ -41,6 +68,12 @@ def build(config: ModelConfig) -> nn.Module:
         if type(config) is config_type:
             return module_type(config)
     raise TypeError(f"no model has a config of type {type(config).__name__}")
+
+
+def refusal(model: nn.Module, channels: int, topology: Topology) -> str | None:
+    """Why a model cannot take nodes of so many channels and this graph, or None."""
+    refuse = getattr(model, "refuse", None)
+    return None if refuse is None else refuse(channels, topology)
 
 
 def abstract_variables(

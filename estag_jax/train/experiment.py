@@ -15,7 +15,7 @@ from estag_jax.data.sources import load
 from estag_jax.data.splits import Split, overlap, split
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.data.windows import gather
-from estag_jax.nn.registry import build
+from estag_jax.nn.registry import ModelConfig, build, model_name, refusal
 from estag_jax.train.settings import RunConfig
 from estag_jax.train.sharding import data_mesh, replicate
 from estag_jax.train.step import Dataset
@@ -45,15 +45,22 @@ class Experiment:
 
         Raises:
           DataError: bad data, or too few frames for the windows.
+          ValueError: the model cannot take the data.
         """
         trajectory = load(config.data, config.graph, config.read)
-        return cls(
-            config,
-            trajectory,
-            split(trajectory, config.window, config.split),
-            build(config.model),
-            data_mesh(),
-        )
+        parts = split(trajectory, config.window, config.split)
+        return cls(config, trajectory, parts, build_for(config, trajectory), data_mesh())
+
+    def with_model(self, config: ModelConfig) -> Experiment:
+        """The same data and windows for another model.
+
+        Raises:
+          ValueError: the model cannot take the data.
+        """
+        changed = dataclasses.replace(self.config, model=config)
+        other = dataclasses.replace(self, config=changed, model=build_for(changed, self.trajectory))
+        other.__dict__["dataset"] = self.dataset  # the arrays on the device are shared
+        return other
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -73,12 +80,17 @@ class Experiment:
         """Histories [W, N, T, C, 3] and targets [W, N, C, 3] of a part, for host-side fits."""
         return gather(self.trajectory.positions, getattr(self.split, part), self.config.window)
 
-    def init_variables(self) -> Any:
-        """Initial parameters from the seed, then the model's own start from data if it has one."""
+    def init_variables(self, seed: int | None = None) -> Any:
+        """Initial parameters from a seed, then the model's own start from data if it has one.
+
+        Args:
+          seed: in place of the config's.
+        """
+        seed = self.config.train.seed if seed is None else seed
         history, _ = gather(self.trajectory.positions, self.split.train[:1], self.config.window)
         data = self.dataset
         variables = jax.jit(self.model.init)(
-            jax.random.key(self.config.train.seed), history[0], data.node_features, data.topology
+            jax.random.key(seed), history[0], data.node_features, data.topology
         )
         if hasattr(self.model, "data_init"):
             variables = self.model.data_init(variables, *self.windows("train"))
@@ -106,3 +118,15 @@ class Experiment:
             "dropped_windows": self.split.dropped,
             "overlap_with_train": overlap(self.split, self.config.window),
         }
+
+
+def build_for(config: RunConfig, trajectory: Trajectory) -> nn.Module:
+    """The config's model, if it can take these data; asked before anything is compiled.
+
+    Raises:
+      ValueError: it cannot; the message is one line for the user.
+    """
+    model = build(config.model)
+    if why := refusal(model, trajectory.channels, trajectory.topology):
+        raise ValueError(f"{model_name(config.model)} cannot take {trajectory.source}: {why}")
+    return model

@@ -123,6 +123,10 @@ def fit(
         checkpoints.save(epoch, jax.tree.map(jnp.copy, state), evaluation)
         runfiles.append_metrics(metrics, evaluation)
         report(epoch, evaluation)
+        if config.patience is not None:
+            since = epoch - checkpoints.best()["epoch"]
+            if since >= config.patience * config.evaluate_every:
+                break
 
     best = checkpoints.best()
     variables = checkpoints.restore_variables(best["epoch"], abstract(state.variables))

@@ -30,6 +30,8 @@ class TrainConfig:
     """Bound on the global norm of the gradient, or none as in the paper."""
     evaluate_every: int = 5
     """Epochs between two evaluations on the validation windows."""
+    patience: int | None = None
+    """Stop after so many evaluations without a better one; none as in the paper."""
     seed: int = 1
     """Seed of the initial parameters and of the shuffles."""
 
@@ -37,6 +39,8 @@ class TrainConfig:
         for name in ("epochs", "batch", "evaluate_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 1")
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"patience is {self.patience}, it must be at least 1")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate is {self.learning_rate}, it must be positive")
 

@@ -1,0 +1,120 @@
+"""ST_GNN: message passing on plain coordinates in every frame, not equivariant."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+
+from estag_jax.nn.heads import Head, TemporalPooling
+from estag_jax.nn.layers import MLP, Activation, Linear
+from estag_jax.ops.segment import at_receivers, at_senders, sum_at_receivers
+from estag_jax.types import Topology
+
+
+@dataclasses.dataclass(frozen=True)
+class GnnConfig:
+    """ST_GNN, as ESTAG's authors set it up for the comparison."""
+
+    hidden: int = 16
+    """Hidden features H."""
+    layers: int = 2
+    """Message-passing layers L."""
+    activation: Activation = "silu"
+    """Nonlinearity of all perceptrons."""
+    head: Head = "softmax"
+    """How the outputs of the frames become the prediction; published: softmax of absolute outputs."""
+
+    def __post_init__(self):
+        if self.hidden < 1 or self.layers < 0:
+            raise ValueError(
+                f"hidden={self.hidden}, layers={self.layers}: hidden must be at least 1, layers at least 0"
+            )
+
+
+class MessageLayer(nn.Module):
+    """One round of messages on hidden features, residual.
+
+        h_i <- h_i + phi_h(h_i, sum_j phi_m(h_i, h_j, e_ij, f_i, f_j))
+
+    (arXiv 1704.01212, with the perceptrons of the released program.)
+
+    Args:
+      hidden: H.
+      activation: name in ACTIVATIONS.
+    """
+
+    hidden: int
+    activation: Activation = "silu"
+
+    @nn.compact
+    def __call__(self, h: jax.Array, node_features: jax.Array, topology: Topology) -> jax.Array:
+        """Returns h [N, T, H].
+
+        Args:
+          h: [N, T, H].
+          node_features: f, the same in every frame [N, F].
+          topology: the graph with e_ij.
+        """
+
+        def to_receivers(values):
+            return at_receivers(values, topology)
+
+        def to_senders(values):
+            return at_senders(values, topology)
+
+        parts = [
+            (h, to_receivers),
+            (h, to_senders),
+            (node_features, lambda f: to_receivers(f)[:, None]),
+            (node_features, lambda f: to_senders(f)[:, None]),
+        ]
+        if topology.edge_features is not None:
+            parts.append((topology.edge_features.astype(h.dtype), lambda e: e[:, None]))
+        widths = (self.hidden,) * 2
+        message = MLP(widths, self.activation, activate_final=True, name="phi_m")(*parts)
+        total = sum_at_receivers(message, topology)
+        return h + MLP(widths, self.activation, name="phi_h")(h, total)
+
+
+class StGnn(nn.Module):
+    """Message passing in every frame on node features and coordinates, a decoder to C * 3 numbers.
+
+        h_i(t) = W [f_i, x_i(t)] + time embedding;  L rounds of messages;  z_i(t) = phi(h_i(t))
+
+    Weights are shared by the frames. Permutation-equivariant; neither rotation nor translation of
+    the input is followed by the output. (ST_GNN of arXiv 2405.12868.) The head says what z(t) means:
+    coordinates for softmax and absolute, differences from x(t) for residual and last.
+
+    Differs from the reference: nothing that is known.
+
+    Args:
+      config: sizes and options.
+    """
+
+    config: GnnConfig = GnnConfig()
+
+    @nn.compact
+    def __call__(
+        self, history: jax.Array, node_features: jax.Array, topology: Topology
+    ) -> jax.Array:
+        """Returns the predicted frame [N, C, 3].
+
+        Args:
+          history: past frames, oldest first [N, T, C, 3].
+          node_features: features [N, F].
+          topology: the graph.
+        """
+        config = self.config
+        nodes, past, channels, _ = history.shape
+        features = node_features.astype(history.dtype)
+        coordinates = history.reshape(nodes, past, channels * 3)
+        h = Linear(config.hidden, name="embedding")((features, lambda f: f[:, None]), coordinates)
+        h = h + self.param("time", nn.initializers.normal(1.0), (past, config.hidden), h.dtype)
+        for i in range(config.layers):
+            layer = MessageLayer(config.hidden, config.activation, name=f"messages_{i}")
+            h = layer(h, features, topology)
+        z = MLP((config.hidden, channels * 3), config.activation, name="decoder")(h)
+        head = TemporalPooling(config.head, displacements=True, name="pooling")
+        return head(z.reshape(history.shape), history)

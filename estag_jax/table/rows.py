@@ -1,0 +1,101 @@
+"""The rows of a table: every compared network by the name that the published tables use."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Sequence
+
+from estag_jax.nn.agl_stan import AglStanConfig
+from estag_jax.nn.egnn import StEgnnConfig
+from estag_jax.nn.eqmotion import EqMotionConfig
+from estag_jax.nn.estag import EstagConfig
+from estag_jax.nn.gnn import GnnConfig
+from estag_jax.nn.heads import Head
+from estag_jax.nn.registry import ModelConfig
+from estag_jax.nn.se3_transformer import StSe3TransformerConfig
+from estag_jax.nn.single_frame import EgnnConfig
+from estag_jax.nn.stag import StagConfig
+from estag_jax.nn.stgcn import StgcnConfig
+from estag_jax.nn.tfn import StTfnConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One network of a table.
+
+    Args:
+      config: from the number of channels to the settings of the published comparison.
+      published: its name in the published tables; "" where it was not compared.
+      equivariant: exactly, to rotations, reflections and translations.
+    """
+
+    config: Callable[[int], ModelConfig]
+    published: str = ""
+    equivariant: bool = True
+
+
+def _fixed(config: ModelConfig) -> Callable[[int], ModelConfig]:
+    return lambda channels: config
+
+
+def _per_frame(channels: int) -> StEgnnConfig:
+    """The released program's EGNN on every frame; for several channels its own settings."""
+    return StEgnnConfig() if channels == 1 else StEgnnConfig.gmn(clamp=None)
+
+
+ROWS: dict[str, Row] = {
+    "EGNN-s": Row(_fixed(EgnnConfig(frame="first")), "EGNN-s"),
+    "EGNN-m": Row(_fixed(EgnnConfig(frame="middle")), "EGNN-m"),
+    "EGNN-t": Row(_fixed(EgnnConfig(frame="last")), "EGNN-t"),
+    "ST_TFN": Row(_fixed(StTfnConfig()), "ST_TFN"),
+    "ST_GNN": Row(_fixed(GnnConfig()), "ST_GNN", equivariant=False),
+    "ST_SE(3)-Tr": Row(_fixed(StSe3TransformerConfig()), "ST_SE(3)-Tr"),
+    "ST_EGNN": Row(_per_frame, "ST_EGNN"),
+    "ST_GMN": Row(_fixed(StEgnnConfig.gmn()), "ST_GMN"),
+    "EqMotion": Row(_fixed(EqMotionConfig()), "EqMotion"),
+    "STGCN": Row(_fixed(StgcnConfig()), "STGCN", equivariant=False),
+    "AGL-STAN": Row(_fixed(AglStanConfig()), "AGL-STAN", equivariant=False),
+    "STAG": Row(_fixed(StagConfig()), equivariant=False),
+    "ESTAG, no layers": Row(_fixed(EstagConfig(layers=0))),
+    "ESTAG": Row(lambda channels: EstagConfig(edft_channel=min(1, channels - 1)), "ESTAG"),
+    "ESTAG, as released": Row(lambda channels: EstagConfig.reference(channels), "ESTAG"),
+    "EGNN + residual head": Row(
+        lambda channels: dataclasses.replace(_per_frame(channels), head="residual")
+    ),
+    "GMN + residual head": Row(_fixed(StEgnnConfig.gmn(head="residual"))),
+}
+"""Every network in the order of the tables."""
+
+SEVERAL_CHANNELS = ("ST_GMN", "GMN + residual head")
+"""Rows whose network differs from another row's for several channels only."""
+
+
+def choose(names: Sequence[str]) -> dict[str, Row]:
+    """Rows by their names, whatever their case and punctuation; all of them for none or ``all``.
+
+    Raises:
+      ValueError: there is no such row; names the nearest.
+    """
+    if not names or list(names) == ["all"]:
+        return dict(ROWS)
+    by_key = {_key(name): name for name in ROWS}
+    chosen = {}
+    for name in names:
+        key = _key(name)
+        if key not in by_key:
+            near = difflib.get_close_matches(key, by_key, n=1)
+            hint = f", did you mean {by_key[near[0]]!r}?" if near else ""
+            raise ValueError(f"no model {name!r}{hint}; there are {', '.join(ROWS)}")
+        chosen[by_key[key]] = ROWS[by_key[key]]
+    return chosen
+
+
+def settings(row: Row, channels: int, head: Head | None) -> ModelConfig:
+    """The settings of a row for data with so many channels, with another head if one is given."""
+    config = row.config(channels)
+    return config if head is None else dataclasses.replace(config, head=head)
+
+
+def _key(name: str) -> str:
+    return "".join(c for c in name.lower() if c.isalnum())
