@@ -430,9 +430,7 @@ def test_many_threads_at_once(server, path):
 
 def test_processes_at_once_one_of_them_killed(server, path):
     server.plan = [stall]
-    code = (
-        f"from estag_jax.data.sources.fetch import fetch; fetch({server.url!r}, {str(path)!r}, timeout=20)"
-    )
+    code = f"from estag_jax.data.sources.fetch import fetch; fetch({server.url!r}, {str(path)!r}, timeout=20)"
     first = subprocess.Popen([sys.executable, "-c", code])
     limit = time.monotonic() + 60
     while server.sent < HALF and time.monotonic() < limit:

@@ -45,7 +45,9 @@ def experiment():
     return Experiment.prepare(SMALL)
 
 
-@pytest.mark.parametrize("model", [SMALL.model, StgcnConfig(layers=1)], ids=["estag", "batch statistics"])
+@pytest.mark.parametrize(
+    "model", [SMALL.model, StgcnConfig(layers=1)], ids=["estag", "batch statistics"]
+)
 def test_seeds_together_are_the_seeds_alone(tmp_path, experiment, model):
     together = fit_seeds(experiment.with_model(model), (3, 5))
     errors = seed_errors(experiment.with_model(model))(

@@ -68,9 +68,7 @@ def test_an_epoch_is_plain_adam_on_the_mean_squared_error(springs):
     epoch = make_epoch(
         experiment.model, optimizer, WindowConfig(4, 2), settings.batch, experiment.mesh
     )
-    state, loss = jax.jit(epoch)(
-        init_state(variables, optimizer), key, jnp.int32(5), starts, data
-    )
+    state, loss = jax.jit(epoch)(init_state(variables, optimizer), key, jnp.int32(5), starts, data)
 
     order = np.asarray(jax.random.permutation(jax.random.fold_in(key, 5), starts))
     expected, opt_state, losses = variables, optax.adam(5e-3).init(variables), []

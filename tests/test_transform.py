@@ -17,9 +17,7 @@ RNG = np.random.default_rng(0)
 def system(positions, **fields):
     nodes = positions.shape[1]
     given = {"node_features": np.ones((nodes, 1), np.float32), "source": "x"} | fields
-    return Trajectory(
-        positions, names=tuple(map(str, range(nodes))), **{"frame_step": 1.0} | given
-    )
+    return Trajectory(positions, names=tuple(map(str, range(nodes))), **{"frame_step": 1.0} | given)
 
 
 def test_taking_nodes_takes_their_bonds_along():
