@@ -485,16 +485,13 @@ def overfit(model, steps):
 @pytest.mark.parametrize(
     "name, options, steps",
     [
-        ("st_tfn", dict(hidden=32, radial_weights="matrix"), 1500),
-        ("st_se3", dict(), 1500),
+        # With the default sizes 1.8 % are left after 4000 steps.
+        ("st_tfn", dict(head="residual", hidden=32, layers=3), 2500),
+        ("st_se3", dict(head="residual"), 1500),
+        # Its mean of frames lies in the past: eight windows are learned by heart from their shapes.
+        ("st_se3", dict(head="softmax"), 1500),
     ],
 )
-def test_eight_windows_are_overfitted_with_the_residual_head(name, options, steps):
+def test_eight_windows_are_overfitted(name, options, steps):
     config, model = CLASSES[name]
-    assert overfit(model(config(head="residual", **options)), steps) < 0.01
-
-
-@pytest.mark.slow
-def test_the_published_head_does_not_extrapolate():
-    """Its mean of frames lies in the past, and no displacement sees more than one frame."""
-    assert 0.1 < overfit(StTfn(), 1500) < 1
+    assert overfit(model(config(**options)), steps) < 0.01

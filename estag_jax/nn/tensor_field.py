@@ -139,8 +139,8 @@ class TensorProduct(nn.Module):
         paths = {degree: [] for degree in self.channels}
         for (l_in, _, l_out), b_ij in edges.basis.items():
             if l_in in senders and l_out in paths:
-                f_j = senders[l_in]
-                paths[l_out].append(jnp.einsum("etmi,etik->etmk", f_j, b_ij, precision=HIGHEST))
+                product = jnp.einsum("etmi,etik->etmk", senders[l_in], b_ij, precision=HIGHEST)
+                paths[l_out].append(product)
         products = {degree: jnp.concatenate(path, axis=2) for degree, path in paths.items()}
         matrix = config.radial_weights == "matrix"
         sizes = [p.shape[2] * (self.channels[d] if matrix else 1) for d, p in products.items()]
@@ -152,14 +152,13 @@ class TensorProduct(nn.Module):
         pieces = jnp.split(radial(*parts), np.cumsum(sizes)[:-1], axis=-1)
         messages = {}
         for (degree, product), weights in zip(products.items(), pieces, strict=True):
-            inputs = product.shape[2]
             if matrix:
-                shape = *weights.shape[:2], self.channels[degree], inputs
-                weights = weights.reshape(shape)
+                shape = *product.shape[:2], self.channels[degree], product.shape[2]
+                weights = weights.reshape(shape) / product.shape[2] ** 0.5
                 message = jnp.einsum("etmp,etpk->etmk", weights, product, precision=HIGHEST)
-                messages[degree] = message / inputs**0.5
             else:
-                messages[degree] = weights[..., None] * product
+                message = weights[..., None] * product
+            messages[degree] = message
         return messages if matrix else SelfInteraction(self.channels, name="mix")(messages)
 
 

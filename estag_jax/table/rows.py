@@ -57,9 +57,9 @@ ROWS: dict[str, Row] = {
     "STGCN": Row(_fixed(StgcnConfig()), "STGCN", equivariant=False),
     "AGL-STAN": Row(_fixed(AglStanConfig()), "AGL-STAN", equivariant=False),
     "STAG": Row(_fixed(StagConfig()), equivariant=False),
-    "ESTAG, no layers": Row(_fixed(EstagConfig(layers=0))),
+    "ESTAG without layers": Row(_fixed(EstagConfig(layers=0))),
     "ESTAG": Row(lambda channels: EstagConfig(edft_channel=min(1, channels - 1)), "ESTAG"),
-    "ESTAG, as released": Row(lambda channels: EstagConfig.reference(channels), "ESTAG"),
+    "ESTAG as released": Row(lambda channels: EstagConfig.reference(channels), "ESTAG"),
     "EGNN + residual head": Row(
         lambda channels: dataclasses.replace(_per_frame(channels), head="residual")
     ),
@@ -85,8 +85,8 @@ def choose(names: Sequence[str]) -> dict[str, Row]:
         key = _key(name)
         if key not in by_key:
             near = difflib.get_close_matches(key, by_key, n=1)
-            hint = f", did you mean {by_key[near[0]]!r}?" if near else ""
-            raise ValueError(f"no model {name!r}{hint}; there are {', '.join(ROWS)}")
+            hint = f", did you mean {by_key[near[0]]!r}" if near else ""
+            raise ValueError(f"no model {name!r}{hint}; known are {', '.join(ROWS)}")
         chosen[by_key[key]] = ROWS[by_key[key]]
     return chosen
 

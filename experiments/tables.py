@@ -1,0 +1,123 @@
+"""The published tables: molecules (1), protein (2), motion capture (3), every method on each.
+
+    .venv/bin/python experiments/tables.py --table 1 --stand-in ../shared/data
+    .venv/bin/python experiments/tables.py --table 1                  # MD17 itself, downloaded
+
+With --stand-in, data of the developers' shared folder take the place of what must be downloaded:
+GFN2-xTB trajectories for MD17 (never to be reported as MD17), Trp-cage and the biased runs of adenylate
+kinase for its equilibrium run, and 17 trials of walking, split alternately, for all 23.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import sys
+from pathlib import Path
+from typing import Literal
+
+import tyro
+from rich.progress import Progress
+
+from estag_jax.data import sources
+from estag_jax.data.sources import ReadConfig
+from estag_jax.data.sources.md17 import MOLECULES
+from estag_jax.data.splits import SplitConfig
+from estag_jax.data.windows import WindowConfig
+from estag_jax.nn.heads import Head
+from estag_jax.table.grid import run_grid
+from estag_jax.table.report import write_report
+from estag_jax.table.rows import choose
+from estag_jax.train.settings import RunConfig, TrainConfig
+
+WALK = SplitConfig("by-trajectory", 1100, 600, 600, runs="alternating", each=100, below=300)
+"""100 starts below 300 in each trial; trials 0, 2, … train, 1, 5, … validate, 3, 7, … test."""
+
+PROTEIN_STEP = 5e-5
+"""The published step size for the protein."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One of the published tables."""
+
+    table: Literal["1", "2", "3"]
+    """1: molecules, 2: protein, 3: motion capture."""
+    stand_in: Path | None = None
+    """The shared folder, for data in place of those that must be downloaded."""
+    data: tuple[str, ...] = ()
+    """Some of the columns; all by default."""
+    models: tuple[str, ...] = ()
+    """Some of the rows; all by default."""
+    seeds: int = 3
+    """Seeds, trained together."""
+    epochs: int = 500
+    """Passes over the training windows."""
+    head: Head | None = None
+    """The last step of every network in place of its own."""
+    out: Path | None = None
+    """Folder; runs/tableN by default."""
+
+
+def columns(config: Config) -> dict[str, RunConfig]:
+    """The data sets of a table with their published windows and splits."""
+    train = TrainConfig(epochs=config.epochs)
+    slow = dataclasses.replace(train, learning_rate=PROTEIN_STEP)
+    folder = config.stand_in
+
+    def published(spec: str, settings: TrainConfig) -> RunConfig:
+        source, _ = sources.find(spec)
+        return RunConfig(data=spec, window=source.window, split=source.published, train=settings)
+
+    if config.table == "1" and folder is None:
+        return {name: published(f"md17:{name}", train) for name in MOLECULES}
+    if config.table == "1":
+        paper = SplitConfig("paper")
+        paths = {name: folder / "md_xtb" / f"{name}_xtb.npz" for name in MOLECULES}
+        return {
+            name: RunConfig(data=str(path), split=paper, train=train)
+            for name, path in paths.items()
+            if path.exists()
+        }
+    if config.table == "2" and folder is None:
+        return {"adk": published("adk", slow)}
+    if config.table == "2":
+        cage = ",".join(str(folder / "trp_cage" / f"trp_cage.{kind}") for kind in ("pdb", "dcd"))
+        adk, _ = sources.find("adk-dims")
+        residues = ReadConfig(nodes="residues", align=True)
+        return {
+            "trp_cage": RunConfig(cage, residues, WindowConfig(delta=1), train=slow),
+            "adk-dims": RunConfig("adk-dims", window=adk.window, split=adk.split, train=slow),
+        }
+    if folder is None:
+        # Basketball's trials are published nowhere: its split is the source's own.
+        source, _ = sources.find("cmu:basketball")
+        basketball = RunConfig(
+            "cmu:basketball", window=source.window, split=source.split, train=train
+        )
+        return {"walk": published("cmu:walk", train), "basketball": basketball}
+    read = ReadConfig(folder=str(folder / "cmu_mocap"), min_frames=352)
+    walk = RunConfig("cmu:walk", read, WindowConfig(delta=5), WALK, train=train)
+    return {"walk": walk}
+
+
+def main(config: Config) -> None:
+    """Runs the grid, or what is missing of it, and writes table.md, table.csv and table.png."""
+    wanted = {k: v for k, v in columns(config).items() if not config.data or k in config.data}
+    if not wanted:
+        sys.exit(f"no such data; table {config.table} has {', '.join(columns(config))}")
+    out = config.out or Path(f"runs/table{config.table}")
+    with Progress(disable=not sys.stderr.isatty()) as progress:
+
+        def announce(data: str, row: str, epochs: int):
+            task = progress.add_task(f"{data}: {row}", total=epochs)
+            return lambda epoch, evaluation: progress.update(task, completed=epoch)
+
+        cells = run_grid(wanted, choose(config.models), config.seeds, out, config.head, announce)
+    command = shlex.join(["python", "experiments/tables.py", *sys.argv[1:]])
+    for path in write_report(cells, out, f"Table {config.table}", command):
+        print(path)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config))
