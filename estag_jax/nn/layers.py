@@ -129,17 +129,26 @@ class WindowNorm(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Normalises an array of any shape."""
-        training = self.is_mutable_collection("batch_stats")
-        norm = nn.BatchNorm(
-            use_running_average=not training,
-            momentum=0.9,
-            epsilon=1e-5,
-            axis=self.axis,
-            axis_name=WINDOWS,
-            dtype=x.dtype,
-            param_dtype=x.dtype,
-        )
-        return norm(x)
+        axis = self.axis % x.ndim
+        others = tuple(a for a in range(x.ndim) if a != axis)
+        width = (x.shape[axis],)
+        scale = self.param("scale", nn.initializers.ones, width, x.dtype)
+        bias = self.param("bias", nn.initializers.zeros, width, x.dtype)
+        # flax's BatchNorm keeps float32 statistics, which a float64 model could not carry on.
+        kept_mean = self.variable("batch_stats", "mean", jnp.zeros, width, x.dtype)
+        kept_variance = self.variable("batch_stats", "variance", jnp.ones, width, x.dtype)
+        mean, variance = kept_mean.value, kept_variance.value
+        if self.is_mutable_collection("batch_stats"):
+            mean, square = x.mean(others), (x**2).mean(others)
+            if not self.is_initializing():
+                mean, square = jax.lax.pmean((mean, square), WINDOWS)
+            variance = jnp.maximum(square - mean**2, 0)
+            if not self.is_initializing():
+                kept_mean.value = 0.9 * kept_mean.value + 0.1 * mean
+                kept_variance.value = 0.9 * kept_variance.value + 0.1 * variance
+        shape = [width[0] if a == axis else 1 for a in range(x.ndim)]
+        gain = scale * jax.lax.rsqrt(variance + 1e-5)
+        return (x - mean.reshape(shape)) * gain.reshape(shape) + bias.reshape(shape)
 
 
 class NodeEmbedding(nn.Module):

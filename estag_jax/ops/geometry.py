@@ -52,7 +52,7 @@ def gram(x: jax.Array, normalize: bool) -> jax.Array:
       [..., C * C].
     """
     matrix = jnp.einsum("...cx,...dx->...cd", x, x, precision=HIGHEST)
-    flat = matrix.reshape(*x.shape[:-2], -1)
+    flat = matrix.reshape(*x.shape[:-2], x.shape[-2] ** 2)  # not -1: there may be no edges
     return safe_normalize(flat) if normalize else flat
 
 
