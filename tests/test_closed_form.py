@@ -10,6 +10,7 @@ from estag_jax.data.splits import SplitConfig, split
 from estag_jax.data.windows import WindowConfig, gather
 from estag_jax.evaluate import closed_form, metrics
 from estag_jax.evaluate.closed_form import LinearForecast, fit_all, fit_ar, fit_var_ridge
+from estag_jax.evaluate.ridge import line_search, ridge_path
 
 SHAPES = [(3, 1), (2, 4)]  # (N, C)
 
@@ -127,7 +128,7 @@ def test_ridge_path_is_the_explicit_solution_primal_and_dual(rows, features):
         gram = design.T @ design + ridge * scale * np.eye(features)
         expected = np.linalg.inv(gram) @ design.T @ response
         for dual in (False, True, None):
-            basis, coefficients = closed_form.ridge_path(design, response, dual)
+            basis, coefficients = ridge_path(design, response, dual)
             np.testing.assert_allclose(basis @ coefficients(ridge), expected, atol=1e-11)
     assert basis.shape == (features, min(rows, features))  # None takes the smaller problem
 
@@ -184,10 +185,9 @@ def test_chosen_ridge_is_the_best_on_validation():
 
 
 def test_grid_is_widened_at_both_ends():
-    search = closed_form._line_search
     for decade in (-12.3, -4.32, 4.2):
-        assert search(lambda x, decade=decade: (x - decade) ** 2) == pytest.approx(decade, abs=0.06)
-    assert search(lambda x: x) == -13 and search(lambda x: -x) == 6  # and then stops
+        assert line_search(lambda x, d=decade: (x - d) ** 2) == pytest.approx(decade, abs=0.06)
+    assert line_search(lambda x: x) == -13 and line_search(lambda x: -x) == 6  # and then stops
 
 
 @pytest.mark.parametrize(("nodes", "channels"), [(4, 1), (2, 4)])

@@ -91,7 +91,8 @@ def test_radius_full_and_channel():
     }
     positions = np.stack([line * 100, line], axis=1)[None]
     near = build_topology(GraphConfig("radius", cutoff=1.0, channel=1), system(positions))
-    assert near.num_edges == 6 and near.edge_features is None
+    assert near.num_edges == 6 and near.edge_features.dtype == np.float32
+    np.testing.assert_array_equal(near.edge_features, np.ones((6, 1)))  # the distance of the ends
     paper = build_topology(GraphConfig("paper", hops=3, channel=1), system(positions))
     assert paper.num_edges == 12 and paper.edge_features.dtype == np.float32
     apart = np.abs(paper.senders - paper.receivers)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -14,6 +17,8 @@ from estag_jax.data.sources import ReadConfig
 from estag_jax.data.splits import SplitConfig
 from estag_jax.data.synthetic import SyntheticConfig
 from estag_jax.data.windows import WindowConfig
+from estag_jax.evaluate.closed_form import PREDICTORS
+from estag_jax.nn.egnn import StEgnnConfig
 from estag_jax.nn.estag import EstagConfig
 from estag_jax.nn.registry import MODELS, build, model_name
 from estag_jax.nn.stgcn import StgcnConfig
@@ -182,16 +187,73 @@ def test_grid_resumes_and_reports_what_fails(tmp_path):
     rows = list(csv.DictReader(files[1].read_text().splitlines()))
     assert len(rows) == len(cells)
     ours = next(r for r in rows if r["row"] == "ESTAG")
-    last = next(r for r in rows if r["row"] == "Last frame")
+    last = next(r for r in rows if r["row"] == "Last frame (PT-t)")
     assert float(ours["ratio_last_frame"]) == pytest.approx(
         float(ours["mean"]) / float(last["mean"])
     )
     assert files[2].stat().st_size > 10_000
 
 
-def test_the_head_is_that_of_the_command(tmp_path):
+def test_heads_stand_in_one_table_and_nothing_is_run_twice(tmp_path):
+    """A second call with another head adds rows; the first call's are kept, with their own seeds."""
     config = dataclasses.replace(SMALL, train=dataclasses.replace(SMALL.train, epochs=1))
-    cells = grid.run_grid({"springs": config}, few(), 1, tmp_path, head="softmax")
-    cell = cells[-1]
-    assert cell["head"] == "softmax" and cell["published"] is None and cell["sd"] is None
-    assert (tmp_path / "cells/springs/ESTAG--softmax.json").exists()
+    small = dict(hidden=3, layers=1)
+    rows = few(
+        ST_EGNN=Row(lambda channels: StEgnnConfig(**small), "ST_EGNN"),
+        again=Row(lambda channels: StEgnnConfig(head="residual", **small)),
+        several=Row(lambda channels: StEgnnConfig.gmn(), several_channels=True),
+    )
+    first = grid.run_grid({"walk": config}, rows, 2, tmp_path)
+    reasons = {c["row"]: c["reason"] for c in first if c["status"] == "skipped"}
+    assert list(reasons) == ["several"] and "several channels" in reasons["several"]
+
+    asked = []
+
+    def announce(data, row, epochs):
+        asked.append(row)
+        return lambda epoch, evaluation: None
+
+    both = grid.run_grid({"walk": config}, rows, 1, tmp_path, "residual", announce)
+    # ESTAG's own head is residual: with another number of seeds it is another cell.
+    assert asked == ["ESTAG", "ST_EGNN (residual)"]
+    found = {c["row"]: c for c in both if c["status"] == "finished"}
+    assert found["ST_EGNN"]["head"] == "softmax" and len(found["ST_EGNN"]["seeds"]) == 2
+    assert found["ST_EGNN (residual)"]["head"] == "residual"
+    assert len(found["ST_EGNN (residual)"]["seeds"]) == 1
+    assert found["ST_EGNN"]["published"] and not found["ST_EGNN (residual)"]["published"]
+    assert {c["row"]: c["reason"] for c in both if c["status"] == "skipped"} == {
+        "several": reasons["several"],
+        "again": "the same network as ST_EGNN (residual)",
+    }
+    order = [c["row"] for c in both if c["status"] == "finished"]
+    assert order[: len(PREDICTORS)] == list(PREDICTORS)
+    assert order.index("ST_EGNN") + 1 == order.index("ST_EGNN (residual)") < order.index("ESTAG")
+    assert [c["row"] for c in grid.stored(tmp_path)] == order
+
+    # Cells of other windows, here a longer gap between frames, are no part of a table.
+    other = dataclasses.replace(config, window=WindowConfig(past=4, delta=2))
+    cells = grid.run_grid({"walk": other}, few(), 1, tmp_path, "softmax")
+    assert {c["row"] for c in cells} == {*PREDICTORS, "ESTAG (softmax)"}
+
+
+def test_closed_forms_are_known_by_their_published_names_too():
+    assert choose(["PT-t", "first frame"]) == {}
+    assert list(choose(["PT-s", "estag"])) == ["ESTAG"]
+    with pytest.raises(ValueError, match="no model 'PT-x', did you mean 'PT-"):
+        choose(["PT-x"])
+
+
+def test_a_table_without_networks_is_the_closed_forms(tmp_path):
+    cells = grid.run_grid({"walk": SMALL}, choose(["PT-t"]), 1, tmp_path)
+    assert [c["row"] for c in cells] == list(PREDICTORS)
+    text = report.markdown(cells)
+    assert "| Last frame (PT-t) | – |" in text and "T=4, Δ=1" in text
+
+
+# --- RESULTS.md ---
+
+
+def test_results_are_what_the_kept_cells_say():
+    """Every figure in the tables of RESULTS.md is printed from experiments/results/."""
+    script = Path(__file__).parents[1] / "experiments" / "results.py"
+    subprocess.run([sys.executable, str(script), "--check"], check=True)

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import shlex
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from rich.console import Console
 from rich.markdown import Markdown
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from estag_jax.cli import Failure, UsageError, parse
+from estag_jax.commands.output import cell_progress
 from estag_jax.data import sources
 from estag_jax.data.graphs import GraphConfig
 from estag_jax.data.sources import ReadConfig
 from estag_jax.nn.heads import Head
-from estag_jax.table.grid import Announce, run_grid
+from estag_jax.table.grid import run_grid
 from estag_jax.table.report import write_report
 from estag_jax.table.rows import choose
 from estag_jax.train.settings import RunConfig, TrainConfig
@@ -63,7 +61,7 @@ def table(argv: list[str]) -> None:
     rows, datasets = choose(args.models), dict(_dataset(args, spec) for spec in args.data)
     if len(datasets) < len(args.data):
         raise UsageError("--data names a column twice; write NAME=SOURCE")
-    with _progress() as announce:
+    with cell_progress() as announce:
         cells = run_grid(datasets, rows, args.seeds, args.out, args.head, announce)
     command = shlex.join(["estag", "table", *argv])
     files = write_report(cells, args.out, f"{args.protocol} protocol", command)
@@ -91,28 +89,3 @@ def _dataset(args: TableArgs, spec: str) -> tuple[str, RunConfig]:
         graph=args.graph,
         train=args.train,
     )
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Announce]:
-    """One bar a cell on the terminal, nothing elsewhere."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[figures]}"),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-
-        def announce(data: str, row: str, epochs: int):
-            task = progress.add_task(f"{data}: {row}", total=epochs, figures="")
-
-            def report(epoch: int, evaluation: dict[str, Any]) -> None:
-                figures = f"validation {evaluation['validation_mse']:.3e}"
-                progress.update(task, completed=epoch, figures=figures)
-
-            return report
-
-        yield announce

@@ -129,7 +129,9 @@ def build_topology(config: GraphConfig, trajectory: Trajectory) -> Topology:
     Returns:
       The topology. The edge features of bonds, covalent and paper are the number of bonds between
       the two ends and, where the source knows bond orders and its bonds are taken, the order of the
-      bond (0 between ends that are not bonded): [E, 1 or 2] float32; other kinds have none.
+      bond (0 between ends that are not bonded): [E, 1 or 2] float32. That of radius is the distance
+      between the two ends in frame 0, in the trajectory's unit, as published for the protein: [E, 1];
+      the other kinds have none.
 
     Raises:
       DataError: bonds are asked for without atomic numbers, the channel does not exist, or there
@@ -160,7 +162,9 @@ def build_topology(config: GraphConfig, trajectory: Trajectory) -> Topology:
     else:
         features = None
         if config.kind == "radius":
-            senders, receivers = radius_edges(points[known[0]], config.cutoff)
+            frame = points[known[0]]
+            senders, receivers = radius_edges(frame, config.cutoff)
+            features = np.linalg.norm(frame[receivers] - frame[senders], axis=1, keepdims=True)
         elif config.kind == "nearest":
             senders, receivers = nearest(points[known[0]], config.neighbours)
         else:

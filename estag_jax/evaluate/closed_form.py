@@ -11,19 +11,27 @@ and channels, and only VAR ridge has V. Fits are least squares in float64, diffe
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from estag_jax.evaluate.ridge import line_search, ridge_path
 from estag_jax.ops.geometry import HIGHEST
 from estag_jax.types import Array
 
-# Decades of λ relative to the mean of the Gram diagonal. Below FLOOR, directions that the data lack
-# (the centroid) get weights of rounding errors; above CEILING the prediction is the last frame.
-_GRID, _STEP, _FLOOR, _CEILING = (-10.0, 2.0), 0.5, -13.0, 6.0
+PREDICTORS = (
+    "First frame",
+    "Middle frame",
+    "Last frame",
+    "Constant velocity",
+    "Constant acceleration",
+    "AR-LS",
+    "AR-LS per node",
+    "VAR ridge",
+)
+"""Names in the order of the tables."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -194,7 +202,7 @@ def fit_var_ridge(
     def validation_error(exponent: float) -> float:
         return float(np.mean((val_design @ coefficients(10.0**exponent) - val_step) ** 2))
 
-    ridge = 10.0 ** _line_search(validation_error)
+    ridge = 10.0 ** line_search(validation_error)
     points, frames = val_step.shape[1], history.shape[2]
     matrix = (basis @ coefficients(ridge)).T
     weights = np.zeros((points, points, frames))
@@ -211,10 +219,9 @@ def fit_all(
 ) -> list[LinearForecast]:
     """All closed-form predictors in the order of the tables.
 
-    First, middle, last frame, constant velocity, constant acceleration, AR-LS, AR-LS per node, VAR
-    ridge, without those that need more past frames than the windows have. Arguments and errors are
-    those of ``fit_var_ridge``; the others do not read the validation windows. ``horizon`` is the
-    windows' own, which the extrapolations need to know.
+    Those of ``PREDICTORS``, without those that need more past frames than the windows have. Arguments
+    and errors are those of ``fit_var_ridge``; the others do not read the validation windows.
+    ``horizon`` is the windows' own, which the extrapolations need to know.
 
     Returns:
       Up to eight forecasts.
@@ -229,51 +236,6 @@ def fit_all(
         return forecasts
     ridge = fit_var_ridge(*train, val_history, val_target)
     return [*forecasts, fit_ar(*train), fit_ar_per_node(*train), ridge]
-
-
-def ridge_path(
-    design: np.ndarray, response: np.ndarray, dual: bool | None = None
-) -> tuple[np.ndarray, Callable[[float], np.ndarray]]:
-    """W = (X^T X + λ s I)^{-1} X^T Y for all λ at once, s the mean of the diagonal of X^T X.
-
-    Primal: X^T X = Q e Q^T, W = Q (e + λ s)^{-1} Q^T X^T Y. Dual: X X^T = U e U^T and
-    W = X^T U (e + λ s)^{-1} U^T Y (Hoerl and Kennard 1970; the push-through identity).
-
-    Args:
-      design: X [rows, P], float64.
-      response: Y [rows, M], float64.
-      dual: decompose X X^T instead of X^T X; None takes the smaller of the two.
-
-    Returns:
-      basis [P, R] and a function coefficients(λ) [R, M], for λ > 0; W = basis @ coefficients(λ).
-    """
-    rows, features = design.shape
-    dual = rows < features if dual is None else dual
-    eigenvalues, vectors = np.linalg.eigh(design @ design.T if dual else design.T @ design)
-    # Eigenvalues are not negative; rounding makes some so, which a small λ would not cover.
-    eigenvalues = np.maximum(eigenvalues, 0.0)
-    # A design of zeros (nothing moved) has no scale of its own; its weights are zero at any λ > 0.
-    scale = float(np.sum(design**2)) / features or 1.0
-    projected = vectors.T @ (response if dual else design.T @ response)
-    basis = design.T @ vectors if dual else vectors
-    return basis, lambda ridge: projected / (eigenvalues + ridge * scale)[:, None]
-
-
-def _line_search(error: Callable[[float], float]) -> float:
-    """The decade of least error: a grid, widened while its best is at an end, refined once."""
-    errors = {float(x): error(x) for x in np.arange(_GRID[0], _GRID[1] + _STEP, _STEP)}
-    while True:
-        best, low, high = min(errors, key=errors.__getitem__), min(errors), max(errors)
-        if best == low and low > _FLOOR:
-            new = low - _STEP
-        elif best == high and high < _CEILING:
-            new = high + _STEP
-        else:
-            break
-        errors[new] = error(new)
-    fine = np.clip(best + _STEP * np.linspace(-0.8, 0.8, 9), _FLOOR, _CEILING)
-    errors.update({float(x): error(x) for x in fine})
-    return min(errors, key=errors.__getitem__)
 
 
 def _differences(history: Any) -> Any:

@@ -112,8 +112,9 @@ class AglStan(nn.Module):
     Not equivariant. Nodes have embeddings and a place in the plane, so that N is fixed and nodes are
     told apart (no permutation equivariance). The graph is learned: ``topology`` is not looked at.
 
-    Differs from the reference: nothing that changes the numbers. There too, one linear layer stands
-    in place of the method's weights per node.
+    Differs from the reference: the released program reshapes [T, N] out of [N, T], so that its frames
+    and nodes are mixed; ours are not. There too, one linear layer stands in place of the method's
+    weights per node.
 
     Args:
       config: sizes and options.

@@ -55,6 +55,9 @@ class StEgnn(nn.Module):
     Coordinate messages are averaged over the neighbours, along raw x_ij. For C > 1 the invariants are
     the normalised Gram matrix of x_ij, which makes it ST_GMN (:meth:`StEgnnConfig.gmn`).
 
+    Differs from the reference: its edge features also repeat the atomic numbers of both ends, which h
+    holds already; a window is moved to the origin and back.
+
     Args:
       config: sizes and options.
     """

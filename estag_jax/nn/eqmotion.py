@@ -228,8 +228,9 @@ class EqMotion(nn.Module):
     Differs from the reference (arXiv 2303.10876 and its program): messages run along the graph's
     edges unless ``pairs="all"``; node features join the speeds and angles; the attention's gate is
     1 + phi_att and h keeps its old value (the program, not the printed equations); phi_att, phi_k
-    and phi_c are plain perceptrons, without the program's closing activations and its further
-    perceptron on each of the distances and the weighted sum; there is no softmax temperature, which
+    and phi_c are plain perceptrons of two layers, without the program's closing activations, its
+    one-layer phi_att and its further perceptron on each of the distances and the weighted sum;
+    vector_relu divides by |k|² itself; there is no softmax temperature, which
     phi_c's last layer can hold, and no second set of velocity vectors, which are linear in x;
     turning angles begin with the second step. ESTAG's program reshapes [N, T] out of [T, N], takes
     no speeds or angles, and adds the last frame to y: of these only ``motion_features=False`` is

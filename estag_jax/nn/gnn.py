@@ -87,7 +87,8 @@ class StGnn(nn.Module):
     the input is followed by the output. (ST_GNN of arXiv 2405.12868.) The head says what z(t) means:
     coordinates for softmax and absolute, differences from x(t) for residual and last.
 
-    Differs from the reference: nothing that is known.
+    Differs from the reference: where the nodes are no atoms, that program leaves the node features out
+    of the messages (f_i and f_j above), which the hidden features hold already.
 
     Args:
       config: sizes and options.

@@ -9,7 +9,8 @@ It may also define
 - ``data_init(variables, history [W,N,T,C,3], target [W,N,C,3]) -> variables``, which the training run
   calls once with the training windows (statistics, a closed-form fit);
 - running statistics: collections besides ``params``. The training step makes them mutable (a module
-  asks ``self.is_mutable_collection``) and names the axis of windows ``layers.WINDOWS`` for reductions.
+  asks ``self.is_mutable_collection``) and names the axis of windows ``layers.WINDOWS`` for reductions;
+- dropout: the training step gives every window a key named ``dropout``.
 """
 
 from __future__ import annotations

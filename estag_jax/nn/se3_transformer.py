@@ -121,8 +121,9 @@ class StSe3Transformer(nn.Module):
 
     Differs from the reference: for E(3) in place of SE(3), so that no axial vectors exist; invariants
     are activated with their sign, directions smoothly at zero (NormActivation); activation SiLU; no
-    layer normalisation in the radial networks. Self-interaction as in the paper: the released
-    program has switched it off. That program also has no time embedding and no edge features.
+    layer normalisation in the radial networks, of which keys and values have one each for all
+    degrees. Self-interaction as in the paper: the released program has switched it off. That program
+    also has no embedding of node scalar and time and no edge features.
 
     Args:
       config: sizes and options.

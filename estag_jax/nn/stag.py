@@ -29,7 +29,7 @@ class StagConfig:
     feed_forward: int = 12
     """Width between the two linear layers that follow the attention."""
     dropout: float = 0.1
-    """Probability; acts only where ``apply`` is given ``rngs={"dropout": key}``."""
+    """Probability; acts where ``apply`` is given ``rngs={"dropout": key}``, as the training step does."""
     head: Head = "last"
     """How the output becomes the prediction; published: added to the last frame."""
 
@@ -114,8 +114,7 @@ class Stag(nn.Module):
     Not equivariant; the batch normalisation keeps statistics of every node, so that N is fixed and
     nodes are told apart (no permutation equivariance).
 
-    Differs from the reference: the graph, as for :class:`estag_jax.nn.stgcn.Stgcn`; dropout only
-    where the caller gives a key.
+    Differs from the reference: the graph, as for :class:`estag_jax.nn.stgcn.Stgcn`.
 
     Args:
       config: sizes and options.

@@ -119,7 +119,8 @@ class Stgcn(nn.Module):
 
     Differs from the reference: the graph is what ``topology`` says, with self-loops and weights one;
     the released program weights its one- and two-bond pairs by the number of paths, with the number
-    of bonds on the diagonal (molecules), or by the edge's length without diagonal (proteins).
+    of bonds on the diagonal (molecules and motion capture), or by the edge's length without diagonal
+    (proteins).
 
     Args:
       config: sizes and options.

@@ -35,9 +35,11 @@ class StTfn(nn.Module):
 
     Differs from the reference: for E(3) in place of SE(3), so that no axial vectors exist; radial
     weights come from the length (as released, where the paper has Gaussians of it) and the edge
-    features; activation SiLU. The released program also has matrices as radial weights (an option),
-    layer normalisation in the radial networks and in the nonlinearity, a velocity input that is
-    zero, no time embedding, and no factor on the output.
+    features; activation SiLU. The released program also has matrices as radial weights (an option)
+    from a network of their own for each pair of degrees, where ours share one; layer normalisation in
+    the radial networks; layer normalisation and a linear map in the nonlinearity; the node scalar
+    itself as its one invariant input and a velocity that is zero; no time embedding, and no factor
+    on the output.
 
     Args:
       config: sizes and options.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,18 @@ import jax
 import numpy as np
 
 from estag_jax.config import to_dict
-from estag_jax.evaluate.closed_form import fit_all
+from estag_jax.evaluate.closed_form import PREDICTORS, fit_all
 from estag_jax.evaluate.metrics import per_window_mse
 from estag_jax.nn.heads import Head
+from estag_jax.nn.registry import ModelConfig
 from estag_jax.table.published import CLOSED_FORM, PUBLISHED
-from estag_jax.table.rows import SEVERAL_CHANNELS, Row, settings
+from estag_jax.table.rows import ROWS, Row, settings
 from estag_jax.train import runfiles
 from estag_jax.train.experiment import Experiment
 from estag_jax.train.loop import Report, TrainingDiverged
 from estag_jax.train.seeds import count_parameters, fit_seeds, seed_errors
 from estag_jax.train.settings import RunConfig
+from estag_jax.train.sharding import device_name
 
 CELLS = "cells"
 
@@ -61,7 +63,9 @@ def run_grid(
       announce: called before each cell that is run.
 
     Returns:
-      The cells in the order of the table, see ``_cell``.
+      The cells in the order of the table, see ``_cell``: those asked for, and the finished ones that
+      earlier calls left in the folder for the same windows (other rows, or heads; each says its own
+      seeds and epochs).
     """
     cells = []
     for name, config in datasets.items():
@@ -70,25 +74,61 @@ def run_grid(
         try:
             experiment = Experiment.prepare(config)
         except ValueError as error:
-            cells.append(_failed(name, "(data)", str(error)))
+            cells.append(_unfinished(name, "(data)", "failed", str(error)))
             continue
         cells += _closed_form(name, experiment, folder)
-        channels = experiment.trajectory.channels
-        for row_name, row in rows.items():
-            if channels == 1 and row_name in SEVERAL_CHANNELS and len(rows) > len(SEVERAL_CHANNELS):
-                continue  # the same network as the row of its single-channel form
-            path = folder / f"{_slug(row_name)}{'' if head is None else f'--{head}'}.json"
+        networks = {}
+        for label, row, model in _networks(rows, experiment.trajectory.channels, head):
+            path = folder / f"{_slug(label)}.json"
+            if isinstance(model, str):
+                networks[path] = _unfinished(name, label, "skipped", model)
+                continue
             numbers = list(range(config.train.seed, config.train.seed + seeds))
-            model = settings(row, channels, head)
             key = _key(experiment, to_dict(model), numbers)
             cell = _kept(path, key)
             if cell is None:
-                report = announce(name, row_name, config.train.epochs)
-                cell = _network(name, row_name, row, experiment, model, numbers, report)
+                report = announce(name, label, config.train.epochs)
+                cell = _network(name, label, row, experiment, model, numbers, report)
                 cell["key"] = key
                 runfiles.write_json(path, cell)
-            cells.append(cell)
+            networks[path] = cell
+        for path in sorted(folder.glob("*.json")):
+            if path not in networks and _same_windows(cell := _read(path), experiment):
+                networks[path] = cell
+        cells += sorted(networks.values(), key=_place)
     return cells
+
+
+def stored(out: Path) -> list[dict[str, Any]]:
+    """The finished cells that earlier calls left in a folder, in the order of the table."""
+    cells = [_read(path) for path in sorted((Path(out) / CELLS).glob("*/*.json"))]
+    finished = [cell for cell in cells if cell.get("status") == "finished"]
+    return sorted(finished, key=lambda cell: (cell["data"], _place(cell)))
+
+
+def _networks(
+    rows: dict[str, Row], channels: int, head: Head | None
+) -> Iterator[tuple[str, Row, ModelConfig | str]]:
+    """Label, row and settings of every network, or in place of these why it is not run."""
+    labels: list[tuple[ModelConfig, str]] = []
+    for name, row in rows.items():
+        model = settings(row, channels, head)
+        label = name if model == settings(row, channels, None) else f"{name} ({head})"
+        same = [other for known, other in labels if known == model]
+        if row.several_channels and channels == 1:
+            yield label, row, "differs from another row only where nodes have several channels"
+        elif same:
+            yield label, row, f"the same network as {same[0]}"
+        else:
+            labels.append((model, label))
+            yield label, row, model
+
+
+def _place(cell: dict[str, Any]) -> tuple[int, str]:
+    """Where a cell stands in the table: closed forms first, networks by row, then by head."""
+    row, order = cell["row"], [*PREDICTORS, *ROWS]
+    base = row if row in order else row.rpartition(" (")[0]
+    return order.index(base) if base in order else len(order), row
 
 
 def _network(
@@ -96,7 +136,7 @@ def _network(
     row_name: str,
     row: Row,
     experiment: Experiment,
-    model: Any,
+    model: ModelConfig,
     numbers: list[int],
     report: Report,
 ) -> dict[str, Any]:
@@ -108,7 +148,7 @@ def _network(
             seed_errors(experiment)(fitted.variables, experiment.starts("test"), experiment.dataset)
         )
     except _FAILURES as error:
-        return _failed(name, row_name, " ".join(str(error).split())[:500])
+        return _unfinished(name, row_name, "failed", " ".join(str(error).split())[:500])
     good = np.isfinite(fitted.validation_mse)
     steps = -(-len(experiment.split.train) // experiment.config.train.batch)
     return _cell(
@@ -116,7 +156,7 @@ def _network(
         row_name,
         errors[good].astype(np.float64).mean(axis=1),
         count_parameters(fitted.variables),
-        published=PUBLISHED.get(name, {}).get(row.published),
+        published=PUBLISHED.get(name, {}).get(row.published) if row_name in ROWS else None,
         head=model.head,
         equivariant=row.equivariant,
         seeds=[n for n, g in zip(numbers, good, strict=True) if g],
@@ -168,38 +208,55 @@ def _cell(name: str, row: str, errors: np.ndarray, parameters: int, **extra: Any
     } | extra
 
 
-def _failed(name: str, row: str, reason: str) -> dict[str, Any]:
-    return {"data": name, "row": row, "status": "failed", "reason": reason}
+def _unfinished(name: str, row: str, status: str, reason: str) -> dict[str, Any]:
+    return {"data": name, "row": row, "status": status, "reason": reason}
 
 
 def _circumstances(experiment: Experiment) -> dict[str, Any]:
     """What a figure must be read with."""
     return {
         "facts": experiment.describe(),
+        "window": to_dict(experiment.config.window),
         "split": experiment.split.kind,
-        "device": f"{jax.device_count()} × {jax.devices()[0].device_kind}",
+        "device": device_name(),
         "versions": {name: version(name) for name in ("estag_jax", "jax", "flax", "optax")}
         | {"python": platform.python_version()},
     }
 
 
 def _key(experiment: Experiment, model: dict[str, Any], numbers: list[int]) -> str:
-    """A digest of all that the figure depends on: settings, the data themselves, seeds."""
-    config = to_dict(experiment.config) | {"model": model}
+    """A digest of all that the figure depends on: settings, the data themselves, seeds.
+
+    The data by their contents: the same file in another folder is the same data.
+    """
+    config = to_dict(experiment.config) | {"model": model, "data": None}
     everything = [config, experiment.trajectory.fingerprint, numbers]
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
 
 
-def _kept(path: Path, key: str) -> dict[str, Any] | None:
-    """The finished cell of the same settings that is there, or None."""
-    if not path.exists():
-        return None
+def _read(path: Path) -> dict[str, Any]:
+    """The cell in a file; {} where it is damaged or missing."""
     try:
         cell = runfiles.read_json(path)
     except runfiles.RunError:
-        return None  # damaged: done again
+        return {}
+    return cell if isinstance(cell, dict) else {}
+
+
+def _kept(path: Path, key: str) -> dict[str, Any] | None:
+    """The finished cell of the same settings that is there, or None."""
+    cell = _read(path)
     same = cell.get("key") == key and cell.get("status") == "finished"
     return cell if same else None
+
+
+def _same_windows(cell: dict[str, Any], experiment: Experiment) -> bool:
+    """Whether a cell is a network's finished figure for an experiment's data, windows and graph."""
+    if cell.get("status") != "finished" or "seeds" not in cell:
+        return False
+    ours = to_dict(experiment.config)
+    same = all(cell["config"].get(k) == ours[k] for k in ("read", "window", "split", "graph"))
+    return same and cell["facts"]["fingerprint"] == experiment.trajectory.fingerprint
 
 
 def _slug(name: str) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from estag_jax.evaluate.table import display_scale
+from estag_jax.evaluate.table import BASE_ROWS, display_scale
+from estag_jax.table.published import CLOSED_FORM
 from estag_jax.train.runfiles import write_text
 from estag_jax.viz.dots import dots
 
@@ -29,6 +30,8 @@ COLUMNS = (
     "epochs",
     "compile_seconds",
     "step_seconds",
+    "train_seconds",
+    "device",
     "reason",
 )
 """Of the CSV file; errors in the squared unit of the data."""
@@ -46,66 +49,73 @@ def write_report(cells: list[dict[str, Any]], out: Path, title: str, command: st
     Returns:
       The files.
     """
-    cells = with_ratios(cells)
     paths = [out / "table.md", out / "table.csv"]
-    write_text(paths[0], markdown(cells, title, command))
-    write_text(paths[1], _csv(cells))
+    write_text(paths[0], f"# {title}\n\n`{command}`\n\n{markdown(cells)}")
+    write_text(paths[1], _csv(_prepared(cells)))
     if any(cell["status"] == "finished" for cell in cells):
-        paths.append(dots(cells, out / "table.png", title))
+        paths.append(figure(cells, out / "table.png", title))
     return paths
 
 
-def with_ratios(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The cells with each mean's ratio to that of the last frame and of VAR ridge on the same data."""
+def figure(cells: list[dict[str, Any]], path: Path, title: str) -> Path:
+    """Draws the cells, see ``viz.dots``."""
+    return dots(_prepared(cells), path, title)
+
+
+def _prepared(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The cells with each mean's ratio to the base rows of the same data, and published names."""
     means = {(c["data"], c["row"]): c["mean"] for c in cells if c["status"] == "finished"}
 
     def ratio(cell, base):
         other = means.get((cell["data"], base))
         return cell["mean"] / other if other and cell["status"] == "finished" else None
 
+    def label(row):
+        return f"{row} ({CLOSED_FORM[row]})" if row in CLOSED_FORM else row
+
     return [
         cell
-        | {
-            "ratio_last_frame": ratio(cell, "Last frame"),
-            "ratio_var_ridge": ratio(cell, "VAR ridge"),
-        }
+        | {key: ratio(cell, base) for key, base in BASE_ROWS.items()}
+        | {"row": label(cell["row"])}
         for cell in cells
     ]
 
 
-def markdown(cells: list[dict[str, Any]], title: str, command: str) -> str:
-    """The cells, with ratios, as Markdown: one table a data set; published figures in a column of
-    their own, in italics."""
-    lines = [f"# {title}", "", f"`{command}`", ""]
+def markdown(cells: list[dict[str, Any]]) -> str:
+    """The cells as Markdown, one table a data set; published figures in a column of their own, in italics.
+
+    Args:
+      cells: what ``grid.run_grid`` returned.
+    """
+    cells, lines = _prepared(cells), []
     for name in dict.fromkeys(cell["data"] for cell in cells):
         own = [cell for cell in cells if cell["data"] == name]
         finished = [cell for cell in own if cell["status"] == "finished"]
         lines += [f"## {name}", ""]
         if finished:
             lines += [_conditions(finished), "", *_table(finished), ""]
-        lines += [f"- {c['row']}: failed, {c['reason']}" for c in own if c["status"] == "failed"]
+        lines += [
+            f"- {c['row']}: {c['status']}, {c['reason']}" for c in own if c["status"] != "finished"
+        ]
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _conditions(finished: list[dict[str, Any]]) -> str:
     """The sentence above a data set's table."""
-    facts, cell = finished[0]["facts"], finished[-1]
-    windows, shared = facts["windows"], facts["overlap_with_train"]["test"]["share"]
-    trained = [c for c in finished if "seeds" in c]
-    seeds = sorted({len(c["seeds"]) + len(c["diverged"]) for c in trained})
-    epochs = sorted({c["epochs"] for c in trained})
-    training = (
-        f"; networks: {', '.join(map(str, seeds))} seed(s), {', '.join(map(str, epochs))} epochs, "
-        f"± is the standard deviation over the seeds"
-        if trained
-        else ""
+    cell = finished[0]
+    facts = cell["facts"]
+    window, windows = cell["window"], facts["windows"]
+    shared = facts["overlap_with_train"]["test"]["share"]
+    devices = (
+        ", ".join(dict.fromkeys(c["device"] for c in finished if "seeds" in c)) or cell["device"]
     )
     return (
-        f"{facts['source']} ({facts['provenance']}); {cell['split']} split, {windows['train']} / "
+        f"{facts['source']} ({facts['provenance']}); T={window['past']}, Δ={window['delta']}; "
+        f"{cell['split']} split, {windows['train']} / "
         f"{windows['validation']} / {windows['test']} windows, {shared:.1%} of the test windows share a "
         f"frame with a training window; {facts['nodes']} nodes × {facts['channels']}, "
-        f"{facts['edges']} edges{training}; {cell['device']}."
+        f"{facts['edges']} edges; {devices}. ± is the standard deviation over the seeds."
         + (" *Published*: arXiv 2405.12868, on its own data." * _is_published(finished))
     )
 
@@ -119,7 +129,8 @@ def _table(finished: list[dict[str, Any]]) -> list[str]:
     unit = f"{f'10^{scale} ' if scale else ''}{finished[0]['facts']['length_unit']}²"
     published = _is_published(finished)
     header = ["row", "head", f"test MSE [{unit}]", "/ last frame", "/ VAR ridge", "parameters"]
-    header += ["compile [s]", "step [ms]"] + [f"*published [{unit}]*"] * published
+    header += ["seeds", "epochs", "compile [s]", "step [ms]", "train [min]"]
+    header += [f"*published [{unit}]*"] * published
     lines = [header, ["---", "---"] + ["---:"] * (len(header) - 2)]
     for cell in finished:
         error = f"{cell['mean'] / 10**scale:.4f}"
@@ -127,20 +138,27 @@ def _table(finished: list[dict[str, Any]]) -> list[str]:
             error += f" ± {cell['sd'] / 10**scale:.4f}"
         if cell.get("diverged"):
             error += f" ({len(cell['diverged'])} seed(s) diverged)"
-        seconds = cell.get("seconds")
         line = [cell["row"], cell.get("head", "–"), error]
         line += [_ratio(cell["ratio_last_frame"]), _ratio(cell["ratio_var_ridge"])]
         line.append(f"{cell['parameters']:,}")
-        line += (
-            ["–", "–"]
-            if seconds is None
-            else [f"{seconds['compile']:.1f}", f"{1e3 * seconds['step']:.1f}"]
-        )
+        line += ["–"] * 5 if "seeds" not in cell else _training(cell)
         if published:
             figure = cell.get("published")
             line.append("–" if figure is None else f"*{figure / 10**scale:.4f}*")
         lines.append(line)
     return ["| " + " | ".join(line) + " |" for line in lines]
+
+
+def _training(cell: dict[str, Any]) -> list[str]:
+    """Seeds, epochs and times of a network; a step and the training are of all seeds together."""
+    seconds = cell["seconds"]
+    return [
+        f"{len(cell['seeds']) + len(cell['diverged'])}",
+        f"{cell['epochs']}",
+        f"{seconds['compile']:.1f}",
+        f"{1e3 * seconds['step']:.1f}",
+        f"{seconds['train'] / 60:.1f}",
+    ]
 
 
 def _ratio(value: float | None) -> str:
@@ -159,6 +177,7 @@ def _csv(cells: list[dict[str, Any]]) -> str:
                 "seeds": np.size(cell["seeds"]) if "seeds" in cell else "",
                 "compile_seconds": seconds.get("compile", ""),
                 "step_seconds": seconds.get("step", ""),
+                "train_seconds": seconds.get("train", ""),
             }
         )
     return file.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import jax
@@ -14,6 +15,16 @@ def data_mesh() -> Mesh:
     The axis is Auto: under Explicit axes (the default of jax.make_mesh) a vmapped segment_sum fails.
     """
     return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+
+
+def device_name() -> str:
+    """What computes, for a result: number and kind of the devices, on a CPU also the cores it may use."""
+    name = f"{jax.device_count()} × {jax.devices()[0].device_kind}"
+    if jax.default_backend() != "cpu":
+        return name
+    affinity = getattr(os, "sched_getaffinity", None)  # not everywhere
+    cores = len(affinity(0)) if affinity else os.cpu_count()
+    return f"{name}, {cores} core(s)"
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:

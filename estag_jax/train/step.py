@@ -65,20 +65,42 @@ def _parted(variables: Any) -> tuple[Any, dict[str, Any]]:
     return variables["params"], {name: v for name, v in variables.items() if name != "params"}
 
 
-def _predict_training(
-    model: nn.Module, params: Any, statistics: dict[str, Any], data: Dataset, history: jax.Array
+def predict_training(
+    model: nn.Module,
+    params: Any,
+    statistics: dict[str, Any],
+    data: Dataset,
+    history: jax.Array,
+    key: jax.Array,
 ) -> tuple[jax.Array, dict[str, Any]]:
-    """``predict_windows`` with running statistics updated, from all windows of the batch alike."""
-    variables = {"params": params, **statistics}
-    if not statistics:
-        return predict_windows(model, variables, data, history), {}
+    """``predict_windows`` as training does it: with dropout, where the model has it, and with running
+    statistics updated, from all windows of the batch alike.
 
-    def one(window):
+    Args:
+      model: called for one graph.
+      params: its parameters.
+      statistics: its running statistics by collection, mostly none.
+      data: node features and graph are read.
+      history: [W, N, T, C, 3].
+      key: for dropout.
+
+    Returns:
+      Predictions [W, N, C, 3] and the statistics after the batch.
+    """
+    variables = {"params": params, **statistics}
+
+    def one(window, key):
         return model.apply(
-            variables, window, data.node_features, data.topology, mutable=list(statistics)
+            variables,
+            window,
+            data.node_features,
+            data.topology,
+            mutable=list(statistics),
+            rngs={"dropout": key},
         )
 
-    return jax.vmap(one, out_axes=(0, None), axis_name=WINDOWS)(history)
+    keys = jax.random.split(key, history.shape[0])
+    return jax.vmap(one, out_axes=(0, None), axis_name=WINDOWS)(history, keys)
 
 
 def make_epoch(
@@ -92,8 +114,8 @@ def make_epoch(
 
     Loss: mean squared error over windows, nodes, channels and the 3 coordinates (method.md). Windows
     are shuffled by ``fold_in(key, epoch)``, so an epoch depends on nothing but its arguments. Where
-    ``batch`` does not divide the number of windows, the last batch is filled up with windows of
-    weight zero.
+    ``batch`` does not divide the number of windows, the last batch is filled up with the epoch's first
+    windows at weight zero; only batch statistics see them.
 
     Args:
       model: called for one graph.
@@ -109,29 +131,31 @@ def make_epoch(
 
     shape = window.past, window.delta, window.horizon
 
-    def loss_fn(params, statistics, starts, weights, data):
+    def loss_fn(params, statistics, starts, weights, data, key):
         history, target = gather_windows(data.positions, starts, *shape)
-        predicted, statistics = _predict_training(model, params, statistics, data, history)
+        predicted, statistics = predict_training(model, params, statistics, data, history, key)
         errors = per_window_mse(predicted, target)
         return jnp.sum(weights * errors) / jnp.sum(weights), statistics
 
     def epoch_fn(state, key, epoch, starts, data):
         count = starts.shape[0]
         steps, width = _layout(count, batch, mesh)
-        shuffled = jax.random.permutation(jax.random.fold_in(key, epoch), starts)
+        key = jax.random.fold_in(key, epoch)
+        shuffled = jax.random.permutation(key, starts)
+        keys = jax.vmap(lambda step: jax.random.fold_in(key, step))(jnp.arange(steps))
         shuffled, weights = _fill(shuffled, steps, width, batch, data.positions.dtype)
 
         def step(state, inputs):
-            starts, weights = split_over_devices(inputs, mesh)
+            starts, weights = split_over_devices(inputs[:2], mesh)
             params, statistics = _parted(state.variables)
             (loss, statistics), gradient = jax.value_and_grad(loss_fn, has_aux=True)(
-                params, statistics, starts, weights, data
+                params, statistics, starts, weights, data, inputs[2]
             )
             updates, opt_state = optimizer.update(gradient, state.opt_state, params)
             variables = {"params": optax.apply_updates(params, updates), **statistics}
             return TrainState(variables, opt_state), (loss, jnp.sum(weights))
 
-        state, (losses, sizes) = jax.lax.scan(step, state, (shuffled, weights))
+        state, (losses, sizes) = jax.lax.scan(step, state, (shuffled, weights, keys))
         return state, jnp.sum(losses * sizes) / count
 
     return epoch_fn
@@ -181,11 +205,13 @@ def _layout(count: int, batch: int, mesh: jax.sharding.Mesh | None) -> tuple[int
 
 
 def _fill(starts, steps: int, width: int, batch: int, dtype) -> tuple[jax.Array, jax.Array]:
-    """Starts as [steps, width] with weight one, filled up with the first window at weight zero."""
+    """Starts as [steps, width] with weight one, filled up with the first windows at weight zero.
+
+    Of a row, the first ``batch`` places are the batch's; the others make it a multiple of the devices.
+    """
     count = starts.shape[0]
     batch = min(batch, count)
-    rows = jnp.pad(starts, (0, steps * batch - count), constant_values=starts[0])
-    weights = (jnp.arange(steps * batch) < count).astype(dtype)
-    rows, weights = rows.reshape(steps, batch), weights.reshape(steps, batch)
-    rows = jnp.concatenate([rows, jnp.full((steps, width - batch), starts[0], rows.dtype)], axis=1)
-    return rows, jnp.pad(weights, ((0, 0), (0, width - batch)))
+    place = jnp.arange(steps * batch).reshape(steps, batch)
+    extra = jnp.broadcast_to(jnp.arange(width - batch), (steps, width - batch))
+    rows = starts[jnp.concatenate([place, extra], axis=1) % count]
+    return rows, jnp.pad((place < count).astype(dtype), ((0, 0), (0, width - batch)))
