@@ -47,13 +47,8 @@ def slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("_.")[-80:] or "data"
 
 
-@contextlib.contextmanager
-def cell_progress() -> Iterator[Announce]:
-    """What to tell of the cells of a table: a bar each on a terminal, elsewhere a line each quarter."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _cell_lines
-        return
+def progress_bars(console: Console) -> Progress:
+    """Bars of epochs with a field ``figures``; nothing where the console is no terminal."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -61,7 +56,17 @@ def cell_progress() -> Iterator[Announce]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[figures]}"),
     )
-    with Progress(*columns, console=console) as progress:
+    return Progress(*columns, console=console, disable=not console.is_terminal)
+
+
+@contextlib.contextmanager
+def cell_progress() -> Iterator[Announce]:
+    """What to tell of the cells of a table: a bar each on a terminal, elsewhere a line each quarter."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _cell_lines
+        return
+    with progress_bars(console) as progress:
 
         def announce(data: str, row: str, epochs: int) -> Report:
             task = progress.add_task(f"{data}: {row}", total=epochs, figures="")

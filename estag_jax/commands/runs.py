@@ -13,10 +13,9 @@ import jax
 import numpy as np
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from estag_jax.cli import Failure, UsageError, nearest, parse
-from estag_jax.commands.output import print_facts, print_table
+from estag_jax.commands.output import print_facts, print_table, progress_bars
 from estag_jax.data import sources
 from estag_jax.data.files.export import write_extxyz
 from estag_jax.forecast import load
@@ -171,15 +170,7 @@ def info(argv: list[str]) -> None:
 @contextlib.contextmanager
 def _progress(epochs: int) -> Iterator[tuple[Any, Any]]:
     """A progress bar on the terminal, nothing elsewhere: yields (announce, report)."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[figures]}"),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with progress_bars(Console(stderr=True)) as progress:
         task = progress.add_task("reading", total=epochs, figures="")
 
         def announce(experiment) -> None:

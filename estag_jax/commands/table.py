@@ -69,9 +69,11 @@ def table(argv: list[str]) -> None:
         Markdown(files[0].read_text(encoding="utf-8"))
     )
     print(f"files: {', '.join(map(str, files))}")
-    failed = sum(cell["status"] == "failed" for cell in cells)
+    failed = [cell for cell in cells if cell["status"] == "failed"]
     if failed:
-        raise Failure(f"{failed} of {len(cells)} cells failed, see {files[0]}")
+        unread = args.protocol == "paper" and any(cell["row"] == "(data)" for cell in failed)
+        hint = "; data that have no published split need --protocol blocked" if unread else ""
+        raise Failure(f"{len(failed)} of {len(cells)} cells failed, see {files[0]}{hint}")
 
 
 def _dataset(args: TableArgs, spec: str) -> tuple[str, RunConfig]:

@@ -116,7 +116,7 @@ def _conditions(finished: list[dict[str, Any]]) -> str:
         f"{windows['validation']} / {windows['test']} windows, {shared:.1%} of the test windows share a "
         f"frame with a training window; {facts['nodes']} nodes × {facts['channels']}, "
         f"{facts['edges']} edges; {devices}. ± is the standard deviation over the seeds."
-        + (" *Published*: arXiv 2405.12868, on its own data." * _is_published(finished))
+        + (" *Published*: arXiv 2405.12868, on its own data and split." * _is_published(finished))
     )
 
 
