@@ -1,6 +1,6 @@
 """Times one training epoch and its parts; medians of alternated runs, ratios in one run.
 
-    .venv/bin/python benchmarks/train_step.py [--rounds 10]
+    .venv/bin/python benchmarks/train_step.py [--rounds 10] [--models "ESTAG" "STGCN" …] [--seeds 3]
 
 All programs are compiled first and then run in turn, so that a machine whose speed drifts slows all
 of them alike; the ratio of each round to the first program in the same round is what to quote.
@@ -9,6 +9,7 @@ of them alike; the ratio of each round to the first program in the same round is
 from __future__ import annotations
 
 import dataclasses
+import sys
 import time
 
 import jax
@@ -20,9 +21,13 @@ from rich.table import Table
 
 from estag_jax.nn.egnn import StEgnnConfig
 from estag_jax.nn.estag import EstagConfig
+from estag_jax.table.rows import ROWS
 from estag_jax.train.experiment import Experiment
-from estag_jax.train.settings import RunConfig, make_optimizer
-from estag_jax.train.step import init_state, make_epoch, make_errors
+from estag_jax.train.loop import EVALUATION_BATCH
+from estag_jax.train.seeds import seed_epoch, seed_states
+from estag_jax.train.settings import RunConfig
+from estag_jax.train.sharding import device_name
+from estag_jax.train.step import make_errors
 
 MODELS = {
     "estag": EstagConfig(),
@@ -32,6 +37,7 @@ MODELS = {
     "estag without layers": EstagConfig(layers=0),
     "st_egnn": StEgnnConfig(),
 }
+ALL = MODELS | {name: row.config(1) for name, row in ROWS.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,23 +46,26 @@ class Config:
 
     rounds: int = 10
     """Times that each program is run."""
+    models: tuple[str, ...] = tuple(MODELS)
+    """Names of this file, or of rows of the tables (ESTAG, STGCN, EqMotion, …)."""
+    seeds: int = 3
+    """How many seeds are trained together in one of the programs."""
 
 
-def programs(name: str) -> dict[str, tuple]:
-    """The compiled programs of a model, each with its arguments."""
-    experiment = Experiment.prepare(RunConfig(model=MODELS[name]))
-    window, optimizer = experiment.config.window, make_optimizer(experiment.config.train)
-    variables, data = experiment.init_variables(), experiment.dataset
-    epoch = make_epoch(experiment.model, optimizer, window, 100, experiment.mesh)
-    errors = make_errors(experiment.model, window, 500, experiment.mesh)
-    state = init_state(variables, optimizer)
+def programs(name: str, seeds: int) -> dict[str, tuple]:
+    """The compiled programs of a model, each with its arguments: one seed's epoch is "train, 1"."""
+    experiment = Experiment.prepare(RunConfig(model=ALL[name]))
+    data, window = experiment.dataset, experiment.config.window
+    train, test = experiment.starts("train"), experiment.starts("test")
     arguments = {
-        "train": (
-            epoch,
-            (state, jax.random.key(0), jnp.int32(0), experiment.starts("train"), data),
-        ),
-        "evaluate": (errors, (variables, experiment.starts("test"), data)),
+        f"train, {count} together": (
+            seed_epoch(experiment),
+            (*seed_states(experiment, range(count)), jnp.int32(0), train, data),
+        )
+        for count in dict.fromkeys((1, seeds))
     }
+    errors = make_errors(experiment.model, window, EVALUATION_BATCH, experiment.mesh)
+    arguments["evaluate"] = errors, (experiment.init_variables(), test, data)
     return {
         f"{name}: {part}": (jax.jit(function).lower(*args).compile(), args)
         for part, (function, args) in arguments.items()
@@ -65,7 +74,10 @@ def programs(name: str) -> dict[str, tuple]:
 
 def main(config: Config) -> None:
     """Compiles all programs, runs them in turn, prints the table."""
-    compiled = {k: v for name in MODELS for k, v in programs(name).items()}
+    unknown = [name for name in config.models if name not in ALL]
+    if unknown:
+        sys.exit(f"no model {unknown[0]!r}; known are {', '.join(ALL)}")
+    compiled = {k: v for name in config.models for k, v in programs(name, config.seeds).items()}
     seconds = {name: [] for name in compiled}
     for _ in range(config.rounds):
         for name, (function, args) in compiled.items():
@@ -73,8 +85,7 @@ def main(config: Config) -> None:
             jax.block_until_ready(function(*args))
             seconds[name].append(time.perf_counter() - began)
     first = np.array(next(iter(seconds.values())))
-    device = f"{jax.device_count()} × {jax.devices()[0].device_kind}"
-    table = Table("program", "median [ms]", "least [ms]", "ratio to the first", title=device)
+    table = Table("program", "median [ms]", "least [ms]", "ratio to the first", title=device_name())
     for name, values in seconds.items():
         ratio = np.median(np.array(values) / first)
         table.add_row(

@@ -1,17 +1,15 @@
-"""EqMotion: its parts against loops and SciPy, its symmetries, its heads, what it can learn."""
+"""EqMotion: its parts against loops and SciPy, its symmetries, its heads."""
 
 import dataclasses
-import importlib.resources
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 import scipy.fft
 
-from estag_jax.data.edges import bonds, fully_connected, hops
+from estag_jax.data.edges import fully_connected
 from estag_jax.nn.eqmotion import (
     ALL_PAIRS_UP_TO,
     EqMotion,
@@ -422,47 +420,3 @@ def test_refused_systems():
 def test_bad_configs_are_refused(field, value):
     with pytest.raises(ValueError, match=f"{field}={value!r}"):
         EqMotionConfig(**{field: value})
-
-
-# Learning.
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("head", HEADS)
-def test_learns_eight_windows_by_heart(head):
-    # Also with head softmax: its mean is of the past, the displacement that is added is free.
-    bundled = importlib.resources.files("estag_jax.data") / "bundled" / "aspirin_xtb.npz"
-    with importlib.resources.as_file(bundled) as file:
-        frames = np.load(file, allow_pickle=False)
-        heavy = frames["z"] > 1
-        positions, numbers = frames["R"][:, heavy], frames["z"][heavy]
-    senders, receivers, _ = hops(bonds(positions, numbers), len(numbers))
-    graph = Topology(senders, receivers, len(numbers))
-    features = numbers[:, None].astype(np.float32)
-    starts = 2000 * np.arange(8)
-    history = positions[starts[:, None] + 10 * np.arange(10)].swapaxes(1, 2)[..., None, :]
-    target = positions[starts + 100][:, :, None]
-    last_frame = np.mean((target - history[:, :, -1]) ** 2)
-
-    model, steps = EqMotion(EqMotionConfig(head=head)), 3000
-    variables = model.init(jax.random.key(0), history[0], features, graph)
-    schedule = optax.cosine_decay_schedule(1e-2, steps)
-    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
-
-    def loss(variables):
-        out = jax.vmap(lambda x: model.apply(variables, x, features, graph))(history)
-        return jnp.mean((out - target) ** 2)
-
-    @jax.jit
-    def fit(variables):
-        def step(state, _):
-            variables, opt_state = state
-            updates, opt_state = optimizer.update(jax.grad(loss)(variables), opt_state)
-            return (optax.apply_updates(variables, updates), opt_state), None
-
-        state = variables, optimizer.init(variables)
-        return loss(jax.lax.scan(step, state, None, length=steps)[0][0])
-
-    share = fit(variables) / last_frame
-    print(f"EqMotion, head {head}: {share:.2%} of the last frame's error")
-    assert share < 0.01

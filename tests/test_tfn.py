@@ -1,16 +1,13 @@
-"""ST_TFN and ST_SE(3)-Transformer: parts against e3nn and loops, symmetries, heads, overfitting."""
+"""ST_TFN and ST_SE(3)-Transformer: parts against e3nn and loops, symmetries, heads."""
 
-import importlib.resources
 from functools import partial
 
 import e3nn_jax
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
-from estag_jax.data.edges import bonds, hops
 from estag_jax.nn.se3_transformer import (
     EquivariantAttention,
     StSe3Transformer,
@@ -440,58 +437,3 @@ def test_wrong_sizes_are_refused(name, options):
 def test_heads_must_divide_the_channels():
     with pytest.raises(ValueError, match="attention_heads=3 does not divide the 8 channels"):
         StSe3TransformerConfig(attention_heads=3)
-
-
-# Overfitting.
-
-
-def aspirin_windows(count=8, past=10, delta=10):
-    bundled = importlib.resources.files("estag_jax.data") / "bundled" / "aspirin_xtb.npz"
-    with importlib.resources.as_file(bundled) as file, np.load(file) as data:
-        positions, numbers = data["R"], data["z"]
-    heavy = numbers > 1
-    positions, numbers = positions[:, heavy], numbers[heavy]
-    senders, receivers, distance = hops(bonds(positions, numbers), len(numbers))
-    edge_features = np.eye(2, dtype=np.float32)[distance - 1]
-    graph = Topology(senders, receivers, len(numbers), edge_features)
-    starts = 2000 * np.arange(count)
-    frames = positions[starts[:, None] + delta * np.arange(past + 1)]
-    frames = np.moveaxis(frames, 1, 2)[:, :, :, None]
-    return frames[:, :, :-1], frames[:, :, -1], numbers[:, None].astype(np.float32) / 10, graph
-
-
-def overfit(model, steps):
-    history, target, features, graph = aspirin_windows()
-    variables = model.init(jax.random.key(0), history[0], features, graph)
-    optimizer = optax.adam(optax.cosine_decay_schedule(5e-3, steps))
-
-    def loss(variables):
-        out = jax.vmap(lambda h: model.apply(variables, h, features, graph))(history)
-        return jnp.mean((out - target) ** 2)
-
-    @jax.jit
-    def step(_, state):
-        variables, moments, best = state
-        value, gradient = jax.value_and_grad(loss)(variables)
-        updates, moments = optimizer.update(gradient, moments)
-        return optax.apply_updates(variables, updates), moments, jnp.minimum(best, value)
-
-    start = variables, optimizer.init(variables), jnp.inf
-    best = jax.lax.fori_loop(0, steps, step, start)[2]
-    return float(best) / np.mean((history[:, :, -1] - target) ** 2)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "name, options, steps",
-    [
-        # With the default sizes 1.8 % are left after 4000 steps.
-        ("st_tfn", dict(head="residual", hidden=32, layers=3), 2500),
-        ("st_se3", dict(head="residual"), 1500),
-        # Its mean of frames lies in the past: eight windows are learned by heart from their shapes.
-        ("st_se3", dict(head="softmax"), 1500),
-    ],
-)
-def test_eight_windows_are_overfitted(name, options, steps):
-    config, model = CLASSES[name]
-    assert overfit(model(config(**options)), steps) < 0.01

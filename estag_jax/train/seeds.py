@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +15,7 @@ from estag_jax.train.experiment import Experiment
 from estag_jax.train.loop import EVALUATION_BATCH, Report, TrainingDiverged
 from estag_jax.train.settings import make_optimizer
 from estag_jax.train.sharding import replicate
-from estag_jax.train.step import init_state, make_epoch, make_errors
+from estag_jax.train.step import TrainState, init_state, make_epoch, make_errors
 
 
 class SeedFit(NamedTuple):
@@ -62,22 +62,17 @@ def fit_seeds(
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds are {list(seeds)}, expected at least one, each once")
     config, mesh, data = experiment.config.train, experiment.mesh, experiment.dataset
-    window, optimizer = experiment.config.window, make_optimizer(config)
     train, validation = experiment.starts("train"), experiment.starts("validation")
-    variables = _stack([experiment.init_variables(seed) for seed in seeds])
-    keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), 1))(jnp.array(seeds))
-    state = replicate(jax.vmap(lambda v: init_state(v, optimizer))(variables), mesh)
+    state, keys = seed_states(experiment, seeds)
     # A copy: the state is donated to every epoch, the best is kept.
-    keys, best = replicate(keys, mesh), jax.tree.map(jnp.copy, state.variables)
+    best = jax.tree.map(jnp.copy, state.variables)
 
     began = time.perf_counter()
-    epoch_fn = jax.vmap(
-        make_epoch(experiment.model, optimizer, window, config.batch, mesh),
-        in_axes=(0, 0, None, None, None),
-    )
     number = replicate(jnp.int32(0), mesh)
     run_epoch = (
-        jax.jit(epoch_fn, donate_argnums=0).lower(state, keys, number, train, data).compile()
+        jax.jit(seed_epoch(experiment), donate_argnums=0)
+        .lower(state, keys, number, train, data)
+        .compile()
     )
     errors = seed_errors(experiment).lower(best, validation, data).compile()
     keep = jax.jit(_keep)
@@ -112,6 +107,23 @@ def fit_seeds(
     seconds = {"compile": compiled - began, "train": time.perf_counter() - compiled}
     seconds["epoch"] = seconds["train"] / max(epoch, 1)
     return SeedFit(best, best_epoch, lowest, epoch, seconds)
+
+
+def seed_states(experiment: Experiment, seeds: Sequence[int]) -> tuple[TrainState, jax.Array]:
+    """The states before the first step and the keys of the shuffles, of all seeds, leading axis S."""
+    optimizer, mesh = make_optimizer(experiment.config.train), experiment.mesh
+    variables = _stack([experiment.init_variables(seed) for seed in seeds])
+    keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), 1))(jnp.array(seeds))
+    state = jax.vmap(lambda v: init_state(v, optimizer))(variables)
+    return replicate(state, mesh), replicate(keys, mesh)
+
+
+def seed_epoch(experiment: Experiment) -> Callable[..., tuple[TrainState, jax.Array]]:
+    """``step.make_epoch`` for states and keys of several seeds, to be jitted by the caller."""
+    config, window = experiment.config.train, experiment.config.window
+    optimizer = make_optimizer(config)
+    one = make_epoch(experiment.model, optimizer, window, config.batch, experiment.mesh)
+    return jax.vmap(one, in_axes=(0, 0, None, None, None))
 
 
 def seed_errors(experiment: Experiment) -> Any:
