@@ -163,6 +163,19 @@ def test_divergence_exits_with_one(ethanol, capsys, tmp_path):
     assert code == 1 and "training diverged by epoch" in err and err.count("\n") == 1
 
 
+def test_any_network_is_trained_by_its_name(ethanol, capsys, tmp_path):
+    argv = ["train", "--model", "stgcn", "--data", ethanol, "--out", tmp_path / "run", *SMALL]
+    changes = {"--window.past": "6", "--model.layers": "1"}
+    argv = [changes.get(str(before), a) for before, a in zip(["", *argv[:-1]], argv, strict=True)]
+    code, out, err = estag(capsys, *argv, "--model.gated", 4)
+    assert code == 0 and "stgcn" in out, err
+    assert '"type": "StgcnConfig"' in (tmp_path / "run" / "config.json").read_text()
+    message = one_line(capsys, "train", "--model", "stgnc", "--data", ethanol)
+    assert "no model 'stgnc', did you mean 'stgcn'" in message and "eqmotion" in message
+    code, out, _ = estag(capsys, "train", "--model", "eqmotion", "--help")
+    assert code == 0 and "--model.geometric-channels" in out
+
+
 def test_table_prints_every_method_and_goes_on_where_it_stopped(ethanol, capsys, tmp_path):
     argv = ["table", "--data", f"ethanol={ethanol}", "--out", tmp_path, "--seeds", 2]
     argv += "--protocol blocked --models egnn-t PT-t --past 4 --delta 2 --train.epochs 4".split()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +19,7 @@ from estag_jax.commands.output import print_facts, print_table, progress_bars
 from estag_jax.data import sources
 from estag_jax.data.files.export import write_extxyz
 from estag_jax.forecast import load
-from estag_jax.nn.registry import model_name
+from estag_jax.nn.registry import MODELS, model_name
 from estag_jax.presets import PRESETS
 from estag_jax.train import run as runs
 from estag_jax.train import runfiles
@@ -77,10 +77,19 @@ class InfoArgs:
 
 def train(argv: list[str]) -> None:
     """``estag train``: trains, tests, prints the table, draws the figures."""
-    preset, argv = _take_preset(argv)
-    config = _for_data(PRESETS[preset].config, argv)
-    about = "Train a forecaster and test it beside the closed-form predictors.\n\n" + "\n".join(
-        f"--preset {name}: {p.header}" for name, p in PRESETS.items()
+    preset, argv = _take(argv, "--preset", PRESETS)
+    model, argv = _take(argv, "--model", MODELS)
+    config = _for_data(PRESETS[preset or next(iter(PRESETS))].config, argv)
+    if model is not None:
+        config = dataclasses.replace(config, model=MODELS[model][0]())
+    about = "\n".join(
+        [
+            "Train a forecaster and test it beside the closed-form predictors.",
+            "",
+            *(f"--preset {name}: {p.header}" for name, p in PRESETS.items()),
+            f"--model NAME: the network in place of the preset's, one of {', '.join(MODELS)}; its own "
+            "options are listed where --help follows it.",
+        ]
     )
     default = TrainArgs(config)
     args = parse("train", tyro.conf.AvoidSubcommands[TrainArgs], argv, default, about)
@@ -203,17 +212,17 @@ def _for_data(config: RunConfig, argv: list[str]) -> RunConfig:
     return dataclasses.replace(config, **changes)
 
 
-def _take_preset(argv: list[str]) -> tuple[str, list[str]]:
-    """The value of --preset (the first preset by default) and the other arguments."""
-    rest, name = [], next(iter(PRESETS))
+def _take(argv: list[str], option: str, known: Collection[str]) -> tuple[str | None, list[str]]:
+    """The value of an option that chooses among names, None where it is not given, and the rest."""
+    rest, name = [], None
     arguments = iter(argv)
     for argument in arguments:
-        option, _, value = argument.partition("=")
-        if option == "--preset":
+        given, _, value = argument.partition("=")
+        if given == option:
             name = value or next(arguments, "")
-            if name not in PRESETS:
-                known = ", ".join(PRESETS)
-                raise UsageError(f"no preset {name!r}{nearest(name, PRESETS)}; there are {known}")
+            if name not in known:
+                hint, names = nearest(name, list(known)), ", ".join(known)
+                raise UsageError(f"no {option.strip('-')} {name!r}{hint}; there are {names}")
         else:
             rest.append(argument)
     return name, rest
