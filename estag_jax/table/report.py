@@ -94,10 +94,9 @@ def markdown(cells: list[dict[str, Any]]) -> str:
         lines += [f"## {name}", ""]
         if finished:
             lines += [_conditions(finished), "", *_table(finished), ""]
-        lines += [
-            f"- {c['row']}: {c['status']}, {c['reason']}" for c in own if c["status"] != "finished"
-        ]
-        lines.append("")
+        others = [c for c in own if c["status"] != "finished"]
+        lines += [f"- {c['row']}: {c['status']}, {c['reason']}" for c in others]
+        lines += [""] * bool(others)
     return "\n".join(lines).rstrip() + "\n"
 
 

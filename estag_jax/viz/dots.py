@@ -50,7 +50,7 @@ def dots(cells: list[dict[str, Any]], path: str | Path, title: str) -> Path:
         figure,
         path,
         title,
-        "Test error; ● mean and range of the seeds, blue: networks, grey: closed form; ◇ published",
+        "● mean and range of the seeds: blue networks, grey closed form; dotted: VAR ridge; ◇ published",
     )
 
 
