@@ -29,6 +29,9 @@ from estag_jax.train.sharding import device_name
 
 CELLS = "cells"
 
+ORDER = (*PREDICTORS, *ROWS)
+"""Of the rows of a table: closed forms, then networks."""
+
 Announce = Callable[[str, str, int], Report]
 """From data set, row and epochs to what is told of its evaluations."""
 
@@ -125,10 +128,10 @@ def _networks(
 
 
 def _place(cell: dict[str, Any]) -> tuple[int, str]:
-    """Where a cell stands in the table: closed forms first, networks by row, then by head."""
-    row, order = cell["row"], [*PREDICTORS, *ROWS]
-    base = row if row in order else row.rpartition(" (")[0]
-    return order.index(base) if base in order else len(order), row
+    """Where a cell stands in the table: by its row, then by its head."""
+    row = cell["row"]
+    base = row if row in ORDER else row.rpartition(" (")[0]
+    return ORDER.index(base) if base in ORDER else len(ORDER), row
 
 
 def _network(
