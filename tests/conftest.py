@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import jax
 import pytest
+from fetch_cases import Server
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +26,39 @@ def compilation_cache(tmp_path_factory):
     """Programs that several tests compile are compiled once."""
     jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("xla")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+@pytest.fixture
+def x64():
+    """The test computes in float64."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def _x64_does_not_leak():
+    yield
+    assert not jax.config.jax_enable_x64
+
+
+@pytest.fixture
+def no_proxy(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.fixture
+def server():
+    """The server of the download tests, which answers as its plan says."""
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.released.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Where a download goes."""
+    return tmp_path / "cache" / "data.npz"
