@@ -3,14 +3,21 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from baselines_cases import MODELS, bind, make_data
 
+from estag_jax.data.sources import ReadConfig
+from estag_jax.data.splits import SplitConfig
+from estag_jax.data.synthetic import SyntheticConfig
+from estag_jax.data.windows import WindowConfig
 from estag_jax.nn.layers import WINDOWS
 from estag_jax.nn.stag import Stag, StagConfig
-from estag_jax.nn.stgcn import (
-    normalized_adjacency,
-)
+from estag_jax.nn.stgcn import normalized_adjacency
+from estag_jax.train import step
+from estag_jax.train.experiment import Experiment
+from estag_jax.train.settings import RunConfig
+from estag_jax.train.step import init_state, make_epoch, make_errors
 
 NORMED = ("stgcn", "stag")
 
@@ -80,3 +87,42 @@ def test_dropout_needs_a_key():
     np.testing.assert_allclose(drop(Stag(StagConfig(dropout=0.0)), 0), still, atol=1e-6)
     first, second = drop(MODELS["stag"], 0), drop(MODELS["stag"], 1)
     assert np.abs(first - still).max() > 1e-3 and np.abs(first - second).max() > 1e-3
+
+
+def test_dropout_acts_in_training_alone():
+    """Another key of the epoch is another loss for the same windows, and the errors know of none."""
+    window = WindowConfig(past=4, delta=1)
+    experiment = Experiment.prepare(
+        RunConfig(
+            data="synthetic:springs",
+            read=ReadConfig(synthetic=SyntheticConfig(runs=6, frames=40)),
+            window=window,
+            split=SplitConfig("by-trajectory", train=23, validation=15, test=15),
+            model=StagConfig(dropout=0.5),
+        )
+    )
+    data, starts = experiment.dataset, experiment.starts("train")
+    variables = experiment.init_variables()
+    frozen = optax.sgd(0.0)
+
+    def losses(model):
+        # One batch of all windows: their order does not matter.
+        epoch = jax.jit(make_epoch(model, frozen, window, len(starts)))
+        state = init_state(variables, frozen)
+        return [float(epoch(state, jax.random.key(k), 0, starts, data)[1]) for k in (0, 1)]
+
+    with_dropout, without = losses(experiment.model), losses(Stag(StagConfig(dropout=0.0)))
+    assert without[0] == pytest.approx(without[1], rel=1e-5)
+    assert abs(with_dropout[0] - with_dropout[1]) > 1e-3 * without[0]
+    errors = [
+        make_errors(model, window, 50)(variables, starts, data)
+        for model in (experiment.model, Stag(StagConfig(dropout=0.0)))
+    ]
+    np.testing.assert_array_equal(*errors)
+
+
+def test_a_batch_is_filled_up_with_other_windows():
+    """Batch statistics see what fills it up: not one window many times."""
+    rows, weights = step._fill(jnp.arange(10, 17), 2, 6, 5, jnp.float32)
+    np.testing.assert_array_equal(rows, [[10, 11, 12, 13, 14, 10], [15, 16, 10, 11, 12, 10]])
+    np.testing.assert_array_equal(weights, [[1, 1, 1, 1, 1, 0], [1, 1, 0, 0, 0, 0]])

@@ -19,8 +19,7 @@ from estag_jax.data.splits import SplitConfig
 from estag_jax.data.windows import WindowConfig, gather
 from estag_jax.nn.egnn import StEgnnConfig
 from estag_jax.nn.estag import ESTAG, EstagConfig
-from estag_jax.nn.stag import Stag, StagConfig
-from estag_jax.train import runfiles, step
+from estag_jax.train import runfiles
 from estag_jax.train.experiment import Experiment
 from estag_jax.train.loop import TrainingDiverged
 from estag_jax.train.run import load_run, train
@@ -93,36 +92,6 @@ def test_an_epoch_is_plain_adam_on_the_mean_squared_error(springs):
     assert loss == pytest.approx(np.mean(losses), rel=1e-5)
     for a, b in zip(leaves(state.variables), leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-5)
-
-
-def test_dropout_acts_in_training_alone(springs):
-    """Another key of the epoch is another loss for the same windows, and the errors know of none."""
-    experiment = Experiment.prepare(config(springs)).with_model(StagConfig(dropout=0.5))
-    data, starts = experiment.dataset, experiment.starts("train")
-    variables, window = experiment.init_variables(), WindowConfig(4, 2)
-    frozen = optax.sgd(0.0)
-
-    def losses(model):
-        # One batch of all windows: their order does not matter.
-        epoch = jax.jit(make_epoch(model, frozen, window, len(starts)))
-        state = init_state(variables, frozen)
-        return [float(epoch(state, jax.random.key(k), 0, starts, data)[1]) for k in (0, 1)]
-
-    with_dropout, without = losses(experiment.model), losses(Stag(StagConfig(dropout=0.0)))
-    assert without[0] == pytest.approx(without[1], rel=1e-5)
-    assert abs(with_dropout[0] - with_dropout[1]) > 1e-3 * without[0]
-    errors = [
-        make_errors(model, window, 50)(variables, starts, data)
-        for model in (experiment.model, Stag(StagConfig(dropout=0.0)))
-    ]
-    np.testing.assert_array_equal(*errors)
-
-
-def test_a_batch_is_filled_up_with_other_windows():
-    """Batch statistics see what fills it up: not one window many times."""
-    rows, weights = step._fill(jnp.arange(10, 17), 2, 6, 5, jnp.float32)
-    np.testing.assert_array_equal(rows, [[10, 11, 12, 13, 14, 10], [15, 16, 10, 11, 12, 10]])
-    np.testing.assert_array_equal(weights, [[1, 1, 1, 1, 1, 0], [1, 1, 0, 0, 0, 0]])
 
 
 def test_errors_of_windows_do_not_depend_on_the_batch(springs):
