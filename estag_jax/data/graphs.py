@@ -164,7 +164,8 @@ def build_topology(config: GraphConfig, trajectory: Trajectory) -> Topology:
         if config.kind == "radius":
             frame = points[known[0]]
             senders, receivers = radius_edges(frame, config.cutoff)
-            features = np.linalg.norm(frame[receivers] - frame[senders], axis=1, keepdims=True)
+            distance = np.linalg.norm(frame[receivers] - frame[senders], axis=1, keepdims=True)
+            features = distance.astype(np.float32)
         elif config.kind == "nearest":
             senders, receivers = nearest(points[known[0]], config.neighbours)
         else:
