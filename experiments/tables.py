@@ -18,7 +18,7 @@ from typing import Literal
 
 import tyro
 
-from estag_jax.commands.output import cell_progress
+from estag_jax.commands.progress import cell_progress
 from estag_jax.data import sources
 from estag_jax.data.sources import ReadConfig
 from estag_jax.data.sources.md17 import MOLECULES

@@ -15,7 +15,8 @@ import tyro
 from rich.console import Console
 
 from estag_jax.cli import Failure, UsageError, nearest, parse
-from estag_jax.commands.output import print_facts, print_table, progress_bars
+from estag_jax.commands.output import print_facts, print_table
+from estag_jax.commands.progress import progress_bars
 from estag_jax.data import sources
 from estag_jax.data.files.export import write_extxyz
 from estag_jax.forecast import load

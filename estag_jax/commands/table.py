@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from estag_jax.cli import Failure, UsageError, parse
-from estag_jax.commands.output import cell_progress
+from estag_jax.commands.progress import cell_progress
 from estag_jax.data import sources
 from estag_jax.data.graphs import GraphConfig
 from estag_jax.data.sources import ReadConfig

@@ -65,7 +65,7 @@ def _parted(variables: Any) -> tuple[Any, dict[str, Any]]:
     return variables["params"], {name: v for name, v in variables.items() if name != "params"}
 
 
-def predict_training(
+def _predict_training(
     model: nn.Module,
     params: Any,
     statistics: dict[str, Any],
@@ -133,7 +133,7 @@ def make_epoch(
 
     def loss_fn(params, statistics, starts, weights, data, key):
         history, target = gather_windows(data.positions, starts, *shape)
-        predicted, statistics = predict_training(model, params, statistics, data, history, key)
+        predicted, statistics = _predict_training(model, params, statistics, data, history, key)
         errors = per_window_mse(predicted, target)
         return jnp.sum(weights * errors) / jnp.sum(weights), statistics
 
