@@ -19,7 +19,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from estag_jax.data.mocap import Motion, Skeleton, positions, read_amc, read_asf
+from estag_jax.sources.mocap import Motion, Skeleton, positions, read_amc, read_asf
 
 AT_LEAST = 50
 """The ratio that is required."""

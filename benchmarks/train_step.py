@@ -19,8 +19,8 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from estag_jax.nn.estag import EstagConfig
-from estag_jax.table.rows import ROWS
+from estag_jax.models.estag import EstagConfig
+from estag_jax.models.rows import ROWS
 from estag_jax.train.experiment import Experiment
 from estag_jax.train.loop import EVALUATION_BATCH
 from estag_jax.train.seeds import seed_epoch, seed_states

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from estag_jax.forecast import Forecaster, load
+    from estag_jax.runs.forecaster import Forecaster, load
     from estag_jax.types import Topology
 
 __all__ = ["Forecaster", "Topology", "load"]
@@ -22,7 +22,7 @@ def __getattr__(name: str) -> Any:
     # Imported on first use, so that `from estag_jax.ops.edft import edft` does not load flax, optax
     # and orbax.
     if name in ("Forecaster", "load"):
-        from estag_jax import forecast
+        from estag_jax.runs import forecaster as forecast
 
         return getattr(forecast, name)
     if name == "Topology":

@@ -10,8 +10,8 @@ from typing import Any
 import flax.linen as nn
 import numpy as np
 
-from estag_jax.nn.egnn import StEgnn, StEgnnConfig
-from estag_jax.nn.estag import ESTAG, EstagConfig
+from estag_jax.models.estag import ESTAG, EstagConfig
+from estag_jax.models.st_egnn import StEgnn, StEgnnConfig
 
 
 def load_reference(

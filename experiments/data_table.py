@@ -13,13 +13,13 @@ from pathlib import Path
 
 import tyro
 
-from estag_jax.data import sources
-from estag_jax.data.sources import ReadConfig
 from estag_jax.data.splits import SplitConfig, overlap, split
 from estag_jax.data.trajectory import DataError
 from estag_jax.data.windows import WindowConfig, gather
-from estag_jax.evaluate.closed_form import last_frame
 from estag_jax.evaluate.metrics import mse
+from estag_jax.models.closed_form import last_frame
+from estag_jax.sources import catalog as sources
+from estag_jax.sources.catalog import ReadConfig
 
 TRIALS = {"train": 1100, "validation": 600, "test": 600}
 ALTERNATING = SplitConfig("by-trajectory", runs="alternating", each=100, below=300, **TRIALS)

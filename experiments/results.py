@@ -22,9 +22,9 @@ from typing import Any
 
 import tyro
 
-from estag_jax.table.grid import ORDER, stored
-from estag_jax.table.report import figure, markdown
-from estag_jax.train.runfiles import write_text
+from estag_jax.report.grid_report import figure, markdown
+from estag_jax.runs.folder import write_text
+from estag_jax.runs.grid import ORDER, stored
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT, FIGURES = ROOT / "experiments" / "results", ROOT / "docs"

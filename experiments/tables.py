@@ -18,16 +18,16 @@ from typing import Literal
 
 import tyro
 
-from estag_jax.commands.progress import cell_progress
-from estag_jax.data import sources
-from estag_jax.data.sources import ReadConfig
-from estag_jax.data.sources.md17 import MOLECULES
+from estag_jax.cli.progress import cell_progress
 from estag_jax.data.splits import SplitConfig
 from estag_jax.data.windows import WindowConfig
+from estag_jax.models.rows import choose
 from estag_jax.nn.heads import Head
-from estag_jax.table.grid import run_grid
-from estag_jax.table.report import write_report
-from estag_jax.table.rows import choose
+from estag_jax.report.grid_report import write_report
+from estag_jax.runs.grid import run_grid
+from estag_jax.sources import catalog as sources
+from estag_jax.sources.catalog import ReadConfig
+from estag_jax.sources.md17 import MOLECULES
 from estag_jax.train.settings import RunConfig, TrainConfig
 
 WALK = SplitConfig("by-trajectory", 1100, 600, 600, runs="alternating", each=100, below=300)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jax
 import pytest
-from fetch_cases import Server
+from helpers.fetch import Server
 
 
 @pytest.fixture(scope="session")

@@ -3,34 +3,32 @@
 import ast
 import subprocess
 import sys
-from pathlib import Path
 
-PACKAGE = Path(__file__).parents[1] / "estag_jax"
+from helpers.paths import PACKAGE
 
 # A module may import from its own rank or below: types <- ops <- nn <- evaluate <- train <- … <- cli.
 RANK = {
     "types": 0,
     "config": 0,
     "ops": 1,
-    "dynamics": 1,
     "data": 2,
-    "testing": 2,
+    "simulate": 3,
+    "sources": 4,
     "nn": 2,
-    "interop": 3,
-    "evaluate": 3,
-    "train": 4,
-    "forecast": 5,
-    "presets": 5,
-    "viz": 5,
-    "table": 6,
+    "testing": 2,
+    "models": 3,
+    "evaluate": 4,
+    "interop": 4,
+    "train": 5,
+    "runs": 6,
+    "report": 6,
     "cli": 7,
-    "commands": 8,
     "__main__": 8,
 }
 FORBIDDEN = {
     "ops": {"flax", "optax", "orbax", "numpyro", "ase"},
     "types": {"flax", "optax", "orbax", "ase"},
-    "dynamics": {"flax", "optax", "orbax", "ase"},
+    "simulate": {"flax", "optax", "orbax"},
     "data": {"flax", "optax", "orbax", "jax"},
     "config": {"jax", "numpy", "flax", "tyro"},
 }
@@ -77,7 +75,7 @@ def test_rooms_keep_out_what_is_not_theirs():
 def test_only_the_checkpoint_file_imports_orbax():
     for path, _ in _modules():
         if any(name.split(".")[0] == "orbax" for name in _imports(path)):
-            assert path.relative_to(PACKAGE).as_posix() == "train/checkpoint.py"
+            assert path.relative_to(PACKAGE).as_posix() == "runs/checkpoint.py"
 
 
 def test_ops_load_without_the_training_libraries():

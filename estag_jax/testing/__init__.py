@@ -1,6 +1,6 @@
 """Assertions for your own tests: a model is equivariant, and the test of that is not vacuous.
 
-    from estag_jax.nn.estag import ESTAG, EstagConfig
+    from estag_jax.models.estag import ESTAG, EstagConfig
     from estag_jax.testing import assert_equivariant, random_topology, random_window, randomize
 
     def test_my_model():

@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from estag_jax.data.sources import load
 from estag_jax.data.splits import Split, overlap, split
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.data.windows import gather
-from estag_jax.nn.registry import ModelConfig, build, model_name, refusal
+from estag_jax.models.registry import ModelConfig, build, model_name, refusal
+from estag_jax.sources.catalog import load
 from estag_jax.train.settings import RunConfig
 from estag_jax.train.sharding import data_mesh, replicate
 from estag_jax.train.step import Dataset

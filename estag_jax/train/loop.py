@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from estag_jax.train import runfiles
-from estag_jax.train.checkpoint import METRIC, Checkpoints, abstract
+from estag_jax.runs import folder as runfiles
+from estag_jax.runs.checkpoint import METRIC, Checkpoints, abstract
 from estag_jax.train.experiment import Experiment
 from estag_jax.train.settings import make_optimizer
 from estag_jax.train.sharding import replicate

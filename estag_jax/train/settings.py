@@ -7,11 +7,11 @@ import dataclasses
 import optax
 
 from estag_jax.data.graphs import GraphConfig
-from estag_jax.data.sources import ReadConfig
 from estag_jax.data.splits import SplitConfig
 from estag_jax.data.windows import WindowConfig
-from estag_jax.nn.estag import EstagConfig
-from estag_jax.nn.registry import ModelConfig
+from estag_jax.models.estag import EstagConfig
+from estag_jax.models.registry import ModelConfig
+from estag_jax.sources.catalog import ReadConfig
 
 
 @dataclasses.dataclass(frozen=True)

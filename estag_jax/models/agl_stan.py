@@ -1,0 +1,175 @@
+"""AGL-STAN: a learned graph and attention over time, as released with ESTAG; not equivariant."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from estag_jax.models.stag import LayerNorm, SelfAttention
+from estag_jax.nn.heads import Head, TemporalPooling
+from estag_jax.nn.layers import Linear
+from estag_jax.ops.geometry import HIGHEST
+from estag_jax.types import Topology
+
+
+@dataclasses.dataclass(frozen=True)
+class AglStanConfig:
+    """AGL-STAN, as ESTAG's authors set it up for the comparison."""
+
+    hidden: int = 16
+    """Size of the learned node embeddings."""
+    layers: int = 2
+    """Pairs of graph convolution and transformer layer; at least 1."""
+    order: int = 3
+    """Chebyshev polynomials, of degree 0 … order - 1."""
+    heads: int = 6
+    """Attention heads, each of (N * C * 3) // heads features, at least 1."""
+    feed_forward: int = 32
+    """Width between the two linear layers that follow the attention."""
+    head: Head = "absolute"
+    """How the output becomes the prediction; published: it is the prediction."""
+
+    def __post_init__(self):
+        for name in ("hidden", "layers", "order", "heads", "feed_forward"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}, expected at least 1")
+
+
+def chebyshev(matrix: jax.Array, order: int) -> jax.Array:
+    """T_0 … T_(order-1) of a matrix: T_k = 2 M T_(k-1) - T_(k-2), T_0 = I, T_1 = M.
+
+    Args:
+      matrix: M [N, N].
+      order: number of polynomials.
+
+    Returns:
+      [order, N, N].
+    """
+    terms = [jnp.eye(matrix.shape[0], dtype=matrix.dtype), matrix]
+    while len(terms) < order:
+        terms.append(2 * jnp.matmul(matrix, terms[-1], precision=HIGHEST) - terms[-2])
+    return jnp.stack(terms[:order])
+
+
+def split_sinusoids(frames: int, width: int) -> jax.Array:
+    """sin(t w_i) in the first half, cos(t w_i) in the second, w_i from 1 to 1/10000 geometrically.
+
+    Args:
+      frames: T.
+      width: of the encoding; a last column of zeros fills up an odd one.
+
+    Returns:
+      [T, width].
+    """
+    half = width // 2
+    rate = 10_000.0 ** (-jnp.arange(half) / max(half - 1, 1))
+    angle = jnp.arange(frames)[:, None] * rate
+    return jnp.pad(
+        jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=1), ((0, 0), (0, width % 2))
+    )
+
+
+class AdaptiveGraphConvolution(nn.Module):
+    """Chebyshev convolution on a graph that is learned.
+
+        S = softmax_j(relu(linear(E Eᵀ)));  X <- linear([T_0(S) X, …, T_(order-1)(S) X])
+
+    Args:
+      features: outputs.
+      order: number of polynomials.
+    """
+
+    features: int
+    order: int = 3
+
+    @nn.compact
+    def __call__(self, x: jax.Array, embeddings: jax.Array) -> jax.Array:
+        """Maps [N, T, inputs] to [N, T, features].
+
+        Args:
+          x: [N, T, inputs].
+          embeddings: E [N, hidden].
+        """
+        similarity = jnp.matmul(embeddings, embeddings.T, precision=HIGHEST)
+        support = jax.nn.softmax(nn.relu(Linear(x.shape[0], name="support")(similarity)), axis=1)
+        terms = chebyshev(support, self.order)
+        seen = jnp.einsum("kij,jtc->kitc", terms, x, precision=HIGHEST)
+        return Linear(self.features, name="output")(*seen)
+
+
+class AglStan(nn.Module):
+    """Learned graph and transformer over time in turn, then a convolution over nodes and coordinates.
+
+    In every layer: adaptive graph convolution of each frame; its output, all nodes in one vector of
+    N * C * 3 numbers per frame, through a transformer layer over the frames (normalised before
+    attention and feed-forward network). At the end a 5 × 5 convolution over the plane of nodes and
+    coordinates, the frames being its channels. (AGL-STAN as in the program released with
+    arXiv 2405.12868.)
+
+    Not equivariant. Nodes have embeddings and a place in the plane, so that N is fixed and nodes are
+    told apart (no permutation equivariance). The graph is learned: ``topology`` is not looked at.
+
+    Differs from the reference: the released program reshapes [T, N] out of [N, T], so that its frames
+    and nodes are mixed; ours are not. There too, one linear layer stands in place of the method's
+    weights per node.
+
+    Args:
+      config: sizes and options.
+    """
+
+    config: AglStanConfig = AglStanConfig()
+
+    @nn.compact
+    def __call__(
+        self, history: jax.Array, node_features: jax.Array, topology: Topology
+    ) -> jax.Array:
+        """Returns the predicted frame [N, C, 3].
+
+        Args:
+          history: past frames, oldest first [N, T, C, 3].
+          node_features: features [N, F].
+          topology: not looked at.
+        """
+        config, dtype = self.config, history.dtype
+        nodes, past, channels, _ = history.shape
+        numbers, width = channels * 3, nodes * channels * 3
+        embeddings = self.param(
+            "embeddings", nn.initializers.normal(1.0), (nodes, config.hidden), dtype
+        )
+        features = jnp.broadcast_to(
+            node_features.astype(dtype)[:, None], (nodes, past, node_features.shape[-1])
+        )
+        x = jnp.concatenate([features, history.reshape(nodes, past, numbers)], axis=-1)
+        for i in range(config.layers):
+            x = AdaptiveGraphConvolution(numbers, config.order, name=f"graph_{i}")(x, embeddings)
+            flat = x.swapaxes(0, 1).reshape(past, width)
+            if i == 0:
+                flat = flat + split_sinusoids(past, width).astype(dtype)
+            size = max(width // config.heads, 1)
+            normal = LayerNorm(param_dtype=dtype, name=f"norm_attention_{i}")(flat)
+            flat = flat + SelfAttention(config.heads, size, name=f"attention_{i}")(normal)
+            normal = LayerNorm(param_dtype=dtype, name=f"norm_feed_forward_{i}")(flat)
+            wide = nn.relu(Linear(config.feed_forward, name=f"wide_{i}")(normal))
+            flat = flat + Linear(width, name=f"narrow_{i}")(wide)
+            x = flat.reshape(past, nodes, numbers).swapaxes(0, 1)
+        plane = LayerNorm(param_dtype=dtype, name="norm_end")(flat).reshape(past, nodes, numbers)
+        bound = (25 * past) ** -0.5
+
+        def uniform(key, shape, dtype):
+            return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+        convolution = nn.Conv(
+            1,
+            (5, 5),
+            kernel_init=uniform,
+            bias_init=uniform,
+            param_dtype=dtype,
+            precision=HIGHEST,
+            name="convolution",
+        )
+        y = convolution(plane.transpose(1, 2, 0))
+        head = TemporalPooling(config.head, displacements=True, name="pooling")
+        return head(y.reshape(nodes, channels, 3), history)

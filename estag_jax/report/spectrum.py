@@ -1,0 +1,58 @@
+"""The power spectrum of a trajectory's velocities as a PNG file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from estag_jax.report.style import BLUE, FAINT, INK, TEXT, WIDTH, blank_figure, finish
+
+# Speed of light: 1 / fs is 33,356.4 per cm.
+_AXES = {
+    "fs": (33_356.40952, "Wavenumber [cm⁻¹]"),
+    "ps": (33.35640952, "Wavenumber [cm⁻¹]"),
+    "s": (1.0, "Frequency [Hz]"),
+}
+
+
+def spectrum(
+    frequencies: np.ndarray, power: np.ndarray, time_unit: str, path: str | Path, title: str
+) -> Path:
+    """Power by frequency, in the field's unit: wavenumbers for molecules, Hz for bodies.
+
+    Args:
+      frequencies: [F] in 1 / time_unit.
+      power: [F], adding up to one.
+      time_unit: fs, ps, s, or any other, which is then named.
+      path: the PNG to write.
+      title: the line at the top.
+
+    Returns:
+      The path.
+    """
+    x, label, share = to_display(frequencies, power, time_unit)
+    figure = blank_figure(3.6)
+    axes = figure.add_axes([0.85 / WIDTH, 0.6 / 3.6, 1 - 1.1 / WIDTH, 1 - 1.4 / 3.6])
+    axes.fill_between(x, power, color=BLUE, alpha=0.25, lw=0)
+    axes.plot(x, power, color=BLUE, lw=1.5)
+    axes.set_xlim(0, x[min(len(x) - 1, int(np.searchsorted(share, 0.999)) + 1)])
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel(label, **TEXT)
+    axes.set_ylabel("Share of the power", **TEXT)
+    axes.tick_params(labelsize=9, colors=INK)
+    axes.grid(color=FAINT, linewidth=0.5)
+    axes.spines[:].set_color(INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    peak, half = x[np.argmax(power)], x[np.searchsorted(share, 0.5)]
+    unit = label[label.index("[") + 1 : -1]
+    subtitle = f"Strongest at {peak:.4g} {unit}, half of the power below {half:.4g} {unit}"
+    return finish(figure, path, title, subtitle)
+
+
+def to_display(
+    frequencies: np.ndarray, power: np.ndarray, time_unit: str
+) -> tuple[np.ndarray, str, np.ndarray]:
+    """Frequencies in the unit that is shown, the axis' label, and the power up to each."""
+    factor, label = _AXES.get(time_unit, (1.0, f"Frequency [1 / {time_unit}]"))
+    return frequencies * factor, label, np.cumsum(power)

@@ -1,0 +1,80 @@
+"""Adenylate kinase: the published equilibrium run, and biased transitions that come with a package."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from estag_jax.data.trajectory import DataError, Trajectory
+from estag_jax.sources.fetch import fetch
+from estag_jax.sources.files import reader
+
+
+def read_equilibrium(folder: Path) -> Trajectory:
+    """The equilibrium run of the published protocol: 4187 frames of 240 ps, backbone of 213 residues.
+
+    S. Seyler and O. Beckstein, figshare (2017), doi:10.6084/m9.figshare.5108170.v1. MDAnalysisData
+    knows where the two files are and their SHA-256. Its own download compares the hash only right
+    after it, and writes under the final name, so that it would take what an interrupted download left
+    for the whole file the next time; hence the download is not left to it.
+
+    Args:
+      folder: where the files are or go; those of MDAnalysisData's folder adk_equilibrium are taken.
+
+    Returns:
+      The trajectory, without a graph; positions [4187, 213, 4, 3] in Å, features four charges.
+
+    Raises:
+      DataError: MDAnalysisData is missing, or the files cannot be downloaded.
+    """
+    try:
+        from MDAnalysisData.adk_equilibrium import ARCHIVE
+    except ImportError as error:
+        raise DataError("adk: needs MDAnalysisData; pip install 'estag_jax[md]'") from error
+    topology, run = (
+        fetch(ARCHIVE[key].url, Path(folder) / ARCHIVE[key].filename, sha256=ARCHIVE[key].checksum)
+        for key in ("topology", "trajectory")
+    )
+    return dataclasses.replace(
+        reader.read(f"{topology},{run}", nodes="residues"),
+        published="time",
+        source="adk",
+        provenance="adenylate kinase at equilibrium, CHARMM27 in explicit water, 300 K, 1 bar, "
+        "superimposed on its CORE domain; doi:10.6084/m9.figshare.5108170.v1",
+        licence="CC BY 4.0",
+    )
+
+
+def read_dims() -> Trajectory:
+    """Three biased transitions of adenylate kinase, 98, 102 and 100 frames, backbone of 213 residues.
+
+    The first two are by dynamic importance sampling (DIMS), the third is targeted dynamics (NAMD).
+    That one has its own topology, which puts the side chains of histidines in another order;
+    backbones and their charges are the same, atom by atom.
+
+    Returns:
+      The trajectory, without a graph; positions [300, 213, 4, 3] in Å, features four charges.
+
+    Raises:
+      DataError: MDAnalysisTests is missing.
+    """
+    try:
+        from MDAnalysisTests.datafiles import DCD, DCD2, DCD_NAMD_GBIS, PSF
+    except ImportError as error:
+        raise DataError("adk-dims: needs MDAnalysisTests; pip install 'estag_jax[md]'") from error
+    trajectory = reader.read(
+        ",".join((PSF, DCD, DCD2, DCD_NAMD_GBIS)), nodes="residues", frame_step=1.0
+    )
+    return dataclasses.replace(
+        trajectory,
+        time_unit="frame",
+        run_names=("dims", "dims-2", "targeted"),
+        source="adk-dims",
+        provenance="biased transitions of adenylate kinase, adk.psf with adk_dims.dcd, adk_dims2.dcd "
+        "and adk_gbis_tmd-fast1_NAMD.dcd of the package MDAnalysisTests",
+        licence="LGPL 3 or later (MDAnalysisTests)",
+        notes=(
+            "time is counted in frames: the runs are driven, and their headers say 1, 1 and 0.01 ps",
+            *(note for note in trajectory.notes if not note.startswith("the time step")),
+        ),
+    )

@@ -1,0 +1,285 @@
+"""Files of molecular dynamics, read by MDAnalysis: a topology and its trajectories."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
+
+from estag_jax.data.trajectory import DataError, Trajectory
+from estag_jax.sources.files.boxes import DEGENERATE, jump_note, unwrapped
+from estag_jax.sources.files.dcd import examine
+from estag_jax.sources.files.residues import atom_nodes, residue_nodes
+from estag_jax.sources.files.timing import common_step, time_step
+
+PARTIAL_BONDS = (".pdb", ".ent", ".xpdb", ".pdbqt", ".cif", ".mmcif", ".mmtf")
+"""Formats that list bonds of hetero atoms alone (CONECT), if any."""
+
+Bar = Callable[[str, int | None], contextlib.AbstractContextManager[Callable[[], None]]]
+"""From what is read and the number of frames to a context, whose value is called at each frame."""
+
+
+def read_universe(
+    topology: Path,
+    runs: list[Path],
+    *,
+    select: str,
+    nodes: Literal["atoms", "residues"],
+    frame_step: float | None,
+    unwrap: bool,
+    bar: Bar,
+) -> Trajectory:
+    """Reads one system's topology and its trajectories, each of which is a run of its own.
+
+    Args:
+      topology: any topology that MDAnalysis reads.
+      runs: trajectories; none takes the coordinates in the topology's own file.
+      select: atoms to keep in MDAnalysis' selection language, or "" for all.
+      nodes: what a node is.
+      frame_step: time between frames in ps, in place of what the files say.
+      unwrap: take jumps across the periodic box out.
+      bar: shows the progress.
+
+    Returns:
+      The trajectory, without a graph; positions [frames, N, C, 3] float32 in Å.
+
+    Raises:
+      DataError: files are damaged or do not belong together, or nothing is selected.
+    """
+    _require(topology)
+    source = ",".join(map(str, (topology, *runs)))
+    believed, notes = {}, []
+    for path in runs or [topology]:
+        believed[path], said = examine(path) if path.suffix.lower() == ".dcd" else (True, ())
+        notes += said
+    with warnings.catch_warnings():
+        # MDAnalysis warns of every field that a format lacks; what matters here becomes a note.
+        warnings.simplefilter("ignore")
+        universe = _open(topology)
+        group = _selected(source, universe, select)
+        bonds, orders, said = _bonds(topology, universe)
+        notes += said
+        if nodes == "residues":
+            chosen = residue_nodes(source, group)
+        else:
+            chosen = atom_nodes(source, group, bonds, orders)
+        notes += chosen.notes
+        parts, steps, boxes = [], [], set()
+        for path in runs or [topology]:
+            if runs:
+                _load(universe, topology, path)
+            positions, times, box = _frames(path, universe, chosen.atoms, bonds, unwrap, bar)
+            parts.append(positions)
+            boxes.add(box)
+            step, said = time_step(path, universe.trajectory, times)
+            steps.append(step if believed[path] else None)
+            notes += said
+            universe.trajectory.close()
+    step, unit, said = common_step(runs or [topology], steps, frame_step)
+    positions = np.concatenate(parts) if len(parts) > 1 else parts[0]
+    lengths, names = tuple(map(len, parts)), tuple(path.name for path in runs or [topology])
+    notes += [*said, *_box_notes(boxes, bonds is not None, unwrap)]
+    if "box" not in boxes and (
+        note := jump_note(positions, lengths, chosen.fields["names"], names)
+    ):
+        notes.append(note)
+    return Trajectory(
+        positions=positions,
+        **chosen.fields,
+        frame_step=step,
+        time_unit=unit,
+        lengths=lengths,
+        run_names=names,
+        source=source,
+        provenance=f"read from {', '.join(path.name for path in (topology, *runs))}, files that do "
+        f"not say how they came to be",
+        notes=tuple(notes),
+    )
+
+
+def _require(topology: Path) -> None:
+    # Before warnings are silenced: the import itself changes which are shown.
+    try:
+        import MDAnalysis  # noqa: F401
+    except ImportError as error:
+        raise DataError(
+            f"{topology}: reading this file needs MDAnalysis; pip install 'estag_jax[md]'"
+        ) from error
+
+
+def _open(topology: Path) -> Any:
+    """MDAnalysis' universe of one file."""
+    import MDAnalysis
+
+    try:
+        return MDAnalysis.Universe(str(topology), to_guess=())
+    except Exception as error:  # parsers of other people's formats raise whatever they meet
+        if "isn't a valid topology format" in str(error):
+            raise DataError(
+                f"{topology}: {topology.suffix or 'no suffix'!r} is no format that is known here; tried "
+                f"are by suffix .npz and .npy, ASE for .xyz, .extxyz, .traj and .db, and MDAnalysis "
+                f"for all others (.pdb, .gro, .psf, .prmtop, .tpr, …)"
+            ) from error
+        raise DataError(
+            f"{topology}: MDAnalysis cannot read it ({_cause(error)}); is it whole, and is its "
+            f"suffix that of its format?"
+        ) from error
+
+
+def _load(universe: Any, topology: Path, path: Path) -> None:
+    try:
+        universe.load_new(str(path))
+    except Exception as error:
+        if "same number of atoms" in str(error):
+            counts = [int(word) for word in str(error).split() if word.isdecimal()]
+            raise DataError(
+                f"{path}: has {counts[-1]} atoms, {topology} has {counts[0]}; give the topology that "
+                f"this trajectory was written with"
+            ) from error
+        raise DataError(
+            f"{path}: MDAnalysis cannot read it as a trajectory ({_cause(error)}); is it whole, and "
+            f"is its suffix that of its format?"
+        ) from error
+
+
+def _selected(source: str, universe: Any, select: str) -> Any:
+    """The selected atoms, in the order of the file."""
+    try:
+        group = universe.select_atoms(select or "all")
+    except Exception as error:
+        raise DataError(
+            f"{source}: the selection {select!r} is not understood ({_cause(error)}); examples are "
+            f"'protein and not name H*', 'resid 1:20', 'name CA'"
+        ) from error
+    if len(group):
+        return group
+    present = []
+    for key in ("resnames", "names"):
+        if hasattr(universe.atoms, key):
+            found = sorted(set(getattr(universe.atoms, key)))
+            present.append(f"{key} {' '.join(found[:12])}{' …' if len(found) > 12 else ''}")
+    raise DataError(
+        f"{source}: the selection {select!r} holds none of the {len(universe.atoms)} atoms; there are "
+        f"{'; '.join(present) or 'neither names nor residues'}"
+    )
+
+
+def _bonds(topology: Path, universe: Any) -> tuple[np.ndarray | None, list[str], tuple[str, ...]]:
+    """All bonds between atoms [bonds, 2] or None, their orders if MOL2 gives them, and notes."""
+    if not hasattr(universe, "bonds") or not len(universe.bonds):
+        return None, [], ()
+    suffix = [part.lower() for part in topology.suffixes if part.lower() not in (".gz", ".bz2")]
+    if suffix and suffix[-1] in PARTIAL_BONDS:
+        note = (
+            f"the {len(universe.bonds)} bonds of {topology.name} were not used: this format lists "
+            f"some of them alone"
+        )
+        return None, [], (note,)
+    orders = [str(bond.order) for bond in universe.bonds] if suffix[-1:] == [".mol2"] else []
+    return universe.bonds.indices.astype(np.int64), orders, ()
+
+
+def _frames(
+    path: Path,
+    universe: Any,
+    atoms: np.ndarray,
+    bonds: np.ndarray | None,
+    unwrap: bool,
+    bar: Bar,
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """One run: positions [frames, N, C, 3] of atoms [N, C], times [frames], and "box", "" or a note."""
+    if not hasattr(universe, "trajectory"):
+        raise DataError(f"{path}: holds no coordinates; write {path},TRAJECTORY")
+    reader = universe.trajectory
+    _, box = _cell(reader.ts.dimensions)
+    carried, inner = np.unique(atoms), None
+    if box == "box" and unwrap and bonds is not None:
+        carried = _molecules_of(atoms, bonds, len(universe.atoms))
+        new = np.full(len(universe.atoms), -1)
+        new[carried] = np.arange(len(carried))
+        inner = new[bonds[(new[bonds] >= 0).all(axis=1)]]
+    places = np.searchsorted(carried, atoms)
+    positions = np.empty((len(reader), *atoms.shape, 3), np.float32)
+    times = np.empty(len(reader))
+    with bar(path.name, len(reader)) as advance:
+
+        def frames() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            for k in range(len(reader)):
+                ts = _frame(path, reader, k)
+                cell, now = _cell(ts.dimensions)
+                if (now == "box") != (box == "box"):
+                    raise DataError(
+                        f"{path}: frame {k} has {'a' if now == 'box' else 'no'} periodic box, unlike "
+                        f"frame 0; give files of one kind"
+                    )
+                times[k] = ts.time
+                advance()
+                yield ts.positions[carried], cell
+
+        stream = frames()
+        if box == "box" and unwrap:
+            stream = unwrapped(stream, inner)
+        else:
+            stream = (frame for frame, _ in stream)
+        for k, frame in enumerate(stream):
+            positions[k] = frame[places]
+    return positions, times, box
+
+
+def _frame(path: Path, reader: Any, k: int) -> Any:
+    """Frame k; frames are read in order."""
+    try:
+        return reader[0] if k == 0 else reader.next()
+    except Exception as error:  # StopIteration too: the end came before it was announced
+        raise DataError(
+            f"{path}: frame {k} of {len(reader)} (counted from 0) cannot be read, the file may be cut "
+            f"short ({_cause(error)}); copy it again, or save its {k} whole frames to a new file"
+        ) from error
+
+
+def _cell(dimensions: np.ndarray | None) -> tuple[np.ndarray, str]:
+    """Cell vectors [3, 3], and "box", "" where there is none, or a note on a placeholder."""
+    from MDAnalysis.lib.mdamath import triclinic_vectors
+
+    if dimensions is None or not np.any(dimensions[:3]):
+        return np.eye(3), ""
+    cell = triclinic_vectors(dimensions, dtype=np.float64)
+    if not (dimensions[:3] >= DEGENERATE).all() or not cell.any():
+        shown = " × ".join(f"{edge:g}" for edge in dimensions[:3])
+        return np.eye(3), f"the periodic box of {shown} Å is a placeholder and was not used"
+    return cell, "box"
+
+
+def _molecules_of(atoms: np.ndarray, bonds: np.ndarray, count: int) -> np.ndarray:
+    """Indices of all atoms in the molecules that the given atoms belong to."""
+    graph = csr_array((np.ones(len(bonds)), (bonds[:, 0], bonds[:, 1])), (count, count))
+    _, molecule = connected_components(graph, directed=False)
+    return np.flatnonzero(np.isin(molecule, molecule[atoms]))
+
+
+def _box_notes(boxes: set[str], bonded: bool, unwrap: bool) -> list[str]:
+    notes = sorted(box for box in boxes if box not in ("", "box"))
+    if "box" not in boxes:
+        return notes
+    if not unwrap:
+        return [*notes, "the periodic box was left as it is: atoms may jump across it"]
+    if bonded:
+        return [*notes, "unwrapped: molecules made whole, jumps across the periodic box removed"]
+    note = (
+        "unwrapped: jumps across the periodic box removed; the topology has no bonds to make "
+        "molecules whole by, they are taken to be whole in frame 0"
+    )
+    return [*notes, note]
+
+
+def _cause(error: Exception) -> str:
+    """Kind and text of another library's error, on one line of moderate length."""
+    # Parsers' errors come with a long preface, which names the file once more.
+    text = " ".join(str(error).split()).split(" Error: ")[-1]
+    return f"{type(error).__name__}: {text[:200]}{' …' if len(text) > 200 else ''}"

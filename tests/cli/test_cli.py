@@ -1,0 +1,236 @@
+"""The command as a user meets it: exit codes, one clear line, files that others read."""
+
+import re
+import subprocess
+import sys
+
+import ase.io
+import numpy as np
+import pytest
+
+from estag_jax.cli import main as cli
+from estag_jax.runs.presets import PRESETS
+
+RNG = np.random.default_rng(0)
+SMALL = (
+    "--window.past 4 --window.delta 2 --split.train 20 --split.validation 10 --split.test 10 "
+    "--model.hidden 3 --model.layers 1 --train.epochs 2 --train.evaluate-every 1"
+).split()
+
+
+def estag(capsys, *argv):
+    """Runs the command in this process: (exit code, standard output, standard error)."""
+    code = 0
+    try:
+        cli.main([str(a) for a in argv])
+    except SystemExit as stop:
+        code = stop.code or 0
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def one_line(capsys, *argv):
+    """The message of a command that must fail with exit code 2 after one line and no output."""
+    code, out, err = estag(capsys, *argv)
+    assert (code, out) == (2, ""), err
+    assert err.startswith("estag: ") and err.count("\n") == 1, err
+    return err
+
+
+@pytest.fixture(scope="module")
+def ethanol(tmp_path_factory):
+    """300 frames of something like ethanol in MD17's format."""
+    rest = np.array([[0, 0, 0], [1.5, 0, 0], [2.1, 1.3, 0], [-0.5, 0.9, 0], [-0.5, -0.9, 0]])
+    steps = RNG.normal(size=(300, 5, 3)).cumsum(0) * 0.002
+    path = tmp_path_factory.mktemp("data") / "ethanol.npz"
+    np.savez(path, R=(rest + steps).astype(np.float32), z=np.array([6, 6, 8, 1, 1]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(ethanol, tmp_path_factory):
+    """A run trained through the command."""
+    out = tmp_path_factory.mktemp("runs") / "ethanol"
+    cli.main(["train", "--data", str(ethanol), "--out", str(out), *SMALL])
+    return out
+
+
+def test_train_prints_the_table_and_leaves_figures(run, capsys):
+    code, out, _ = estag(capsys, "info", run)
+    assert code == 0 and "2 of 2" in out and "VAR ridge" in out and "estag" in out
+    for name in ("loss.png", "overlay.png", "rollout.png"):
+        assert (run / "figures" / name).stat().st_size > 1000
+
+
+def test_evaluate_repeats_the_table_of_the_run(run, capsys):
+    code, out, _ = estag(capsys, "evaluate", run)
+    assert code == 0
+    table = (run / "table.md").read_text()
+    figures = re.findall(r"\d+\.\d{4} ± \d+\.\d{4}", table)
+    assert len(figures) == 9 and all(figure in out for figure in figures)
+
+
+def test_rollout_writes_extended_xyz_that_ase_reads(run, capsys, tmp_path):
+    path = tmp_path / "new" / "path.xyz"
+    code, out, _ = estag(capsys, "rollout", run, "--steps", "5", "--start", "3", "--out", path)
+    assert code == 0 and "5 frames, 1 fs apart, after frame 9" in out
+    images = ase.io.read(path, ":")
+    assert len(images) == 5 and images[0].get_chemical_formula() == "C2O"
+    assert [image.info["time_fs"] for image in images] == [1, 2, 3, 4, 5]
+    import estag_jax
+
+    forecaster = estag_jax.load(run)
+    frames = np.load(forecaster.config.data)["R"][:, :3]
+    first = forecaster.predict(forecaster.history(frames, 3))
+    np.testing.assert_allclose(images[0].positions, first[:, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        (["trian"], "no command 'trian', did you mean 'train'"),
+        (["train", "--preset", "papr"], "no preset 'papr', did you mean 'paper'.*st_egnn"),
+        (["train", "--model.hiden", "3"], "model.hiden.*did you mean --model.hidden"),
+        (["train", "--model.hidden", "many"], "--model.hidden.*'many'"),
+        (["train", "--train.epochs", "0"], "epochs is 0, it must be at least 1"),
+        (["train", "--split.kind", "random"], "random"),
+        (["train", "--data", "missing.npz"], "missing.npz.* no such file"),
+        (["train", "--data", "dmo"], "did you mean 'demo'"),
+        (["evaluate", "nowhere"], "nowhere/config.json: no such file"),
+        (["rollout", "nowhere"], "nowhere/config.json: no such file"),
+        (["evaluate"], "run|RUN"),
+        (["info", "nothing"], "nothing: is not the folder of a run; for data see estag data info"),
+        (["data", "lst"], "no command data 'lst', did you mean 'list'"),
+        (["data", "info"], "needs a source first"),
+        (["data", "info", "nothing"], "neither a known source nor a file"),
+        (["data", "info", "md17:asprin"], "did you mean md17:aspirin"),
+        (["data", "info", "md17"], "needs a name"),
+        (["data", "info", "demo:x"], "takes no name"),
+        (["data", "info", "demo", "--read.select", "name CA"], "select has no effect on 'demo'"),
+        (["data", "prepare", "demo", "--out", "x.csv"], "must end in .npz"),
+    ],
+)
+def test_wrong_words_are_one_line(argv, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert re.search(message, one_line(capsys, *argv))
+    assert not list(tmp_path.iterdir()), "a refused command left something behind"
+
+
+def _file(folder, **arrays):
+    np.savez(folder / "bad.npz", **arrays)
+
+
+Z = np.array([6, 6, 8])
+R = np.tile(np.array([[0, 0, 0], [1.5, 0, 0], [2.1, 1.3, 0]], np.float32), (300, 1, 1))
+NAN = R.copy()
+NAN[17, 2, 1] = np.nan
+
+
+@pytest.mark.parametrize(
+    "arrays, message",
+    [
+        (dict(positionz=R, z=Z), "key R is missing, the file has positionz, z"),
+        (dict(R=NAN, z=Z), r"not finite, the first in frame 17, atom 2 \(O\)"),
+        (dict(R=R[:50], z=Z), "has 50 frames, but .* needs at least"),
+        (dict(R=R[..., :2], z=Z), r"R has shape \[300, 3, 2\], expected \[frames, atoms, 3\]"),
+        (dict(R=R, z=Z[:2]), r"z has shape \[2\]"),
+        (dict(R=np.array([None, {}]), z=Z), "pickled objects, which are refused"),
+    ],
+)
+def test_bad_data_are_one_line(arrays, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _file(tmp_path, **arrays)
+    assert re.search(message, one_line(capsys, "train", "--data", "bad.npz", "--out", "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_data_must_be_of_the_same_system(run, capsys, tmp_path):
+    _file(tmp_path, R=R, z=np.array([6, 8, 6]))
+    argv = ("evaluate", run, "--data", tmp_path / "bad.npz")
+    assert "are not those that" in one_line(capsys, *argv)
+
+
+def test_a_rollout_needs_its_history(run, capsys, tmp_path):
+    argv = ("rollout", run, "--start", 295, "--out", tmp_path / "x.xyz")
+    assert "needs 302 frames" in one_line(capsys, *argv)
+    assert "at least 1" in one_line(capsys, "rollout", run, "--steps", 0)
+    assert not (tmp_path / "x.xyz").exists()
+
+
+def test_divergence_exits_with_one(ethanol, capsys, tmp_path):
+    argv = ["--data", ethanol, "--out", tmp_path / "run", *SMALL, "--train.learning-rate", "1e30"]
+    code, _, err = estag(capsys, "train", *argv)
+    assert code == 1 and "training diverged by epoch" in err and err.count("\n") == 1
+
+
+def test_any_network_is_trained_by_its_name(ethanol, capsys, tmp_path):
+    argv = ["train", "--model", "stgcn", "--data", ethanol, "--out", tmp_path / "run", *SMALL]
+    changes = {"--window.past": "6", "--model.layers": "1"}
+    argv = [changes.get(str(before), a) for before, a in zip(["", *argv[:-1]], argv, strict=True)]
+    code, out, err = estag(capsys, *argv, "--model.gated", 4)
+    assert code == 0 and "stgcn" in out, err
+    assert '"type": "StgcnConfig"' in (tmp_path / "run" / "config.json").read_text()
+    message = one_line(capsys, "train", "--model", "stgnc", "--data", ethanol)
+    assert "no model 'stgnc', did you mean 'stgcn'" in message and "eqmotion" in message
+    code, out, _ = estag(capsys, "train", "--model", "eqmotion", "--help")
+    assert code == 0 and "--model.geometric-channels" in out
+
+
+def test_table_prints_every_method_and_goes_on_where_it_stopped(ethanol, capsys, tmp_path):
+    argv = ["table", "--data", f"ethanol={ethanol}", "--out", tmp_path, "--seeds", 2]
+    argv += "--protocol blocked --models egnn-t PT-t --past 4 --delta 2 --train.epochs 4".split()
+    code, out, err = estag(capsys, *argv)
+    assert code == 0, err
+    assert "EGNN-t" in out and "VAR ridge" in out and "Published" in out
+    # Off a terminal, a line each quarter of a network's epochs.
+    assert [x for x in err.splitlines() if "EGNN-t, epoch " in x][-1].startswith(
+        "ethanol: EGNN-t, "
+    )
+    written = (tmp_path / "table.md").read_text()
+    assert (
+        re.search(r"\| EGNN-t \| absolute \| \d+\.\d{4} ± ", written)
+        and "estag table --data" in written
+    )
+    cell = tmp_path / "cells" / "ethanol" / "EGNN-t.json"
+    before = cell.stat().st_mtime_ns
+    code, again, err = estag(capsys, *argv)
+    assert code == 0 and "EGNN-t, epoch" not in err and cell.stat().st_mtime_ns == before
+    assert again == out
+
+
+def test_table_refuses_what_it_does_not_know_before_it_starts(ethanol, capsys, tmp_path):
+    out = ("--out", tmp_path / "table")
+    typo = one_line(capsys, "table", "--data", ethanol, "--models", "ESTGA", *out)
+    assert "no model 'ESTGA', did you mean 'ESTAG'" in typo
+    assert "did you mean" in one_line(capsys, "table", "--data", "synthetic:sprngs", *out)
+    assert "--data" in one_line(capsys, "table", *out)
+    assert "a column twice" in one_line(capsys, "table", "--data", ethanol, ethanol, *out)
+    assert "at least 1" in one_line(capsys, "table", "--data", ethanol, "--seeds", 0, *out)
+    assert not (tmp_path / "table").exists()
+
+
+def test_table_reports_what_fails_and_exits_with_one(ethanol, capsys, tmp_path):
+    options = ("--models", "PT-t", "--out", tmp_path, "--past", 4, "--delta", 2)
+    argv = ("table", "--data", f"ethanol={ethanol}", f"gone={tmp_path / 'gone.npz'}", *options)
+    code, out, err = estag(capsys, *argv, "--protocol", "blocked")
+    assert code == 1 and "1 of 9 cells failed" in err and "blocked" not in err, err
+    assert "- (data): failed, " in (tmp_path / "table.md").read_text() and "VAR ridge" in out
+    # The published windows begin at frame 10,000.
+    code, _, err = estag(capsys, "table", "--data", ethanol, *options)
+    assert code == 1 and "1 of 1 cells failed" in err and "need --protocol blocked" in err
+
+
+def test_help_lists_presets_and_options(capsys):
+    code, out, _ = estag(capsys, "train", "--help")
+    assert code == 0 and "--model.hidden" in out and "--split.kind" in out
+    for name in PRESETS:
+        assert f"--preset {name}" in out
+    code, out, _ = estag(capsys)
+    assert code == 0 and all(command in out for command in cli.COMMANDS)
+
+
+def test_the_module_is_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "estag_jax", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("estag ")

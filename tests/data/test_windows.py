@@ -1,0 +1,128 @@
+"""Windows: none bridges runs or is lost; configs of all that prepares data are checked."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from helpers.windows import runs, windows_drawn, windows_of_all_shapes
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from estag_jax.data.graphs import GraphConfig
+from estag_jax.data.splits import SplitConfig, split
+from estag_jax.data.trajectory import DataError
+from estag_jax.data.windows import WindowConfig, frames_of, gather, starts
+from estag_jax.sources.catalog import ReadConfig
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=5), windows_drawn)
+def test_windows_never_bridge_runs(lengths, config):
+    run_of = np.repeat(np.arange(len(lengths)), lengths)
+    expected = [
+        s
+        for s in range(len(run_of) - config.span)
+        if len({run_of[s + k] for k in config.offsets}) == 1
+    ]
+    if not expected:
+        with pytest.raises(DataError, match=f"needs at least {config.span + 1}"):
+            starts(lengths, config)
+        return
+    found = starts(lengths, config)
+    assert found.dtype == np.int64
+    assert found.tolist() == expected
+
+
+def test_gather_puts_nodes_before_time():
+    positions = np.random.default_rng(0).normal(size=(30, 4, 2, 3)).astype(np.float32)
+    config = WindowConfig(past=3, delta=5)
+    history, target = gather(positions, np.array([14, 2]), config)
+    assert frames_of([14, 2], config).tolist() == [[14, 19, 24, 29], [2, 7, 12, 17]]
+    assert history.shape == (2, 4, 3, 2, 3) and history.dtype == np.float32
+    for t in range(3):
+        np.testing.assert_array_equal(history[1, :, t], positions[2 + 5 * t])
+    np.testing.assert_array_equal(target, positions[[29, 17]])
+    target[:] = history[:] = 0
+    assert positions.all()
+    for start in (-1, 15):
+        with pytest.raises(DataError, match=f"start {start} with T=3, Δ=5 .* 30 frames"):
+            gather(positions, np.array([0, start]), config)
+
+
+def test_too_few_frames():
+    with pytest.raises(
+        DataError, match="^a.npz has 57 frames, but T=10, Δ=10 needs at least 101; "
+    ):
+        starts([57], WindowConfig(), "a.npz")
+    with pytest.raises(DataError, match="longest of 2 runs has 100 frames"):
+        starts([57, 100], WindowConfig())
+    assert starts([57, 101], WindowConfig()).tolist() == [57]
+
+
+@given(st.integers(1, 90), windows_of_all_shapes, st.sets(st.integers(0, 89), max_size=6))
+@settings(deadline=None)
+def test_starts_with_horizon_stride_and_missing_frames_against_brute_force(length, config, gone):
+    missing = np.isin(np.arange(length), list(gone))
+    target = (config.past - 1 + config.horizon) * config.delta
+    expected = []
+    for s in range(0, length, config.stride):
+        frames = [s + k * config.delta for k in range(config.past)] + [s + target]
+        if frames[-1] < length and not any(missing[f] for f in frames):
+            expected.append(s)
+    if expected:
+        assert starts([length], config, missing=missing).tolist() == expected
+    else:
+        with pytest.raises(DataError, match="needs at least|every window .* touches one"):
+            starts([length], config, missing=missing)
+
+
+def test_the_horizon_is_how_far_ahead_the_target_is():
+    positions = np.arange(40.0).reshape(40, 1, 1, 1) * np.ones(3)
+    history, target = gather(positions, np.array([5]), WindowConfig(past=3, delta=2, horizon=4))
+    assert history[0, 0, :, 0, 0].tolist() == [5, 7, 9] and target[0, 0, 0, 0] == 9 + 4 * 2
+
+
+def test_a_million_windows_cost_memory_for_their_indices_only():
+    trajectory = runs(1_000_100, positions=np.broadcast_to(np.float32(0), (1_000_100, 1, 1, 3)))
+    tracemalloc.start()
+    every = starts(trajectory.lengths, WindowConfig())
+    parts = split(trajectory, WindowConfig(), SplitConfig(train=10**6))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(every) == 1_000_000 and len(parts.train) > 500_000
+    # A copy of the windows' frames would take 11 × 12 bytes each, for one single particle.
+    assert peak < 60e6
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: GraphConfig("bond"), "graph kind is 'bond', expected one of auto, bonds"),
+        (lambda: GraphConfig(hops=0), "graph hops is 0"),
+        (lambda: GraphConfig(channel=-1), "graph channel is -1"),
+        (lambda: GraphConfig(neighbours=3), "neighbours has no effect with kind 'auto'"),
+        (lambda: GraphConfig("nearest", neighbours=0), "neighbours is 0"),
+        (lambda: GraphConfig("full", cutoff=2.0), "no effect with kind 'full'"),
+        (lambda: GraphConfig("radius", cutoff=-2.0), "cutoff is -2.0"),
+        (lambda: WindowConfig(past=0), "window past is 0"),
+        (lambda: WindowConfig(delta=-3), "window delta is -3"),
+        (lambda: SplitConfig("random"), "split kind is 'random', expected one of blocked, by"),
+        (lambda: SplitConfig(test=0), "split test is 0"),
+        (lambda: SplitConfig(fractions=(0.5, 0.5, 0.0)), "expected three positive numbers"),
+        (lambda: SplitConfig(fractions=(0.5, 0.2, 0.2)), "add up to 0.9"),
+        (lambda: WindowConfig(horizon=0), "window horizon is 0"),
+        (lambda: WindowConfig(stride=0), "window stride is 0"),
+        (lambda: SplitConfig("by-trajectory", runs="odd"), "split runs is 'odd', expected one of"),
+        (lambda: SplitConfig("by-trajectory", each=0), "split each is 0"),
+        (lambda: SplitConfig(below=300), "split below has no effect with kind 'blocked'"),
+        (lambda: ReadConfig(frame_step=-0.5), "read frame_step is -0.5, it must be positive"),
+        (lambda: ReadConfig(centre="node"), "read centre is 'node', expected one of source, none"),
+        (lambda: ReadConfig(min_frames=0), "read min_frames is 0"),
+        (lambda: SplitConfig(margin=-1), "split margin is -1"),
+        (lambda: SplitConfig(seed=-1), "split seed is -1"),
+    ],
+)
+def test_configs_are_checked(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()

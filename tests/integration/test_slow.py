@@ -1,0 +1,49 @@
+"""What takes minutes: run with ``make test-slow`` before a release."""
+
+import dataclasses
+import importlib.resources
+import json
+
+import numpy as np
+import pytest
+from helpers.paths import ROOT
+
+from estag_jax.runs.presets import PRESETS
+from estag_jax.runs.run import train
+from estag_jax.simulate.xtb import XtbConfig, read
+from estag_jax.train.settings import TrainConfig
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_bundled_trajectory_is_reproduced_from_its_seed(tmp_path):
+    pytest.importorskip("tblite", reason="needs the extra xtb: pip install 'estag_jax[xtb]'")
+    read("aspirin", XtbConfig(frames=50), tmp_path)
+    (path,) = tmp_path.glob("aspirin-*.npz")
+    again = np.load(path, allow_pickle=False)
+    bundled = importlib.resources.files("estag_jax.data") / "bundled" / "aspirin_xtb.npz"
+    with importlib.resources.as_file(bundled) as file:
+        frames = np.load(file, allow_pickle=False)
+        assert frames["R"].shape == (20_000, 21, 3)
+        np.testing.assert_array_equal(again["z"], frames["z"])
+        # Chaos: on another processor the last bits differ, and after 2,050 steps a few more.
+        np.testing.assert_allclose(again["E"], frames["E"][:50], atol=0.05)
+
+
+def test_the_demo_beats_the_exact_fit_of_its_last_layer(tmp_path):
+    rows = train(PRESETS["demo"].config, tmp_path / "demo").result["rows"]
+    errors = {row["name"]: row["test_mse"] for row in rows}
+    assert errors["estag"] < errors["AR-LS"] < errors["Constant velocity"] < errors["Last frame"]
+
+
+def test_the_notebook_runs(tmp_path, monkeypatch):
+    config = dataclasses.replace(PRESETS["demo"].config, train=TrainConfig(epochs=5))
+    train(config, tmp_path / "runs" / "demo")
+    monkeypatch.chdir(tmp_path)
+    notebook = ROOT / "notebooks" / "quickstart.ipynb"
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    names = {}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), names)
+    assert np.abs(names["moved"] - names["expected"]).max() < 1e-4

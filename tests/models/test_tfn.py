@@ -1,0 +1,213 @@
+"""ST_TFN and ST_SE(3)-Transformer: symmetries, precision, degenerate systems, heads."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers.tfn import random_variables, window
+
+from estag_jax.models.st_se3_transformer import (
+    StSe3Transformer,
+    StSe3TransformerConfig,
+)
+from estag_jax.models.st_tfn import StTfn, StTfnConfig
+from estag_jax.nn.tensor_field import (
+    edge_geometry,
+)
+from estag_jax.testing import assert_equivariant
+from estag_jax.types import Topology
+
+CLASSES = {"st_tfn": (StTfnConfig, StTfn), "st_se3": (StSe3TransformerConfig, StSe3Transformer)}
+MODELS = pytest.mark.parametrize("name", CLASSES)
+SMALL = dict(hidden=6, radial=5)
+
+
+def make(name, **options):
+    config, model = CLASSES[name]
+    return model(config(**SMALL | options))
+
+
+def bind(model, *data, scale=0.5):
+    return jax.jit(partial(model.apply, random_variables(model, *data, scale=scale)))
+
+
+OPTIONS = [
+    dict(radial_weights="matrix"),
+    dict(radial_weights="channel", velocity=True),
+    dict(degree=3, channels=4, velocity=True, radial_weights="channel"),
+    dict(degree=1, channels=2, head="residual"),
+    dict(layers=1, activation="leaky_relu", edge_width=0),
+]
+
+
+def case(options, dtype):
+    options = dict(options)
+    sizes = {k: options.pop(k) for k in ("channels", "edge_width") if k in options}
+    return window(dtype=dtype, **sizes), options
+
+
+@MODELS
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_equivariant_in_float64(x64, name, options):
+    data, options = case(options, np.float64)
+    assert_equivariant(bind(make(name, **options), *data, scale=1.0), *data)
+
+
+@MODELS
+@pytest.mark.parametrize("options", OPTIONS[:3:2], ids=str)
+def test_equivariant_in_float32(name, options):
+    data, options = case(options, np.float32)
+    assert_equivariant(bind(make(name, **options), *data, scale=1.0), *data)
+
+
+def test_attention_heads_are_equivariant(x64):
+    data = window(dtype=np.float64)
+    model = StSe3Transformer(StSe3TransformerConfig(hidden=8, attention_heads=4))
+    assert_equivariant(bind(model, *data, scale=1.0), *data)
+
+
+def with_axial_path(x, topology, degree):
+    """The original SE(3) networks' path 1 x 1 -> 1, a cross product, in place of 1 x 2 -> 1."""
+    edges = edge_geometry(x, topology, degree)
+    vector = edges.basis[0, 1, 1][:, :, 0]
+    cross = jnp.cross(vector[:, :, None], jnp.eye(3, dtype=x.dtype))
+    return edges._replace(basis=dict(edges.basis) | {(1, 2, 1): cross})
+
+
+@MODELS
+def test_the_cross_product_of_the_original_is_not_a_reflection(x64, name, monkeypatch):
+    monkeypatch.setattr(f"{CLASSES[name][1].__module__}.edge_geometry", with_axial_path)
+    data = window(dtype=np.float64)
+    bound = bind(make(name), *data, scale=1.0)
+    assert_equivariant(bound, *data, kinds=("rotation", "translation", "permutation"))
+    with pytest.raises(AssertionError, match="^reflection"):
+        assert_equivariant(bound, *data, kinds=("reflection",))
+
+
+def dots(jaxpr):
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            yield equation
+        for value in jax.tree.leaves(
+            equation.params, is_leaf=lambda v: hasattr(v, "eqns") or hasattr(v, "jaxpr")
+        ):
+            if hasattr(value, "jaxpr"):
+                value = value.jaxpr
+            if hasattr(value, "eqns"):
+                yield from dots(value)
+
+
+@MODELS
+def test_every_product_is_at_highest_precision(name):
+    data = window(channels=2)
+    model = make(name, velocity=True, degree=3)
+    variables = random_variables(model, *data)
+
+    def loss(variables, history):
+        return jnp.sum(model.apply(variables, history, *data[1:]) ** 2)
+
+    jaxpr = jax.make_jaxpr(jax.grad(loss, argnums=(0, 1)))(variables, data[0]).jaxpr
+    found = [equation.params["precision"] for equation in dots(jaxpr)]
+    assert len(found) > 50
+    highest = jax.lax.Precision.HIGHEST
+    assert all(p in (highest, (highest, highest)) for p in found)
+
+
+def degenerate(what):
+    history, features, graph = window()
+    if what == "coinciding":
+        history = history.copy()
+        history[1], history[2:] = history[0], history[2:3]
+    if what == "one place":
+        history = np.zeros_like(history)
+    if what == "no edges":
+        graph = Topology([], [], 5)
+    if what == "one node":
+        history, features, graph = history[:1], features[:1], Topology([], [], 1)
+    return history, features, graph
+
+
+@MODELS
+@pytest.mark.parametrize("what", ["generic", "coinciding", "one place", "no edges", "one node"])
+def test_output_and_gradients_are_finite(name, what):
+    history, features, graph = degenerate(what)
+    model = make(name, velocity=True, layers=2)
+    variables = random_variables(model, history, features, graph)
+
+    @jax.jit
+    @partial(jax.value_and_grad, argnums=(0, 1))
+    def loss(variables, history):
+        out = model.apply(variables, history, features, graph)
+        return jnp.sum((out - 1) ** 2)
+
+    value, gradients = loss(variables, history)
+    assert np.isfinite(value)
+    assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradients))
+    if what == "generic":
+        assert all(np.abs(g).max() > 0 for g in jax.tree.leaves(gradients[0]))
+
+
+@MODELS
+def test_without_neighbours_or_vectors_only_the_pooling_is_left(name):
+    history, features, _ = window()
+    model, graph = make(name), Topology([], [], 5)
+    variables = random_variables(model, history, features, graph)
+    theta = variables["params"]["outputs"]["pooling"]["logits"]
+    weights = np.exp(theta) / np.exp(theta).sum()
+    expected = np.einsum("t,ntcx->ncx", weights, history)
+    actual = model.apply(variables, history, features, graph)
+    np.testing.assert_allclose(actual, expected, atol=1e-6)
+
+
+@MODELS
+@pytest.mark.parametrize("head", ["residual", "softmax", "absolute", "last"])
+def test_heads(name, head):
+    history, features, graph = window()
+    model = make(name, head=head)
+    variables = random_variables(model, history, features, graph)
+    params = variables["params"]
+    # With the factor at zero, the moved frames are the frames.
+    params["outputs"]["factor"] = np.zeros((), np.float32)
+    still = model.apply(variables, history, features, graph)
+    last = history[:, -1]
+    pooling = params["outputs"].get("pooling", {})
+    if head == "residual":
+        offsets = history[:, :-1] - last[:, None]
+        expected = last + np.einsum("t,ntcx->ncx", pooling["weights"], offsets)
+    elif head == "softmax":
+        weights = np.exp(pooling["logits"])
+        expected = np.einsum("t,ntcx->ncx", weights / weights.sum(), history)
+    else:
+        expected = last
+    np.testing.assert_allclose(still, expected, atol=1e-6)
+    params["outputs"]["factor"] = np.ones((), np.float32)
+    moved = model.apply(variables, history, features, graph)
+    assert np.abs(moved - still).max() > 1e-2
+
+
+@MODELS
+def test_under_vmap(name):
+    histories = np.stack([window(seed=s)[0] for s in range(3)])
+    _, features, graph = window()
+    model = make(name)
+    variables = random_variables(model, histories[0], features, graph)
+    apply = partial(model.apply, variables)
+    together = jax.jit(jax.vmap(lambda h: apply(h, features, graph)))(histories)
+    for history, out in zip(histories, together, strict=True):
+        np.testing.assert_allclose(out, apply(history, features, graph), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options", [dict(layers=0), dict(degree=0), dict(hidden=1), dict(radial=0)], ids=str
+)
+@MODELS
+def test_wrong_sizes_are_refused(name, options):
+    with pytest.raises(ValueError, match=f"{next(iter(options))}={next(iter(options.values()))}"):
+        CLASSES[name][0](**options)
+
+
+def test_heads_must_divide_the_channels():
+    with pytest.raises(ValueError, match="attention_heads=3 does not divide the 8 channels"):
+        StSe3TransformerConfig(attention_heads=3)

@@ -1,0 +1,129 @@
+"""Files of the user's own that are bad, cut short, or do not belong together."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from helpers.files import (
+    CARBONS,
+    datafiles,
+    has_note,
+    mol2,
+    random_walk,
+    residue,
+    write_frames,
+    write_pdb,
+)
+
+from estag_jax.data.trajectory import DataError
+from estag_jax.sources.files.reader import read
+
+XYZ = "3\n\nC 0 0 0\nO 1.2 0 0\nH 2 0 0\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.xyz", XYZ + XYZ.replace("C", "N"), r"atom 0 is N in frame 1 and C in frame 0; .*order"),
+        ("a.xyz", XYZ + XYZ[:-8].replace("3", "2"), r"frame 1 has 2 atoms, frame 0 has 3"),
+        ("a.xyz", XYZ + XYZ[:-8], r"ASE cannot read frame \d .*counted from 0\) as extxyz"),
+        ("a.xyz", XYZ.replace("C", "X"), r"element of atom 0 is not known"),
+        ("a.xyz", "", "the file is empty"),
+        ("a.traj", XYZ, r"ASE cannot read frame 0 .* as traj"),
+        ("a.pkl", XYZ, r"pickled files are refused"),
+        ("a.foo", XYZ, r"'\.foo' is no format that is known here; tried are .*ASE .*MDAnalysis"),
+        ("a.gro", XYZ, r"MDAnalysis cannot read it \("),
+        ("a.mol2", mol2(2, "1 1 2 1\n").replace(" C", " Q"), r"element of atom 0 \(Q0\) is 'Q?'"),
+    ],
+)
+def test_bad_files(tmp_path, name, content, words):
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(DataError, match=words) as error:
+        read(str(path))
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+def cut(path, source, count):
+    path.write_bytes(Path(source).read_bytes()[:count])
+    return path
+
+
+DCD_FRAME = 3 * (8 + 4 * 3341)
+DCD_HEAD = 3931724 - 98 * DCD_FRAME
+
+
+@pytest.mark.parametrize(
+    ("bytes_left", "words"),
+    [
+        (50, r"50 bytes, too few for a DCD header"),
+        (100, r"ends within the DCD header"),
+        (DCD_HEAD + 5, r"holds no whole frame, 5 bytes are left"),
+        (DCD_HEAD + 40 * DCD_FRAME + 7, r"cut short, frame 40 .* has 7 of its 40116 bytes"),
+        (3931724 - 1, r"cut short, frame 97 .*; copy it again, or save its 97 whole frames"),
+    ],
+)
+def test_dcd_that_is_cut_short(tmp_path, bytes_left, words):
+    path = cut(tmp_path / "a.dcd", datafiles.DCD, bytes_left)
+    with pytest.raises(DataError, match=words) as error:
+        read(f"{datafiles.PSF},{path}")
+    assert str(error.value).startswith(str(path))
+
+
+def test_dcd_with_fewer_frames_than_announced(tmp_path):
+    path = cut(tmp_path / "a.dcd", datafiles.DCD2, 4097820 - 40172 * 2)
+    found = read(f"{datafiles.PSF},{path}", select="name CA")
+    assert found.num_frames == 100
+    assert has_note(found, "promises 102 frames, the file ends after 100 whole ones")
+    assert found.bonds is None  # none lies between CA atoms
+
+
+@pytest.mark.parametrize("suffix", ["xtc", "trr"])
+def test_xdr_files_that_are_cut_short(tmp_path, suffix):
+    top = write_pdb(tmp_path / "a.pdb", [(f"C{i % 10}", "LIG", 1, "C") for i in range(50)])
+    whole = write_frames(tmp_path / f"a.{suffix}", random_walk(10, 50))
+    path = cut(tmp_path / f"b.{suffix}", whole, whole.stat().st_size - 30)
+    with pytest.raises(DataError, match=rf"b\.{suffix}: frame 9 of 10 .* save its 9 whole frames"):
+        read(f"{top},{path}")
+
+
+def test_files_that_do_not_belong_together(tmp_path):
+    top = write_pdb(tmp_path / "a.pdb", CARBONS)
+    good = write_frames(tmp_path / "a.dcd", random_walk())
+    other = write_frames(tmp_path / "b.dcd", random_walk(atoms=4))
+    for spec, words in [
+        (f"{top},{good},{other}", rf"{other}: has 4 atoms, {top} has 3; give the topology"),
+        (f"{top},{tmp_path / 'none.dcd'}", r"none\.dcd'?: there is no such file; expected is PATH"),
+        (f"{top},", r"there is no such file"),
+        (f"{top},{tmp_path}", "this is a folder"),
+        (datafiles.PSF, r"adk\.psf: holds no coordinates; write .*psf,TRAJECTORY"),
+        (f"{top},{top.with_suffix('.foo')}", r"MDAnalysis cannot read it as a trajectory \("),
+    ]:
+        (tmp_path / "a.foo").write_text("x")
+        with pytest.raises(DataError, match=words) as error:
+            read(spec)
+        assert "\n" not in str(error.value)
+
+
+def test_selections(tmp_path):
+    top = str(write_pdb(tmp_path / "a.pdb", residue("ALA", 1)))
+    for select, words in [
+        ("name CB", r"'name CB' holds none of the 4 atoms; .*resnames ALA; names C CA N O"),
+        ("nome CB", r"selection 'nome CB' is not understood \(SelectionError"),
+        ("name CB and", r"not understood \(SelectionError"),
+    ]:
+        with pytest.raises(DataError, match=words) as error:
+            read(top, select=select)
+        assert "\n" not in str(error.value)
+    (tmp_path / "a.xyz").write_text(XYZ)
+    for options in ({"select": "name C"}, {"nodes": "residues"}):
+        with pytest.raises(DataError, match=r"is for files of a topology that MDAnalysis reads"):
+            read(str(tmp_path / "a.xyz"), **options)
+
+
+def test_without_mdanalysis(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "MDAnalysis", None)
+    with pytest.raises(DataError, match=r"needs MDAnalysis; pip install 'estag_jax\[md\]'"):
+        read(str(write_pdb(tmp_path / "a.pdb", CARBONS)))

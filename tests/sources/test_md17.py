@@ -1,0 +1,269 @@
+"""MD17 and rMD17 from files made up in their formats, and from an archive on a local server."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+from helpers.md17 import BENZENE, ETHANOL, FRAMES, moves, npz_bytes, rmd17, save_md17, write_archive
+
+from estag_jax.data.trajectory import DataError
+from estag_jax.sources import md17
+from estag_jax.sources.md17 import MOLECULES, read_md17, read_rmd17
+
+
+class Handler(SimpleHTTPRequestHandler):
+    def do_GET(self):
+        self.server.requests.append(self.path)
+        super().do_GET()
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """A folder that a server on this machine gives out, in place of the public archives."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("ESTAG_DATA", str(tmp_path / "cache"))
+    folder = tmp_path / "served"
+    folder.mkdir()
+    handler = functools.partial(Handler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.requests = []
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        place = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setattr(md17, "MD17_URLS", (f"{place}/none/{{file}}", f"{place}/{{file}}"))
+        monkeypatch.setattr(md17, "RMD17_URLS", (f"{place}/rmd17.tar.bz2",))
+        monkeypatch.setattr(md17, "RMD17_HASH", None)
+        yield folder, server.requests
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("ESTAG_DATA", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "md17"
+
+
+# --- MD17 ---
+
+
+@pytest.mark.parametrize("file", ["md17_ethanol.npz", "ethanol_dft.npz"])
+def test_md17_from_a_folder(tmp_path, file):
+    R = save_md17(tmp_path / file)
+    trajectory = read_md17("ethanol", tmp_path)
+    np.testing.assert_array_equal(trajectory.positions, R[:, :, None])
+    assert trajectory.names == ("C", "C", "O") + ("H",) * 6
+    np.testing.assert_array_equal(trajectory.node_features, ETHANOL[:, None])
+    assert trajectory.node_features.dtype == np.float32
+    assert (trajectory.frame_step, trajectory.time_unit, trajectory.length_unit) == (0.5, "fs", "Å")
+    assert trajectory.topology is None and trajectory.missing is None and not trajectory.notes
+    assert "Science Advances 3, e1603015" in trajectory.provenance and "cite" in trajectory.licence
+    assert trajectory.source == str(tmp_path / file)
+
+
+@pytest.mark.parametrize("file", ["md17_benzene2017.npz", "benzene2017_dft.npz"])
+def test_benzene_is_that_of_2017_and_says_what_is_odd(tmp_path, file):
+    save_md17(tmp_path / "md17_benzene.npz", BENZENE)
+    with pytest.raises(DataError, match="none of md17_benzene2017.npz, benzene2017_dft.npz;"):
+        read_md17("benzene", tmp_path)
+    save_md17(tmp_path / file, BENZENE)
+    (note,) = read_md17("benzene", tmp_path).notes
+    assert "190 Å" in note and "0.17 fs" in note
+
+
+def test_md17_is_downloaded_once_from_the_first_place_that_has_it(served, cache):
+    folder, requests = served
+    R = save_md17(folder / "md17_ethanol.npz")
+    for _ in range(2):
+        trajectory = read_md17("ethanol")
+        np.testing.assert_array_equal(trajectory.positions[:, :, 0], R)
+    assert requests == ["/none/md17_ethanol.npz", "/md17_ethanol.npz"]
+    assert trajectory.source == str(cache / "md17_ethanol.npz")
+    with pytest.raises(
+        DataError, match="md17_toluene.npz cannot be downloaded: .*404.*404.*folder"
+    ):
+        read_md17("toluene")
+
+
+@pytest.mark.parametrize("read", [read_md17, read_rmd17])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("etanol", "'etanol' is not a molecule of .*; did you mean 'ethanol'. known are aspirin,"),
+        ("salicylic_acid", "did you mean 'salicylic'"),
+        ("water", "MD17; known are aspirin, benzene"),
+    ],
+)
+def test_unknown_molecule(read, name, words):
+    with pytest.raises(DataError, match=words):
+        read(name)
+
+
+def test_formulas_have_the_atoms_of_the_published_systems():
+    # Atoms of each molecule in MD17, by the table of its paper.
+    atoms = dict(aspirin=21, benzene=12, ethanol=9, malonaldehyde=9, naphthalene=18)
+    atoms |= dict(salicylic=16, toluene=15, uracil=12)
+    from ase.formula import Formula
+
+    assert {name: len(Formula(formula)) for name, formula in MOLECULES.items()} == atoms
+
+
+def test_other_molecule_under_the_name(tmp_path):
+    save_md17(tmp_path / "md17_toluene.npz")
+    with pytest.raises(DataError, match="md17_toluene.npz: holds C2H6O, but toluene is C7H8"):
+        read_md17("toluene", tmp_path)
+    np.savez(tmp_path / "md17_ethanol.npz", positions=moves(ETHANOL))
+    with pytest.raises(DataError, match="holds nothing with atomic numbers, but ethanol is C2H6O"):
+        read_md17("ethanol", tmp_path)
+
+
+@pytest.mark.data
+def test_simulated_stand_in_reads_as_md17(tmp_path, shared_data):
+    (tmp_path / "md17_ethanol.npz").symlink_to(shared_data / "md_xtb" / "ethanol_xtb.npz")
+    trajectory = read_md17("ethanol", tmp_path)
+    assert trajectory.positions.shape == (60000, 9, 1, 3)
+
+
+# --- rMD17 ---
+
+
+def check_order(trajectory, arrays, truth):
+    first, last = arrays["old_indices"].min(), arrays["old_indices"].max()
+    truth = truth[first : last + 1].astype(np.float32)
+    known = np.isin(np.arange(first, last + 1), arrays["old_indices"])
+    np.testing.assert_array_equal(trajectory.missing, ~known)
+    assert trajectory.positions.dtype == np.float32 and trajectory.positions.shape[2] == 1
+    np.testing.assert_array_equal(trajectory.positions[known, :, 0], truth[known])
+    assert np.isnan(trajectory.positions[~known]).all() and 0 < known.sum() < len(known)
+    (note,) = trajectory.notes
+    assert f"its {known.sum()} frames" in note and f"{(~known).sum()} of the {len(known)}" in note
+
+
+@pytest.mark.parametrize("inside", ["", "npz_data", "rmd17/npz_data"])
+def test_rmd17_is_put_back_in_order(tmp_path, inside):
+    arrays, truth = rmd17()
+    (tmp_path / inside).mkdir(parents=True, exist_ok=True)
+    np.savez(tmp_path / inside / "rmd17_ethanol.npz", **arrays)
+    trajectory = read_rmd17("ethanol", tmp_path)
+    check_order(trajectory, arrays, truth)
+    np.testing.assert_array_equal(trajectory.atomic_numbers, ETHANOL)
+    np.testing.assert_array_equal(trajectory.node_features, ETHANOL[:, None])
+    assert trajectory.names[:3] == ("C", "C", "O") and trajectory.frame_step == 0.5
+    assert "045018" in trajectory.provenance and "CC0" in trajectory.licence
+    assert trajectory.source.endswith("rmd17_ethanol.npz")
+
+
+def test_rmd17_without_gaps(tmp_path):
+    arrays, truth = rmd17(known=FRAMES, first=0)
+    np.savez(tmp_path / "rmd17_ethanol.npz", **arrays)
+    trajectory = read_rmd17("ethanol", tmp_path)
+    assert trajectory.missing is None
+    np.testing.assert_array_equal(trajectory.positions[:, :, 0], truth.astype(np.float32))
+
+
+def test_archive_is_downloaded_once_and_only_what_is_wanted_comes_out(served, cache):
+    folder, requests = served
+    ethanol, truth = rmd17()
+    benzene, _ = rmd17(BENZENE)
+    archive = [
+        ("rmd17/readme.txt", b"text"),
+        ("../../rmd17_ethanol.npz", b"evil"),
+        ("rmd17/rmd17_ethanol.npz", None),
+        ("rmd17/npz_data/rmd17_azobenzene.npz", b"other"),
+        ("rmd17/npz_data/rmd17_benzene.npz", npz_bytes(**benzene)),
+        ("rmd17/npz_data/rmd17_ethanol.npz", npz_bytes(**ethanol)),
+    ]
+    write_archive(folder / "rmd17.tar.bz2", archive)
+    check_order(read_rmd17("ethanol"), ethanol, truth)
+    check_order(read_rmd17("ethanol"), ethanol, truth)
+    assert read_rmd17("benzene").num_nodes == 12
+    assert requests == ["/rmd17.tar.bz2"]
+    names = {file.name.removesuffix(".sha256") for file in cache.iterdir()}
+    files = {"rmd17.tar.bz2", "rmd17_ethanol.npz", "rmd17_benzene.npz"}
+    assert names == files | {"rmd17.tar.bz2.lock"}
+    assert not list(folder.parent.glob("*.npz"))
+    (cache / "rmd17_ethanol.npz").write_bytes(b"")
+    with pytest.raises(DataError, match="rmd17_ethanol.npz: was altered"):
+        read_rmd17("ethanol")
+    with pytest.raises(
+        DataError, match="bz2: has no file rmd17_toluene.npz; it is not the archive"
+    ):
+        read_rmd17("toluene")
+
+
+def test_archive_in_a_folder_and_a_damaged_one(tmp_path, cache):
+    arrays, truth = rmd17()
+    content = [("rmd17/npz_data/rmd17_ethanol.npz", npz_bytes(**arrays))]
+    write_archive(tmp_path / "rmd17.tar.bz2", content)
+    whole = (tmp_path / "rmd17.tar.bz2").read_bytes()
+    for bad in (whole[: len(whole) // 2], b"", b"BZh9 no"):
+        (tmp_path / "rmd17.tar.bz2").write_bytes(bad)
+        with pytest.raises(DataError, match="bz2: cannot be unpacked to .*damaged") as error:
+            read_rmd17("ethanol", tmp_path)
+        assert "\n" not in str(error.value) and not list(cache.iterdir())
+    (tmp_path / "rmd17.tar.bz2").write_bytes(whole)
+    check_order(read_rmd17("ethanol", tmp_path), arrays, truth)
+    assert (cache / "rmd17_ethanol.npz.sha256").exists()
+    (tmp_path / "rmd17.tar.bz2").write_bytes(b"")  # it is not unpacked a second time
+    check_order(read_rmd17("ethanol", tmp_path), arrays, truth)
+
+
+def altered(**changes):
+    arrays = rmd17()[0] | changes
+    return {key: value for key, value in arrays.items() if value is not None}
+
+
+PLACES = rmd17()[0]["old_indices"]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        (altered(old_indices=None), "key old_indices is missing, which tells the order .* in time"),
+        (altered(coords=None), "key coords is missing, the file has energies, forces, nuclear_ch"),
+        (altered(old_indices=PLACES[:-1]), r"old_indices is int64\[24\], expected 25 integers"),
+        (altered(old_indices=PLACES + 0.5), r"old_indices is float64\[25\], expected 25 integers"),
+        (altered(old_indices=PLACES - PLACES[3] - 1), "old_indices of frame .* is -"),
+        (altered(old_indices=PLACES * 10**9), "is .*000000000, expected 0 to 9999999"),
+        (
+            altered(old_indices=np.r_[PLACES[:-1], PLACES[4]]),
+            r"frames 4 and 24 both have \d+ in old",
+        ),
+        (altered(nuclear_charges=ETHANOL[:-1]), r"nuclear_charges is uint8\[8\], expected 9 integ"),
+        (altered(nuclear_charges=ETHANOL * 0), r"nuclear_charges are \[0, .*expected 1 to 118"),
+        (altered(coords=rmd17()[0]["coords"][..., :2]), r"coords is float64\[25, 9, 2\], expected"),
+        (altered(coords=np.zeros((0, 9, 3))), r"coords is float64\[0, 9, 3\]"),
+        (altered(nuclear_charges=ETHANOL[::-1].clip(1, 7)), "holds C2H6N, but ethanol is C2H6O"),
+        (
+            altered(coords=np.array({}, dtype=object)),
+            "cannot be read, it may be damaged .ValueError",
+        ),
+    ],
+)
+def test_bad_rmd17(tmp_path, arrays, words):
+    np.savez(tmp_path / "rmd17_ethanol.npz", **arrays)
+    with pytest.raises(DataError, match=words) as error:
+        read_rmd17("ethanol", tmp_path)
+    assert str(error.value).startswith(str(tmp_path)) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("cut", [0, 100, -30])
+def test_rmd17_file_that_is_cut_short(tmp_path, cut):
+    (tmp_path / "rmd17_ethanol.npz").write_bytes(npz_bytes(**rmd17()[0])[:cut])
+    with pytest.raises(DataError, match="rmd17_ethanol.npz: is not an npz file or not all of one"):
+        read_rmd17("ethanol", tmp_path)
+
+
+def test_folder_without_any_of_the_files(tmp_path):
+    words = "none of rmd17_uracil.npz, .*rmd17.tar.bz2; give .* as --read.folder, or leave that out"
+    with pytest.raises(DataError, match=words):
+        read_rmd17("uracil", tmp_path)
+    with pytest.raises(DataError, match="has none of md17_uracil.npz, uracil_dft.npz"):
+        read_md17("uracil", tmp_path / "none")

@@ -1,0 +1,137 @@
+"""The registry of sources, what ``load`` does to all of them, and the real data in the shared folder."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from estag_jax.data.graphs import GraphConfig
+from estag_jax.data.splits import SplitConfig, overlap, split
+from estag_jax.data.trajectory import DataError
+from estag_jax.data.windows import WindowConfig, gather
+from estag_jax.evaluate.metrics import mse
+from estag_jax.models.closed_form import last_frame
+from estag_jax.simulate.synthetic import SyntheticConfig
+from estag_jax.sources import catalog as sources
+from estag_jax.sources.catalog import ReadConfig
+
+FULL = GraphConfig("full")
+
+
+def test_demo_is_aspirin_without_hydrogens():
+    demo = sources.load("demo")
+    assert sorted(demo.names) == ["C"] * 9 + ["O"] * 4
+    assert demo.topology.num_nodes == 13 and demo.num_frames > 1000
+    assert (demo.source, demo.licence) == ("demo", "MIT") and "GFN2-xTB" in demo.provenance
+    assert sources.load("demo", read=ReadConfig(hydrogens=True)).num_nodes == 21
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("dmeo", r"'dmeo' is neither .* did you mean 'demo'\? known are adk, "),
+        ("md71:ethanol", r"did you mean 'md17:ethanol'\?"),
+        ("zzz", r"'zzz' is neither a known source nor a file; known are"),
+        ("md17:etanol", r"'md17:etanol': md17 has no 'etanol'; did you mean md17:ethanol\?"),
+        ("rmd17", r"'rmd17': source 'rmd17' needs a name; write rmd17:MOLECULE"),
+        ("demo:aspirin", r"source 'demo' takes no name; write demo"),
+        ("synthetic:spring", r"did you mean synthetic:springs\?"),
+    ],
+)
+def test_unknown_names(spec, words):
+    with pytest.raises(DataError, match=words) as error:
+        sources.load(spec)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        ReadConfig(select="name CA"),
+        ReadConfig(nodes="residues"),
+        ReadConfig(frame_step=1.0),
+        ReadConfig(unwrap=False),
+        ReadConfig(folder="x"),
+        ReadConfig(synthetic=SyntheticConfig(seed=3)),
+    ],
+)
+def test_an_option_that_would_be_ignored_is_refused(read):
+    with pytest.raises(DataError, match="has no effect on 'demo'; leave it out"):
+        sources.load("demo", read=read)
+
+
+def test_a_name_goes_before_a_file_and_a_path_finds_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("demo.npy", np.random.default_rng(0).normal(size=(5, 4, 3)))
+    (tmp_path / "demo.npy").rename("demo")
+    assert sources.load("demo").num_frames == 20_000
+    np.save("a.npy", np.random.default_rng(0).normal(size=(5, 4, 3)))
+    for spec in ("a.npy", "./a.npy", "file:a.npy"):
+        found = sources.load(spec)
+        assert found.num_frames == 5 and found.topology.num_edges == 12
+        assert found.topology.edge_features is None
+
+
+def test_options_are_applied_in_order_and_noted():
+    read = ReadConfig(centre="frame", align=True, unit="nm")
+    demo, moved = sources.load("demo"), sources.load("demo", read=read)
+    assert moved.length_unit == "nm" and moved.topology.num_edges == demo.topology.num_edges
+    assert [n.split(":")[0] for n in moved.notes[-3:]] == [
+        "centred",
+        "superimposed",
+        "converted from Å to nm",
+    ]
+    np.testing.assert_allclose(moved.positions.mean((1, 2)), 0, atol=1e-6)
+    apart = np.linalg.norm(demo.positions[:, 0] - demo.positions[:, 5], axis=-1)
+    again = np.linalg.norm(moved.positions[:, 0] - moved.positions[:, 5], axis=-1)
+    np.testing.assert_allclose(10 * again, apart, rtol=1e-5)
+    turning = sources.load("demo", read=ReadConfig(centre="frame", unit="nm")).positions
+    assert np.square(moved.positions - moved.positions[0]).mean() < (
+        np.square(turning - turning[0]).mean()
+    )
+
+
+def last_frame_error(trajectory, window, config):
+    parts = split(trajectory, window, config)
+    sizes = (len(parts.train), len(parts.validation), len(parts.test))
+    history, target = gather(trajectory.positions, parts.test, window)
+    return sizes, overlap(parts, window), float(mse(last_frame(window.past)(history), target))
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("molecule", "expected"), [("aspirin", 0.707e-3), ("ethanol", 0.483e-3)])
+def test_last_frame_of_the_simulated_molecules(shared_data, molecule, expected):
+    trajectory = sources.load(str(shared_data / "md_xtb" / f"{molecule}_xtb.npz"))
+    sizes, shared, error = last_frame_error(trajectory, WindowConfig(), SplitConfig("paper"))
+    assert sizes == (500, 1999, 1999) and 0.05 < shared["test"]["share"] < 0.6
+    assert error == pytest.approx(expected, rel=0.05)
+    sizes, shared, error = last_frame_error(trajectory, WindowConfig(), SplitConfig())
+    assert sizes == (500, 2000, 2000) and shared["test"]["count"] == 0
+    assert error == pytest.approx(expected, rel=0.2)  # another stretch of time
+
+
+@pytest.mark.data
+def test_last_frame_of_walking(shared_data):
+    read = ReadConfig(folder=str(shared_data / "cmu_mocap"), min_frames=352)
+    walk = sources.load("cmu:walk", read=read)
+    assert len(walk.lengths) == 17 and min(walk.lengths) >= 352
+    assert (walk.num_nodes, walk.time_unit) == (31, "s")
+    assert any("3 of 20 runs left out" in note for note in walk.notes)
+    config = SplitConfig("by-trajectory", 1100, 600, 600, runs="alternating", each=100, below=300)
+    sizes, shared, error = last_frame_error(walk, WindowConfig(10, 5), config)
+    assert sizes == (900, 400, 400) and shared["test"]["count"] == 0
+    assert error == pytest.approx(0.37, rel=0.1)
+
+
+@pytest.mark.data
+def test_trp_cage_superimposed(shared_data):
+    folder = shared_data / "trp_cage"
+    spec = f"{folder / 'trp_cage.pdb'},{folder / 'trp_cage.dcd'}"
+    read = ReadConfig(nodes="residues", align=True)
+    cage = sources.load(spec, read=read)
+    assert (cage.num_frames, cage.num_nodes, cage.channels) == (4999, 20, 4)
+    chain = np.linalg.norm(np.diff(cage.positions[:, :, 1], axis=1), axis=-1)
+    assert 3.4 < chain.min() and chain.max() < 4.5  # Å, CA to CA: the molecule is whole
+    assert any(note.startswith("superimposed") for note in cage.notes)
+    moved = np.linalg.norm(np.diff(cage.positions.mean((1, 2)), axis=0), axis=-1)
+    assert moved.max() < 1e-3  # no jump across the box is left
