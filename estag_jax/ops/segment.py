@@ -1,53 +1,131 @@
-"""Between nodes and edges: the one place that decides how gathers and sums over edges are done.
+"""Between nodes and edges: the one place that knows the layout of graphs and their masks.
 
-Edges are sorted by receiver (Topology keeps them so), which the sums make use of. Products with
-[E, N] indicator matrices, the obvious alternative for small graphs, were measured: the training step
-on aspirin was 1.1 times slower with them on two CPU cores (benchmarks/train_step.py times the step).
+Values have a leading axis that is B, or 1 where all windows share them; graphs have G = 1 or B. The
+result's leading axis is the larger of the two. Edges are sorted by receiver (Graph keeps them so),
+which the sums make use of. Products with [E, N] indicator matrices, the obvious alternative for small
+graphs, were measured: the training step on aspirin was 1.1 times slower with them on two CPU cores
+(benchmarks/train_step.py times the step).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
-from estag_jax.types import Topology
+from estag_jax.graph import Graph
 
 
-def at_receivers(nodes: jax.Array, topology: Topology) -> jax.Array:
-    """Node values [N, ...] at the receiving end of every edge [E, ...]."""
-    return jnp.asarray(nodes).at[topology.receivers].get(mode="clip", indices_are_sorted=True)
+def at_receivers(nodes: jax.Array, graph: Graph) -> jax.Array:
+    """Node values [B, N, ...] at the receiving end of every edge [B, E, ...]."""
+
+    def gather(values, index):
+        return values.at[index].get(mode="clip", indices_are_sorted=True)
+
+    return _by_window(gather, nodes, graph.receivers)
 
 
-def at_senders(nodes: jax.Array, topology: Topology) -> jax.Array:
-    """Node values [N, ...] at the sending end of every edge [E, ...]."""
-    return jnp.asarray(nodes).at[topology.senders].get(mode="clip")
+def at_senders(nodes: jax.Array, graph: Graph) -> jax.Array:
+    """Node values [B, N, ...] at the sending end of every edge [B, E, ...]."""
+    return _by_window(lambda values, index: values.at[index].get(mode="clip"), nodes, graph.senders)
 
 
-def sum_at_receivers(edges: jax.Array, topology: Topology) -> jax.Array:
+def sum_at_receivers(edges: jax.Array, graph: Graph) -> jax.Array:
     """Sum of edge values at their receiving node, zero for a node that receives none.
 
     Args:
-      edges: [E, ...].
-      topology: gives the receivers and N.
+      edges: [B, E, ...]; padding edges do not count.
+      graph: gives the receivers and N.
 
     Returns:
-      [N, ...].
+      [B, N, ...].
     """
-    return jax.ops.segment_sum(
-        edges, topology.receivers, topology.num_nodes, indices_are_sorted=True
-    )
+
+    def total(values, receivers):
+        return jax.ops.segment_sum(values, receivers, graph.num_nodes, indices_are_sorted=True)
+
+    return _by_window(total, _real(edges, graph.edge_mask, 0), graph.receivers)
 
 
-def mean_at_receivers(edges: jax.Array, topology: Topology) -> jax.Array:
+def mean_at_receivers(edges: jax.Array, graph: Graph) -> jax.Array:
     """Mean of edge values at their receiving node, zero for a node that receives none.
 
     Args:
-      edges: [E, ...].
-      topology: gives the receivers and N.
+      edges: [B, E, ...]; padding edges do not count.
+      graph: gives the receivers and N.
 
     Returns:
-      [N, ...].
+      [B, N, ...].
     """
-    degree = sum_at_receivers(jnp.ones(topology.num_edges, edges.dtype), topology)
-    degree = degree.reshape(-1, *(1,) * (edges.ndim - 1))
-    return sum_at_receivers(edges, topology) / jnp.maximum(degree, 1)
+    ones = jnp.ones((graph.num_graphs, graph.num_edges), edges.dtype)
+    degree = _trailing(sum_at_receivers(ones, graph), edges.ndim)
+    return sum_at_receivers(edges, graph) / jnp.maximum(degree, 1)
+
+
+def softmax_at_receivers(scores: jax.Array, graph: Graph) -> jax.Array:
+    """Softmax over the edges that end at the same node.
+
+    Args:
+      scores: [B, E, ...]; padding edges get the weight zero.
+      graph: gives the receivers and N.
+
+    Returns:
+      [B, E, ...], for every receiver adding up to one.
+    """
+
+    def largest(values, receivers):
+        return jax.ops.segment_max(values, receivers, graph.num_nodes, indices_are_sorted=True)
+
+    # Any shift cancels, so the largest score need not be differentiated.
+    top = _by_window(largest, jax.lax.stop_gradient(scores), graph.receivers)
+    weights = _real(jnp.exp(scores - at_receivers(top, graph)), graph.edge_mask, 0)
+    total = at_receivers(sum_at_receivers(weights, graph), graph)
+    return weights / jnp.where(total > 0, total, 1)
+
+
+def mean_over_nodes(
+    values: jax.Array, graph: Graph, axes: tuple[int, ...] = (), keepdims: bool = False
+) -> jax.Array:
+    """Mean over the real nodes of every window, and over further axes.
+
+    Args:
+      values: [B, N, ...].
+      graph: its node mask, if it has one, says which nodes are real.
+      axes: axes besides 1 to average over.
+      keepdims: as in jnp.mean.
+
+    Returns:
+      [B, ...] without the averaged axes.
+    """
+    axes = (1, *axes)
+    if graph.node_mask is None:
+        return jnp.mean(values, axis=axes, keepdims=keepdims)
+    real = _trailing(jnp.asarray(graph.node_mask), values.ndim)
+    return jnp.mean(values, axis=axes, keepdims=keepdims, where=real)
+
+
+def real_nodes(values: jax.Array, graph: Graph) -> jax.Array:
+    """Node values [B, N, ...] with zeros at padding nodes."""
+    return _real(values, graph.node_mask, 0)
+
+
+def _by_window(
+    function: Callable[[jax.Array, jax.Array], jax.Array], values: jax.Array, index: jax.Array
+) -> jax.Array:
+    """The function of values [B, ...] and indices [G, E], window by window; B or G may be 1."""
+    values, index = jnp.asarray(values), jnp.asarray(index)
+    if index.shape[0] == 1:
+        return jax.vmap(function, in_axes=(0, None))(values, index[0])
+    if values.shape[0] == 1:
+        return jax.vmap(function, in_axes=(None, 0))(values[0], index)
+    return jax.vmap(function)(values, index)
+
+
+def _real(values: jax.Array, mask: jax.Array | None, fill: float) -> jax.Array:
+    return values if mask is None else jnp.where(_trailing(mask, values.ndim), values, fill)
+
+
+def _trailing(mask: jax.Array, ndim: int) -> jax.Array:
+    """[G, N] as [G, N, 1, …], to be broadcast against values of ``ndim`` axes."""
+    return mask.reshape(*mask.shape, *(1,) * (ndim - mask.ndim))

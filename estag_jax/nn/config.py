@@ -1,0 +1,57 @@
+"""What the settings of all networks have in common."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal, get_args
+
+import flax.linen as nn
+
+Activation = Literal["silu", "leaky_relu"]
+Head = Literal["residual", "softmax", "absolute", "last"]
+Elements = Literal["one-hot", "number"]
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkConfig:
+    """Settings of a network; :meth:`build` makes its Flax module.
+
+    A module made so is called for a batch,
+
+        module.apply(variables, history [B,N,T,C,3], node_features [G,N,F], graph) -> [B,N,C,3]
+
+    with G = 1 (one system, shared by all windows) or G = B. It may also define
+
+    - ``refuse(channels, graph) -> str | None``: why it cannot take a system (too many channels, no edge
+      features), in one line; asked before anything is compiled;
+    - running statistics: collections besides ``params``, which training makes mutable (a module asks
+      ``self.is_mutable_collection``);
+    - dropout: training passes a key named ``dropout``.
+    """
+
+    hidden: int = 16
+    """Hidden features H."""
+    layers: int = 2
+    """Layers L."""
+    activation: Activation = "silu"
+    """Nonlinearity of all perceptrons."""
+    head: Head = "residual"
+    """How frames become the prediction; residual is ESTAG's own last step."""
+    elements: Elements = "one-hot"
+    """How atoms enter: one-hot by element, or (released program) the atomic number as one float."""
+
+    def __post_init__(self):
+        if self.hidden < 1 or self.layers < 0:
+            raise ValueError(
+                f"hidden={self.hidden}, layers={self.layers}: hidden must be at least 1, layers at "
+                f"least 0"
+            )
+        for name, known in (("activation", Activation), ("head", Head), ("elements", Elements)):
+            if getattr(self, name) not in get_args(known):
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}, expected one of {', '.join(get_args(known))}"
+                )
+
+    def build(self) -> nn.Module:
+        """The network, without parameters."""
+        raise TypeError(f"{type(self).__name__} does not define build()")

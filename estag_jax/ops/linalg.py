@@ -1,0 +1,20 @@
+"""The one precision policy: products of coordinates are computed in full float32 (or float64).
+
+By default accelerators multiply in TF32 or bfloat16. Invariants rounded so coarsely jump when a rotation
+changes their last bit, and equivariance is lost in the third digit.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+HIGHEST = jax.lax.Precision.HIGHEST
+
+einsum = partial(jnp.einsum, precision=HIGHEST)
+"""``jnp.einsum`` in full precision."""
+
+matmul = partial(jnp.matmul, precision=HIGHEST)
+"""``jnp.matmul`` in full precision."""
