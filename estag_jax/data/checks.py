@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
-from estag_jax.data.trajectory import DataError, Trajectory
+from estag_jax.data.system import DataError
+from estag_jax.data.trajectory import Trajectory
 
 
 def check(trajectory: Trajectory) -> None:
@@ -21,13 +22,6 @@ def check(trajectory: Trajectory) -> None:
     _check_apart(trajectory)
 
 
-def node_name(trajectory: Trajectory, node: int) -> str:
-    """A node for a message: "atom 3 (O)" or "node 3 (knee)", counted from 0."""
-    kind = "node" if trajectory.atomic_numbers is None else "atom"
-    name = trajectory.names[node]
-    return f"{kind} {node}" if name == str(node) else f"{kind} {node} ({name})"
-
-
 def _check_finite(trajectory: Trajectory) -> None:
     # The sum first: it is not finite if any coordinate is not, and needs no array of its own.
     if trajectory.missing is None and np.isfinite(trajectory.positions.sum(dtype=np.float64)):
@@ -40,7 +34,7 @@ def _check_finite(trajectory: Trajectory) -> None:
     frame, node = np.argwhere(~finite)[0, :2]
     raise DataError(
         f"{trajectory.source}: {np.count_nonzero(~finite)} coordinate(s) are not finite, the first in "
-        f"frame {frame}, {node_name(trajectory, node)}, both counted from 0; cut such frames out and "
+        f"frame {frame}, {trajectory.system.node_name(node)}, both counted from 0; cut such frames out and "
         f"give the runs between them as lengths"
     )
 
@@ -60,7 +54,7 @@ def _check_apart(trajectory: Trajectory) -> None:
             1e-6 * max(np.ptp(points), 1e-30), output_type="ndarray"
         )
         if len(pairs):
-            one, other = (node_name(trajectory, i // frame.shape[1]) for i in pairs[0])
+            one, other = (trajectory.system.node_name(i // frame.shape[1]) for i in pairs[0])
             raise DataError(
                 f"{trajectory.source}: {one} and {other} are in the same place in frame {known[0]}; "
                 f"leave duplicate atoms out (--read.select), or correct the file"

@@ -19,9 +19,10 @@ from estag_jax.data.edges import (
     nearest,
     radius_edges,
 )
-from estag_jax.data.trajectory import DataError, Trajectory
+from estag_jax.data.system import DataError
+from estag_jax.data.trajectory import Trajectory
 from estag_jax.data.transform import LENGTHS
-from estag_jax.types import Topology
+from estag_jax.graph import Graph
 
 Kind = Literal["auto", "bonds", "covalent", "paper", "radius", "nearest", "full"]
 
@@ -96,38 +97,39 @@ def resolve(config: GraphConfig, trajectory: Trajectory) -> GraphConfig:
     """The graph that "auto" stands for, all of whose values are given; any other kind likewise."""
     kind = config.kind
     if kind == "auto":
-        given = trajectory.bonds is not None and len(trajectory.bonds) > 0
-        if given or (trajectory.atomic_numbers is not None and trajectory.channels == 1):
+        given = trajectory.system.bonds is not None and len(trajectory.system.bonds) > 0
+        if given or (trajectory.system.atomic_numbers is not None and trajectory.system.channels == 1):
             kind = "bonds"
-        elif trajectory.contact_distance is not None:
+        elif trajectory.system.contact_distance is not None:
             kind = "radius"
         else:
-            kind = "full" if trajectory.num_nodes <= FULL_UP_TO else "nearest"
+            kind = "full" if trajectory.system.num_nodes <= FULL_UP_TO else "nearest"
     cutoff, neighbours = config.cutoff, config.neighbours
     if cutoff is None and kind == "radius":
-        cutoff = trajectory.contact_distance
+        cutoff = trajectory.system.contact_distance
         if cutoff is None:
             raise DataError(
                 f"{trajectory.source}: graph kind 'radius' needs a cutoff, for example "
-                f"--graph.cutoff 6.0 (in {trajectory.length_unit})"
+                f"--graph.cutoff 6.0 (in {trajectory.system.length_unit})"
             )
     if cutoff is None and kind == "paper":
         cutoff = PAPER_CUTOFF / _unit_in_angstrom(trajectory, kind)
     if neighbours is None and kind == "nearest":
         neighbours = NEIGHBOURS
-    channel = trajectory.anchor if config.channel is None else config.channel
+    channel = trajectory.system.anchor if config.channel is None else config.channel
     return GraphConfig(kind, config.hops, cutoff, neighbours, channel)
 
 
-def build_topology(config: GraphConfig, trajectory: Trajectory) -> Topology:
-    """The graph that ``config`` asks for.
+def with_graph(trajectory: Trajectory, config: GraphConfig = DEFAULT_GRAPH) -> Trajectory:
+    """The trajectory, its system joined by the graph that ``config`` asks for.
 
     Args:
+      trajectory: positions, elements and bonds; its own graph, if any, is replaced.
       config: which pairs are edges.
-      trajectory: positions, elements and bonds; its own graph, if any, is not looked at.
 
     Returns:
-      The topology. The edge features of bonds, covalent and paper are the number of bonds between
+      The same frames; the system has a graph, and the bonds that were found where it had none. The
+      edge features of bonds, covalent and paper are the number of bonds between
       the two ends and, where the source knows bond orders and its bonds are taken, the order of the
       bond (0 between ends that are not bonded): [E, 1 or 2] float32. That of radius is the distance
       between the two ends in frame 0, in the trajectory's unit, as published for the protein: [E, 1];
@@ -138,7 +140,7 @@ def build_topology(config: GraphConfig, trajectory: Trajectory) -> Topology:
         are no edges between several nodes.
     """
     config = resolve(config, trajectory)
-    source, num_nodes, channels = trajectory.source, trajectory.num_nodes, trajectory.channels
+    source, num_nodes, channels = trajectory.source, trajectory.system.num_nodes, trajectory.system.channels
     if config.channel >= channels:
         raise DataError(
             f"{source}: graph channel {config.channel} does not exist, nodes have {channels} "
@@ -148,12 +150,12 @@ def build_topology(config: GraphConfig, trajectory: Trajectory) -> Topology:
     if trajectory.missing is not None:
         known = known[~trajectory.missing]
     points = trajectory.positions[:, :, config.channel]
-    orders = None
+    orders = pairs = None
     if config.kind in ("bonds", "covalent", "paper"):
         if config.kind == "paper":
             pairs = distance_bonds(points[known[:1]], config.cutoff)
-        elif config.kind == "bonds" and trajectory.bonds is not None:
-            pairs, orders = trajectory.bonds, trajectory.bond_orders
+        elif config.kind == "bonds" and trajectory.system.bonds is not None:
+            pairs, orders = trajectory.system.bonds, trajectory.system.bond_orders
         else:
             pairs = _covalent(config, trajectory, points, known)
         senders, receivers, hop = hops(pairs, num_nodes, config.hops)
@@ -181,30 +183,33 @@ def build_topology(config: GraphConfig, trajectory: Trajectory) -> Topology:
             f"{source}: graph kind {config.kind!r} gives no edges between the {num_nodes} nodes; "
             f"{remedy}"
         )
-    return Topology(senders, receivers, num_nodes, features)
+    graph = Graph(senders, receivers, num_nodes, features)
+    if pairs is None or trajectory.system.bonds is not None:
+        return trajectory.changed(graph=graph)
+    return trajectory.changed(graph=graph, bonds=pairs)
 
 
 def _covalent(
     config: GraphConfig, trajectory: Trajectory, points: np.ndarray, known: np.ndarray
 ) -> np.ndarray:
-    if trajectory.atomic_numbers is None:
+    if trajectory.system.atomic_numbers is None:
         raise DataError(
             f"{trajectory.source}: graph kind {config.kind!r} needs atomic numbers and there are none; "
             f"give them as key z, or choose kind 'paper' or 'radius' (by distance) or 'full' (all pairs)"
         )
     factor = _unit_in_angstrom(trajectory, config.kind)
     return bonds(
-        points[known] if len(known) < len(points) else points, trajectory.atomic_numbers, factor
+        points[known] if len(known) < len(points) else points, trajectory.system.atomic_numbers, factor
     )
 
 
 def _unit_in_angstrom(trajectory: Trajectory, kind: Kind) -> float:
-    if trajectory.length_unit not in LENGTHS:
+    if trajectory.system.length_unit not in LENGTHS:
         raise DataError(
             f"{trajectory.source}: graph kind {kind!r} measures in Å and the length unit is "
-            f"{trajectory.length_unit!r}; choose kind 'radius' with a cutoff, or 'full'"
+            f"{trajectory.system.length_unit!r}; choose kind 'radius' with a cutoff, or 'full'"
         )
-    return LENGTHS[trajectory.length_unit]
+    return LENGTHS[trajectory.system.length_unit]
 
 
 def _orders(

@@ -13,84 +13,14 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import accumulate
-from typing import Literal, get_args
 
 import numpy as np
 
 from estag_jax.data import published
-from estag_jax.data.trajectory import DataError, Trajectory
-from estag_jax.data.windows import WindowConfig, frames_of, known
-
-Kind = Literal["blocked", "by-trajectory", "paper"]
-Assign = Literal["shuffled", "alternating"]
-
-
-@dataclasses.dataclass(frozen=True)
-class SplitConfig:
-    """How windows are divided.
-
-    Args:
-      kind: "blocked", "by-trajectory" or "paper", see ``split``.
-      train: windows wanted for training; fewer are taken where there are fewer.
-      validation: the same for validation.
-      test: the same for test.
-      fractions: shares of train, validation and test: of each run's time (blocked) or of the runs
-        (by-trajectory, shuffled).
-      runs: how whole runs are given out (by-trajectory): shuffled by the seed, or alternating in
-        their order: train, validation, train, test, and so on.
-      each: the most windows drawn from one run (by-trajectory); None for no bound.
-      below: starts lie below this frame of their run (by-trajectory); None for no bound.
-      margin: frames left out at both ends (paper, its rule for MD17).
-      seed: of the draw; the published one is 100.
-
-    Raises:
-      ValueError: a value is out of its range.
-    """
-
-    kind: Kind = "blocked"
-    train: int = 500
-    validation: int = 2000
-    test: int = 2000
-    fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)
-    runs: Assign = "shuffled"
-    each: int | None = None
-    below: int | None = None
-    margin: int = 10_000
-    seed: int = 100
-
-    def __post_init__(self):
-        if self.kind not in get_args(Kind):
-            raise ValueError(
-                f"split kind is {self.kind!r}, expected one of {', '.join(get_args(Kind))}"
-            )
-        for name in ("train", "validation", "test"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"split {name} is {getattr(self, name)}, it must be at least 1")
-        if self.runs not in get_args(Assign):
-            raise ValueError(
-                f"split runs is {self.runs!r}, expected one of {', '.join(get_args(Assign))}"
-            )
-        for name in ("each", "below"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"split {name} is {value}, it must be at least 1")
-            if value is not None and self.kind != "by-trajectory":
-                raise ValueError(
-                    f"split {name} has no effect with kind {self.kind!r}; leave it out"
-                )
-        if len(self.fractions) != 3 or not all(share > 0 for share in self.fractions):
-            raise ValueError(
-                f"split fractions are {self.fractions}, expected three positive numbers"
-            )
-        if abs(sum(self.fractions) - 1) > 1e-9:
-            raise ValueError(
-                f"split fractions {self.fractions} add up to {sum(self.fractions):.6g}, not 1"
-            )
-        if self.margin < 0:
-            raise ValueError(f"split margin is {self.margin}, it must be at least 0")
-        if not 0 <= self.seed < 2**32:
-            raise ValueError(f"split seed is {self.seed}, it must lie in 0 … 2^32 - 1")
-
+from estag_jax.data.settings import SplitConfig, SplitKind, WindowConfig
+from estag_jax.data.system import DataError
+from estag_jax.data.trajectory import Trajectory
+from estag_jax.data.windows import frames_of, known
 
 @dataclasses.dataclass(frozen=True)
 class Split:
@@ -110,7 +40,7 @@ class Split:
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
-    kind: Kind
+    kind: str
     dropped: int = 0
 
 

@@ -37,7 +37,7 @@ def rms_displacement(trajectory: Trajectory, lags: tuple[int, ...] = LAGS) -> di
         for part in np.array_split(first, max(1, len(first) // 200)):
             step = trajectory.positions[part + lag].astype(np.float64) - trajectory.positions[part]
             total += np.sum(step**2)
-        points = len(first) * trajectory.num_nodes * trajectory.channels
+        points = len(first) * trajectory.system.num_nodes * trajectory.system.channels
         found[lag] = float(np.sqrt(total / points))
     return found
 

@@ -1,18 +1,16 @@
-"""The one container for data: what a source returns and everything downstream reads."""
+"""Frames of one system: what a source returns and a task is made of."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 
-from estag_jax.types import Topology
-
-
-class DataError(ValueError):
-    """Bad input data or a bad request for data; the message is one line for the user."""
+from estag_jax.data.settings import SplitConfig, WindowConfig
+from estag_jax.data.system import DataError, System
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,56 +33,53 @@ class PublishedTrials:
 
 
 @dataclasses.dataclass(frozen=True)
+class Suggested:
+    """Windows and splits that suit a source; what a task takes unless told otherwise.
+
+    Args:
+      window: the published windows, or what suits the source.
+      split: without shared frames between its parts.
+      paper_split: the published split.
+    """
+
+    window: WindowConfig = WindowConfig()
+    split: SplitConfig = SplitConfig()
+    paper_split: SplitConfig = SplitConfig(kind="paper")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Trajectory:
     """Frames of one system, possibly of several independent runs of it.
 
-    A source fills in what it knows; ``sources.load`` adds the graph.
-
     Args:
-      positions: coordinates [frames, N, C, 3], float32 or float64, in ``length_unit``; the runs one
-        after another.
-      node_features: invariant features [N, F], float32.
-      names: N node names (element symbols, joint or residue names).
+      system: the nodes.
+      positions: coordinates [frames, N, C, 3], float32 or float64, in the system's length unit; the
+        runs one after another.
       frame_step: time between frames in ``time_unit``.
       time_unit: "fs", "ps", "s", or "frame" where the time is not known.
-      length_unit: "Å", or the file's own.
-      atomic_numbers: [N] integers, or None where nodes are not atoms.
-      bonds: pairs of nodes [bonds, 2] that the source itself joins (bones, chemical bonds), or None
-        where it does not say.
-      bond_orders: [bonds] float32 (1, 1.5, 2, 3), or None.
-      anchor: the channel that stands for a node (the CA atom of a residue).
-      contact_distance: two nodes of a graph of contacts are at most this far apart (6 Å between
-        residues), or None where bonds say more.
       lengths: frames of each independent run; they add up to ``frames``. Windows never bridge two.
       run_names: a name for each run, or nothing.
       missing: [frames] bool, True where the frame is not known (its positions are NaN), or None.
         No window uses such a frame.
       published: the published split of this data, if its rule is not the random one of MD17: trials,
-        or "time" for 60/20/20 % in time.
-      topology: the graph on the N nodes, or None before ``sources.load`` has built it.
-      source: what was read, for people (a path or a source name).
-      provenance: how the data came to be, in one sentence.
-      licence: under what terms it may be used.
-      notes: what was done to the data on the way, one sentence each (unwrapped, centred, left out).
+        or "time" for consecutive parts.
+      suggested: windows and splits that suit the source.
+      source: what it was read from, for messages.
+      provenance: how it came about.
+      licence: of the data.
+      notes: what was left out, unwrapped, centred or assumed.
     """
 
+    system: System
     positions: np.ndarray
-    node_features: np.ndarray
-    names: tuple[str, ...]
-    frame_step: float
-    time_unit: str = "fs"
-    length_unit: str = "Å"
-    atomic_numbers: np.ndarray | None = None
-    bonds: np.ndarray | None = None
-    bond_orders: np.ndarray | None = None
-    anchor: int = 0
-    contact_distance: float | None = None
+    frame_step: float = 1.0
+    time_unit: str = "frame"
     lengths: tuple[int, ...] = ()
     run_names: tuple[str, ...] = ()
     missing: np.ndarray | None = None
     published: PublishedTrials | Literal["time"] | None = None
-    topology: Topology | None = None
-    source: str = ""
+    suggested: Suggested = Suggested()
+    source: str = "the trajectory"
     provenance: str = ""
     licence: str = ""
     notes: tuple[str, ...] = ()
@@ -92,7 +87,14 @@ class Trajectory:
     def __post_init__(self):
         if self.positions.ndim != 4 or self.positions.shape[-1] != 3:
             raise DataError(
-                f"{self.source}: positions have shape {self.positions.shape}, expected [frames, N, C, 3]"
+                f"{self.source}: positions have shape {self.positions.shape}, expected "
+                f"[frames, N, C, 3]"
+            )
+        expected = self.system.num_nodes, self.system.channels
+        if self.positions.shape[1:3] != expected:
+            raise DataError(
+                f"{self.source}: positions have {self.positions.shape[1]} nodes of "
+                f"{self.positions.shape[2]} channel(s), the system has {expected[0]} of {expected[1]}"
             )
         if not self.lengths:
             object.__setattr__(self, "lengths", (self.num_frames,))
@@ -100,66 +102,119 @@ class Trajectory:
             raise DataError(
                 f"{self.source}: lengths {self.lengths} do not add up to {self.num_frames} frames"
             )
-        if not 0 <= self.anchor < self.channels:
-            raise DataError(
-                f"{self.source}: anchor is {self.anchor}, nodes have {self.channels} channel(s)"
-            )
-        for name, count, expected in (
-            ("node_features", len(self.node_features), self.num_nodes),
-            ("names", len(self.names), self.num_nodes),
-            ("atomic_numbers", _count(self.atomic_numbers, self.num_nodes), self.num_nodes),
-            (
-                "topology",
-                self.topology.num_nodes if self.topology else self.num_nodes,
-                self.num_nodes,
-            ),
-            ("missing", _count(self.missing, self.num_frames), self.num_frames),
+        for name, count, wanted in (
+            ("missing", self.num_frames if self.missing is None else len(self.missing), self.num_frames),
             ("run_names", len(self.run_names or self.lengths), len(self.lengths)),
-            ("bond_orders", _count(self.bond_orders, _count(self.bonds)), _count(self.bonds)),
         ):
-            if count != expected:
-                raise DataError(f"{self.source}: {name} has {count} entries, expected {expected}")
-        if self.bonds is not None and self.bonds.size:
-            low, high = self.bonds.min(), self.bonds.max()
-            if low < 0 or high >= self.num_nodes:
-                raise DataError(
-                    f"{self.source}: bonds name node {low if low < 0 else high}, there are nodes 0 … "
-                    f"{self.num_nodes - 1}"
-                )
+            if count != wanted:
+                raise DataError(f"{self.source}: {name} has {count} entries, expected {wanted}")
         if not 0 < self.frame_step < np.inf:
             raise DataError(
                 f"{self.source}: the time step is {self.frame_step}, it must be positive"
             )
+
+    @classmethod
+    def from_arrays(
+        cls,
+        positions: Any,
+        *,
+        atomic_numbers: Any = None,
+        names: Sequence[str] | None = None,
+        node_features: Any = None,
+        length_unit: str = "Å",
+        bonds: Any = None,
+        bond_orders: Any = None,
+        anchor: int = 0,
+        contact_distance: float | None = None,
+        **about: Any,
+    ) -> Trajectory:
+        """A trajectory of arrays in memory.
+
+        Args:
+          positions: [frames, N, 3] or [frames, N, C, 3]; float32 and float64 are kept, other numbers
+            become float32.
+          atomic_numbers: [N], or None where nodes are not atoms.
+          names: N names; by default element symbols, or numbers.
+          node_features: [N, F] invariant features besides the elements, or None.
+          length_unit, bonds, bond_orders, anchor, contact_distance: see System.
+          **about: the other fields of Trajectory (frame_step, time_unit, lengths, …).
+
+        Returns:
+          The trajectory; its system has no graph yet.
+
+        Raises:
+          DataError: shapes that do not match.
+        """
+        positions = np.asarray(positions)
+        if positions.dtype not in (np.float32, np.float64):
+            positions = positions.astype(np.float32)
+        if positions.ndim == 3:
+            positions = positions[:, :, None]
+        source = about.get("source", "the trajectory")
+        if positions.ndim != 4 or positions.shape[-1] != 3:
+            raise DataError(
+                f"{source}: positions have shape {positions.shape}, expected [frames, N, 3] or "
+                f"[frames, N, C, 3]"
+            )
+        nodes, channels = positions.shape[1:3]
+        if atomic_numbers is not None:
+            atomic_numbers = np.asarray(atomic_numbers, np.int64)
+        if names is None:
+            names = _names(nodes, atomic_numbers)
+        if node_features is not None:
+            node_features = np.asarray(node_features, np.float32)
+        try:
+            system = System(
+                tuple(map(str, names)),
+                atomic_numbers,
+                node_features,
+                channels,
+                length_unit,
+                bonds,
+                bond_orders,
+                anchor,
+                contact_distance,
+            )
+        except DataError as error:
+            raise DataError(f"{source}: {error}") from None
+        return cls(system, positions, **about)
 
     @property
     def num_frames(self) -> int:
         return self.positions.shape[0]
 
     @property
-    def num_nodes(self) -> int:
-        return self.positions.shape[1]
-
-    @property
-    def channels(self) -> int:
-        return self.positions.shape[2]
-
-    @property
     def fingerprint(self) -> str:
         """SHA-256 over everything that a model sees, to tell whether a run saw this very data."""
         digest = hashlib.sha256()
-        parts = [self.positions, self.node_features, np.asarray(self.lengths)]
-        parts += [self.topology.receivers, self.topology.senders]
-        parts += [x for x in (self.topology.edge_features, self.missing) if x is not None]
+        system, graph = self.system, self.system.graph
+        parts = [self.positions, np.asarray(self.lengths), system.node_features]
+        parts += [system.atomic_numbers, self.missing]
+        if graph is not None:
+            parts += [graph.receivers, graph.senders, graph.edge_features]
         for part in parts:
-            part = np.ascontiguousarray(part)
-            digest.update(f"{part.dtype}{part.shape}".encode())
-            digest.update(part)
+            if part is not None:
+                part = np.ascontiguousarray(part)
+                digest.update(f"{part.dtype}{part.shape}".encode())
+                digest.update(part)
         return digest.hexdigest()
 
+    def changed(self, **changes: Any) -> Trajectory:
+        """The same with some fields replaced, those of the system too."""
+        own = {f.name for f in dataclasses.fields(self)}
+        of_system = {name: changes.pop(name) for name in list(changes) if name not in own}
+        if of_system:
+            changes["system"] = dataclasses.replace(self.system, **of_system)
+        return dataclasses.replace(self, **changes)
+
     def noted(self, note: str, **changes: Any) -> Trajectory:
-        """The same with some fields replaced, and a note that says so."""
-        return dataclasses.replace(self, notes=(*self.notes, note), **changes)
+        """:meth:`changed`, with a note that says so."""
+        return self.changed(notes=(*self.notes, note), **changes)
 
 
-def _count(values: np.ndarray | None, otherwise: int = 0) -> int:
-    return otherwise if values is None else len(values)
+def _names(nodes: int, atomic_numbers: np.ndarray | None) -> tuple[str, ...]:
+    if atomic_numbers is None:
+        return tuple(map(str, range(nodes)))
+    from ase.data import chemical_symbols
+
+    return tuple(chemical_symbols[number] for number in atomic_numbers)

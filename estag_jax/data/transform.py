@@ -6,7 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from estag_jax.data.trajectory import DataError, Trajectory
+from estag_jax.data.system import DataError
+from estag_jax.data.trajectory import Trajectory
 
 Centre = Literal["source", "none", "run", "frame"]
 
@@ -20,7 +21,7 @@ def without_hydrogens(trajectory: Trajectory) -> Trajectory:
     Raises:
       DataError: all atoms are hydrogens.
     """
-    numbers = trajectory.atomic_numbers
+    numbers = trajectory.system.atomic_numbers
     if numbers is None or (numbers > 1).all():
         return trajectory
     if not (numbers > 1).any():
@@ -42,19 +43,19 @@ def take_nodes(trajectory: Trajectory, nodes: np.ndarray, note: str) -> Trajecto
     """
     changes = {
         "positions": trajectory.positions[:, nodes],
-        "node_features": trajectory.node_features[nodes],
-        "names": tuple(trajectory.names[node] for node in nodes),
+        "node_features": trajectory.system.node_features[nodes],
+        "names": tuple(trajectory.system.names[node] for node in nodes),
     }
-    if trajectory.atomic_numbers is not None:
-        changes["atomic_numbers"] = trajectory.atomic_numbers[nodes]
-    if trajectory.bonds is not None:
-        new = np.full(trajectory.num_nodes, -1)
+    if trajectory.system.atomic_numbers is not None:
+        changes["atomic_numbers"] = trajectory.system.atomic_numbers[nodes]
+    if trajectory.system.bonds is not None:
+        new = np.full(trajectory.system.num_nodes, -1)
         new[nodes] = np.arange(len(nodes))
-        bonds = new[trajectory.bonds]
+        bonds = new[trajectory.system.bonds]
         kept = (bonds >= 0).all(axis=1)
         changes["bonds"] = bonds[kept]
-        if trajectory.bond_orders is not None:
-            changes["bond_orders"] = trajectory.bond_orders[kept]
+        if trajectory.system.bond_orders is not None:
+            changes["bond_orders"] = trajectory.system.bond_orders[kept]
     return trajectory.noted(note, **changes)
 
 
@@ -133,18 +134,18 @@ def converted(trajectory: Trajectory, unit: str) -> Trajectory:
     Raises:
       DataError: one of the two units is not a known length.
     """
-    if unit == trajectory.length_unit:
+    if unit == trajectory.system.length_unit:
         return trajectory
-    for name in (unit, trajectory.length_unit):
+    for name in (unit, trajectory.system.length_unit):
         if name not in LENGTHS:
             raise DataError(
                 f"{trajectory.source}: {name!r} is no length unit that can be converted, known are "
                 f"{', '.join(LENGTHS)}"
             )
-    factor = LENGTHS[trajectory.length_unit] / LENGTHS[unit]
-    contact = trajectory.contact_distance
+    factor = LENGTHS[trajectory.system.length_unit] / LENGTHS[unit]
+    contact = trajectory.system.contact_distance
     return trajectory.noted(
-        f"converted from {trajectory.length_unit} to {unit}",
+        f"converted from {trajectory.system.length_unit} to {unit}",
         positions=(trajectory.positions * factor).astype(trajectory.positions.dtype),
         length_unit=unit,
         contact_distance=None if contact is None else contact * factor,

@@ -1,60 +1,19 @@
-"""Windows: T past frames, Δ apart, and the frame to predict, h times Δ after the last of them.
+"""Windows: T past frames, Δ apart, and the frames to predict, h times Δ after the last of them.
 
-The window with start s has the history frames s, s + Δ, …, s + (T - 1) Δ and the target frame
-s + (T - 1 + h) Δ, with horizon h = 1 unless asked otherwise. Windows are kept as starts, one integer
+The window with start s has the history frames s, s + Δ, …, s + (T - 1) Δ and the target frames
+s + (T - 1 + h) Δ, one for each horizon h, by default 1. Windows are kept as starts, one integer
 each; frames are copied only when gathered.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from itertools import accumulate
 
 import numpy as np
 
-from estag_jax.data.trajectory import DataError
-
-
-@dataclasses.dataclass(frozen=True)
-class WindowConfig:
-    """The shape of a window.
-
-    Args:
-      past: T, the number of past frames.
-      delta: Δ, trajectory steps from one frame of a window to the next.
-      horizon: h, steps of Δ from the last past frame to the one that is predicted.
-      stride: trajectory steps from one possible start to the next; more than 1 thins windows that
-        overlap almost wholly.
-
-    Raises:
-      ValueError: one of them is below 1.
-    """
-
-    past: int = 10
-    delta: int = 10
-    horizon: int = 1
-    stride: int = 1
-
-    def __post_init__(self):
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if value < 1:
-                raise ValueError(f"window {field.name} is {value}, it must be at least 1")
-
-    @property
-    def span(self) -> int:
-        """Trajectory steps from the first history frame to the target frame."""
-        return (self.past - 1 + self.horizon) * self.delta
-
-    @property
-    def offsets(self) -> np.ndarray:
-        """The frames of a window counted from its start, history and then target: [T + 1]."""
-        return self.delta * np.append(np.arange(self.past), self.past - 1 + self.horizon)
-
-    def __str__(self) -> str:
-        ahead = "" if self.horizon == 1 else f", horizon={self.horizon}"
-        return f"T={self.past}, Δ={self.delta}{ahead}"
+from estag_jax.data.settings import WindowConfig
+from estag_jax.data.system import DataError
 
 
 def starts(
@@ -103,13 +62,13 @@ def known(starts: np.ndarray, config: WindowConfig, missing: np.ndarray | None) 
     if missing is None:
         return starts
     whole = np.ones(len(starts), bool)
-    for offset in config.offsets:  # frame by frame: no [W, T + 1] array
+    for offset in config.offsets:  # frame by frame: no [W, T + P] array
         whole &= ~missing[starts + offset]
     return starts[whole]
 
 
 def frames_of(starts: np.ndarray, config: WindowConfig) -> np.ndarray:
-    """The frames of each window, history and then target: starts [W] to integers [W, T + 1]."""
+    """The frames of each window, history and then targets: starts [W] to integers [W, T + P]."""
     return np.asarray(starts)[:, None] + config.offsets
 
 
@@ -124,7 +83,7 @@ def gather(
       config: the shape of a window.
 
     Returns:
-      history [W, N, T, C, 3] and target [W, N, C, 3].
+      history [W, N, T, C, 3] and targets [W, P, N, C, 3], one for each horizon.
 
     Raises:
       DataError: a window reaches outside the frames.
@@ -141,4 +100,5 @@ def gather(
     )
     for t in range(config.past):  # frame by frame: no second array of the history's size
         history[:, :, t] = positions[starts + t * config.delta]
-    return history, positions[starts + config.span]
+    targets = positions[starts[:, None] + config.offsets[config.past :]]
+    return history, targets

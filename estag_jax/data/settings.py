@@ -1,0 +1,131 @@
+"""Settings of windows and splits, apart from what computes them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal, get_args
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class WindowConfig:
+    """The shape of a window.
+
+    Args:
+      past: T, the number of past frames.
+      delta: Δ, trajectory steps from one frame of a window to the next.
+      horizons: the frames to predict, in steps of Δ after the last past frame, increasing. With several,
+        the first is 1 and the others are reached by feeding forecasts back.
+      stride: trajectory steps from one possible start to the next; more than 1 thins windows that
+        overlap almost wholly.
+
+    Raises:
+      ValueError: one of them is below 1, or the horizons are not as said.
+    """
+
+    past: int = 10
+    delta: int = 10
+    horizons: tuple[int, ...] = (1,)
+    stride: int = 1
+
+    def __post_init__(self):
+        for name in ("past", "delta", "stride"):
+            if (value := getattr(self, name)) < 1:
+                raise ValueError(f"window {name} is {value}, it must be at least 1")
+        steps = list(self.horizons)
+        if not steps or steps != sorted(set(steps)) or steps[0] < 1:
+            raise ValueError(
+                f"window horizons are {self.horizons}, they must be increasing and at least 1"
+            )
+        if len(steps) > 1 and steps[0] != 1:
+            raise ValueError(
+                f"window horizons are {self.horizons}: of several, the first must be 1, since the "
+                f"others are reached by feeding forecasts back"
+            )
+
+    @property
+    def span(self) -> int:
+        """Trajectory steps from the first history frame to the last target frame."""
+        return (self.past - 1 + self.horizons[-1]) * self.delta
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """The frames of a window counted from its start, history and then targets: [T + P]."""
+        ahead = self.past - 1 + np.array(self.horizons)
+        return self.delta * np.append(np.arange(self.past), ahead)
+
+    def __str__(self) -> str:
+        ahead = "" if self.horizons == (1,) else f", horizons={list(self.horizons)}"
+        return f"T={self.past}, Δ={self.delta}{ahead}"
+
+
+SplitKind = Literal["blocked", "by-trajectory", "paper"]
+Assign = Literal["shuffled", "alternating"]
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitConfig:
+    """How windows are divided.
+
+    Args:
+      kind: "blocked", "by-trajectory" or "paper", see ``split``.
+      train: windows wanted for training; fewer are taken where there are fewer.
+      validation: the same for validation.
+      test: the same for test.
+      fractions: shares of train, validation and test: of each run's time (blocked) or of the runs
+        (by-trajectory, shuffled).
+      runs: how whole runs are given out (by-trajectory): shuffled by the seed, or alternating in
+        their order: train, validation, train, test, and so on.
+      each: the most windows drawn from one run (by-trajectory); None for no bound.
+      below: starts lie below this frame of their run (by-trajectory); None for no bound.
+      margin: frames left out at both ends (paper, its rule for MD17).
+      seed: of the draw; the published one is 100.
+
+    Raises:
+      ValueError: a value is out of its range.
+    """
+
+    kind: SplitKind = "blocked"
+    train: int = 500
+    validation: int = 2000
+    test: int = 2000
+    fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    runs: Assign = "shuffled"
+    each: int | None = None
+    below: int | None = None
+    margin: int = 10_000
+    seed: int = 100
+
+    def __post_init__(self):
+        if self.kind not in get_args(SplitKind):
+            raise ValueError(
+                f"split kind is {self.kind!r}, expected one of {', '.join(get_args(SplitKind))}"
+            )
+        for name in ("train", "validation", "test"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"split {name} is {getattr(self, name)}, it must be at least 1")
+        if self.runs not in get_args(Assign):
+            raise ValueError(
+                f"split runs is {self.runs!r}, expected one of {', '.join(get_args(Assign))}"
+            )
+        for name in ("each", "below"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"split {name} is {value}, it must be at least 1")
+            if value is not None and self.kind != "by-trajectory":
+                raise ValueError(
+                    f"split {name} has no effect with kind {self.kind!r}; leave it out"
+                )
+        if len(self.fractions) != 3 or not all(share > 0 for share in self.fractions):
+            raise ValueError(
+                f"split fractions are {self.fractions}, expected three positive numbers"
+            )
+        if abs(sum(self.fractions) - 1) > 1e-9:
+            raise ValueError(
+                f"split fractions {self.fractions} add up to {sum(self.fractions):.6g}, not 1"
+            )
+        if self.margin < 0:
+            raise ValueError(f"split margin is {self.margin}, it must be at least 0")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"split seed is {self.seed}, it must lie in 0 … 2^32 - 1")

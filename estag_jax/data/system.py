@@ -1,0 +1,106 @@
+"""Who moves: the nodes of a system, what is known of them, and their graph."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+import numpy as np
+
+from estag_jax.graph import Array, Graph
+
+ELEMENTS = (1, 6, 7, 8, 9, 15, 16, 17, 35, 53)
+"""Atomic numbers with a column of their own in the one-hot features; all others share the last one."""
+
+
+class DataError(ValueError):
+    """Bad input data or a bad request for data; the message is one line for the user."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class System:
+    """The nodes of a system and the graph on them.
+
+    Args:
+      names: N node names (element symbols, joint or residue names).
+      atomic_numbers: [N] integers, or None where nodes are not atoms.
+      node_features: further invariant features [N, F], float32, F may be 0. Nodes without any are told
+        apart by their neighbours alone.
+      channels: C, points per node.
+      length_unit: "Å", or the file's own.
+      bonds: pairs of nodes [bonds, 2] that the source itself joins (bones, chemical bonds), or None
+        where it does not say.
+      bond_orders: [bonds] float32 (1, 1.5, 2, 3), or None.
+      anchor: the channel that stands for a node (the CA atom of a residue).
+      contact_distance: two nodes of a graph of contacts are at most this far apart (6 Å between
+        residues), or None where bonds say more.
+      graph: who sends messages to whom, G = 1; None before data.graphs has built it.
+    """
+
+    names: tuple[str, ...]
+    atomic_numbers: Array | None = None
+    node_features: Array | None = None
+    channels: int = 1
+    length_unit: str = "Å"
+    bonds: Array | None = None
+    bond_orders: Array | None = None
+    anchor: int = 0
+    contact_distance: float | None = None
+    graph: Graph | None = None
+
+    def __post_init__(self):
+        if self.node_features is None:
+            # Without any knowledge of the nodes, all have the feature one.
+            width = 1 if self.atomic_numbers is None else 0
+            object.__setattr__(self, "node_features", np.ones((self.num_nodes, width), np.float32))
+        if not 0 <= self.anchor < self.channels:
+            raise DataError(f"anchor is {self.anchor}, nodes have {self.channels} channel(s)")
+        bonds = _count(self.bonds)
+        for name, count, expected in (
+            ("node_features", np.shape(self.node_features)[0], self.num_nodes),
+            ("atomic_numbers", _count(self.atomic_numbers, self.num_nodes), self.num_nodes),
+            ("bond_orders", _count(self.bond_orders, bonds), bonds),
+            ("graph", self.graph.num_nodes if self.graph else self.num_nodes, self.num_nodes),
+        ):
+            if count != expected:
+                raise DataError(f"{name} has {count} entries, expected {expected}")
+        if bonds:
+            low, high = np.min(self.bonds), np.max(self.bonds)
+            if low < 0 or high >= self.num_nodes:
+                raise DataError(
+                    f"bonds name node {low if low < 0 else high}, there are nodes 0 … "
+                    f"{self.num_nodes - 1}"
+                )
+
+    @property
+    def num_nodes(self) -> int:
+        """N."""
+        return len(self.names)
+
+    def inputs(self, elements: Literal["one-hot", "number"] = "one-hot") -> Array:
+        """The node features that a network reads [1, N, F].
+
+        Args:
+          elements: how atoms enter: one-hot by element (``ELEMENTS`` and one column for all others), or
+            the atomic number as one float, as the released program has it.
+        """
+        features = np.asarray(self.node_features, np.float32)
+        if self.atomic_numbers is None:
+            return features[None]
+        numbers = np.asarray(self.atomic_numbers)[:, None]
+        if elements == "one-hot":
+            known = numbers == np.array(ELEMENTS)
+            columns = np.concatenate([known, ~known.any(axis=1, keepdims=True)], axis=1)
+        else:
+            columns = numbers
+        return np.concatenate([columns.astype(np.float32), features], axis=1)[None]
+
+    def node_name(self, node: int) -> str:
+        """A node for a message: "atom 3 (O)" or "node 3 (knee)", counted from 0."""
+        kind = "node" if self.atomic_numbers is None else "atom"
+        name = self.names[node]
+        return f"{kind} {node}" if name == str(node) else f"{kind} {node} ({name})"
+
+
+def _count(values: Any, otherwise: int = 0) -> int:
+    return otherwise if values is None else len(values)

@@ -1,0 +1,186 @@
+"""What a method is, and what it leaves: a predictor.
+
+A method says how to forecast and is fitted to a task by ``estag_jax.fit``:
+
+- a :class:`ClosedForm` has ``fit(task) -> Predictor``;
+- a network is a ``nn.config.NetworkConfig``, or :class:`Network` around any Flax module, and is trained
+  by the loop in train.
+
+Both leave a :class:`Predictor`, which evaluation, rollouts, figures and files treat alike. Methods of
+one's own need no entry anywhere.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import Any, ClassVar, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from estag_jax.data.system import System
+from estag_jax.data.task import Task
+from estag_jax.graph import Array, Graph
+from estag_jax.nn.config import Elements, NetworkConfig
+
+
+class Predictor(abc.ABC):
+    """A fitted forecaster of one frame: a pytree whose arrays are leaves.
+
+    Subclasses are frozen dataclasses registered with jax (``jax.tree_util.register_dataclass``).
+    """
+
+    compiled: ClassVar[bool] = False
+    """Whether ``predict`` is worth compiling; others are called with numpy arrays as they are."""
+
+    @property
+    @abc.abstractmethod
+    def parameters(self) -> int:
+        """How many numbers were fitted."""
+
+    def inputs(self, system: System, size: tuple[int, int] | None = None) -> Any:
+        """What ``predict`` needs to know of a system besides the frames: a pytree of arrays.
+
+        Args:
+          system: the nodes and their graph.
+          size: nodes and edges to pad to, for predictors that are ``compiled``; None for no padding.
+        """
+        del system, size
+
+    @abc.abstractmethod
+    def predict(self, history: Array, inputs: Any) -> Array:
+        """The frame at the window's first horizon; pure.
+
+        Args:
+          history: past frames, oldest first [B, N, T, C, 3].
+          inputs: of the system.
+
+        Returns:
+          [B, N, C, 3].
+        """
+
+    def __call__(self, history: Array, system: System) -> Array:
+        """``predict`` for windows of one system [B, N, T, C, 3] -> [B, N, C, 3]."""
+        return self.predict(history, self.inputs(system))
+
+    @abc.abstractmethod
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """All that was fitted, by name, for a file."""
+
+    @classmethod
+    @abc.abstractmethod
+    def from_arrays(cls, method: Any, arrays: dict[str, np.ndarray]) -> Predictor:
+        """The predictor that ``to_arrays`` of a fit of this method gave."""
+
+
+class ClosedForm(abc.ABC):
+    """A method that is solved: a frozen dataclass of its settings."""
+
+    predictor: ClassVar[type[Predictor]]
+    """What ``fit`` returns, to read it back from a file."""
+
+    @abc.abstractmethod
+    def fit(self, task: Task) -> Predictor:
+        """Fits the training windows; validation windows may choose settings.
+
+        Raises:
+          ValueError: the task cannot be fitted; one line that says why.
+        """
+
+    def refuse(self, task: Task) -> str | None:
+        """Why a task cannot be fitted or afforded, in one line, or None; asked before any work."""
+        del task
+        return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A Flax module as a method: ``fit(Network(MyModule()), task)``.
+
+    Args:
+      module: see nn.config.NetworkConfig for what it is called with and may define.
+      elements: how atoms enter.
+    """
+
+    module: nn.Module
+    elements: Elements = "one-hot"
+
+    def build(self) -> nn.Module:
+        """The module."""
+        return self.module
+
+
+NetworkMethod = NetworkConfig | Network
+Method = ClosedForm | NetworkMethod
+
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class NetworkPredictor(Predictor):
+    """A trained network.
+
+    Args:
+      variables: of the module.
+      module: the network.
+      elements: how atoms enter.
+    """
+
+    compiled: ClassVar[bool] = True
+
+    variables: Any
+    module: nn.Module = dataclasses.field(metadata={"static": True})
+    elements: Literal["one-hot", "number"] = dataclasses.field(
+        default="one-hot", metadata={"static": True}
+    )
+
+    @property
+    def parameters(self) -> int:
+        return sum(np.size(leaf) for leaf in jax.tree.leaves(self.variables["params"]))
+
+    def inputs(
+        self, system: System, size: tuple[int, int] | None = None
+    ) -> tuple[np.ndarray, Graph]:
+        """Node features [1, N, F] and graph, padded to a size."""
+        return network_inputs(system, self.elements, size)
+
+    def predict(self, history: Array, inputs: tuple[Array, Graph]) -> jax.Array:
+        return self.module.apply(self.variables, jnp.asarray(history), *inputs)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        leaves = jax.tree_util.tree_leaves_with_path(self.variables)
+        return {
+            "/".join(str(key.key) for key in path): np.asarray(leaf) for path, leaf in leaves
+        }
+
+    @classmethod
+    def from_arrays(
+        cls, method: NetworkMethod, arrays: dict[str, np.ndarray]
+    ) -> NetworkPredictor:
+        variables: dict[str, Any] = {}
+        for name, value in arrays.items():
+            *folders, last = name.split("/")
+            place = variables
+            for folder in folders:
+                place = place.setdefault(folder, {})
+            place[last] = value
+        return cls(variables, method.build(), method.elements)
+
+
+def network_inputs(
+    system: System, elements: Elements, size: tuple[int, int] | None = None
+) -> tuple[np.ndarray, Graph]:
+    """Node features [1, N, F] and graph of a system, padded to ``size`` nodes and edges."""
+    features, graph = system.inputs(elements), system.graph
+    if size is not None and size != (graph.num_nodes, graph.num_edges):
+        features = np.pad(features, [(0, 0), (0, size[0] - system.num_nodes), (0, 0)])
+        graph = graph.pad(*size)
+    return features, graph
+
+
+def apply_one(module: nn.Module, variables: Any, history: Array, features: Array, graph: Graph):
+    """A module's forecast for a single window: [N, T, C, 3], [N, F] -> [N, C, 3]."""
+    return module.apply(variables, history[None], features[None], graph)[0]

@@ -1,0 +1,188 @@
+"""Every method by name: the one list that commands, tables and files read.
+
+To add a method, write its file and add one line to ``METHODS``. Methods of one's own need no entry:
+``fit`` takes their settings themselves.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from estag_jax.data.task import Task
+from estag_jax.io import did_you_mean
+from estag_jax.models.agl_stan import AglStanConfig
+from estag_jax.models.autoregression import ArLs, ArLsPerNode
+from estag_jax.models.base import ClosedForm, Method
+from estag_jax.models.copies import (
+    ConstantAcceleration,
+    ConstantVelocity,
+    FirstFrame,
+    LastFrame,
+    MiddleFrame,
+)
+from estag_jax.models.egnn import EgnnConfig
+from estag_jax.models.eqmotion import EqMotionConfig
+from estag_jax.models.estag import EstagConfig
+from estag_jax.models.ridge import VarRidge
+from estag_jax.models.st_egnn import StEgnnConfig
+from estag_jax.models.st_gnn import StGnnConfig
+from estag_jax.models.st_se3_transformer import StSe3TransformerConfig
+from estag_jax.models.st_tfn import StTfnConfig
+from estag_jax.models.stag import StagConfig
+from estag_jax.models.stgcn import StgcnConfig
+from estag_jax.nn.config import Head, NetworkConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A method of the catalog.
+
+    Args:
+      config: from the number of channels C to its settings.
+      published: its name in the published tables; "" where it was not compared.
+      equivariant: exactly, to rotations, reflections and translations.
+      aliases: further names that find it.
+      needs_channels: it differs from another method only where nodes have several channels.
+    """
+
+    config: Callable[[int], Method]
+    published: str = ""
+    equivariant: bool = True
+    aliases: tuple[str, ...] = ()
+    needs_channels: bool = False
+
+
+def _per_frame(channels: int, **changes: Any) -> StEgnnConfig:
+    """The released program's EGNN on every frame. For several channels that is its GMN: the two
+    differ by a clamp at 100 units, which does not act."""
+    if channels > 1:
+        return StEgnnConfig.gmn(elements="number", **changes)
+    return StEgnnConfig(elements="number", **changes)
+
+
+def _single(frame: str) -> Callable[[int], EgnnConfig]:
+    """The released program's EGNN on one frame; for several channels with other constants."""
+    common: dict[str, Any] = dict(frame=frame, elements="number")
+    several = EgnnConfig(activation="leaky_relu", clamp=None, coordinate_weight=3.0, **common)
+    return lambda channels: EgnnConfig(**common) if channels == 1 else several
+
+
+def _always(config: Method) -> Callable[[int], Method]:
+    return lambda channels: config
+
+
+def _compared(kind: type[NetworkConfig]) -> Callable[[int], NetworkConfig]:
+    """As ESTAG's authors set it up for the comparison, atoms as one float."""
+    return _always(kind(elements="number"))
+
+
+METHODS: dict[str, Entry] = {
+    "First frame": Entry(_always(FirstFrame()), "PT-s"),
+    "Middle frame": Entry(_always(MiddleFrame()), "PT-m"),
+    "Last frame": Entry(_always(LastFrame()), "PT-t"),
+    "Constant velocity": Entry(_always(ConstantVelocity())),
+    "Constant acceleration": Entry(_always(ConstantAcceleration())),
+    "AR-LS": Entry(_always(ArLs())),
+    "AR-LS per node": Entry(_always(ArLsPerNode())),
+    "VAR ridge": Entry(_always(VarRidge())),
+    "EGNN-s": Entry(_single("first"), "EGNN-s"),
+    "EGNN-m": Entry(_single("middle"), "EGNN-m"),
+    "EGNN-t": Entry(_single("last"), "EGNN-t"),
+    "ST_TFN": Entry(_compared(StTfnConfig), "ST_TFN"),
+    "ST_GNN": Entry(_compared(StGnnConfig), "ST_GNN", equivariant=False),
+    "ST_SE(3)-Tr": Entry(_compared(StSe3TransformerConfig), "ST_SE(3)-Tr"),
+    "ST_EGNN": Entry(_per_frame, "ST_EGNN"),
+    "ST_GMN": Entry(
+        _always(StEgnnConfig.gmn(elements="number")), "ST_GMN", needs_channels=True
+    ),
+    "EqMotion": Entry(_compared(EqMotionConfig), "EqMotion"),
+    "STGCN": Entry(_compared(StgcnConfig), "STGCN", equivariant=False),
+    "AGL-STAN": Entry(_compared(AglStanConfig), "AGL-STAN", equivariant=False),
+    "STAG": Entry(_compared(StagConfig), equivariant=False),
+    "ESTAG without layers": Entry(_always(EstagConfig(layers=0))),
+    "ESTAG": Entry(_always(EstagConfig()), "ESTAG"),
+    "ESTAG as released": Entry(EstagConfig.released, "ESTAG", aliases=("reference", "released")),
+    "EGNN + residual head": Entry(lambda channels: _per_frame(channels, head="residual")),
+    "GMN + residual head": Entry(
+        _always(StEgnnConfig.gmn(elements="number", head="residual")), needs_channels=True
+    ),
+}
+"""Every method in the order of the tables: closed forms, compared networks, ESTAG."""
+
+CLOSED_FORMS = tuple(n for n, entry in METHODS.items() if isinstance(entry.config(1), ClosedForm))
+"""Names of the methods that are solved and not trained; every table has them."""
+
+CONFIGS = tuple(dict.fromkeys(type(entry.config(1)) for entry in METHODS.values()))
+"""The settings' classes, to read them back from a file."""
+
+
+def find(name: str) -> str:
+    """The catalog's name for a name as typed, whatever its case and punctuation.
+
+    Names of the published tables are known too (PT-s).
+
+    Raises:
+      ValueError: there is no such method; names the nearest.
+    """
+    known: dict[str, str] = {}
+    for method, entry in METHODS.items():
+        for alias in (method, *entry.aliases, entry.published):
+            known.setdefault(_key(alias), method)
+    if (key := _key(name)) in known:
+        return known[key]
+    hint = did_you_mean(name, list(METHODS))
+    raise ValueError(f"no method {name!r}{hint}; there are {', '.join(METHODS)}")
+
+
+def choose(names: Sequence[str]) -> tuple[str, ...]:
+    """Several names by :func:`find`, each once; all of them for none or ``all``."""
+    if not names or list(names) == ["all"]:
+        return tuple(METHODS)
+    return tuple(dict.fromkeys(find(name) for name in names))
+
+
+def settings(
+    method: str | Method, task: Task | None = None, *, channels: int = 1, head: Head | None = None
+) -> Method:
+    """The settings of a method for a task: the one place where a name becomes a configuration.
+
+    Args:
+      method: a name, or settings, which are returned as they are.
+      task: what it will be fitted to; gives the channels. With several systems, atoms enter one-hot:
+        one float cannot tell the elements of different molecules apart.
+      channels: C, where there is no task.
+      head: in place of a network's own last step, or None.
+
+    Raises:
+      ValueError: there is no method of that name.
+    """
+    if not isinstance(method, str):
+        return method
+    channels = channels if task is None else task.systems[0].channels
+    config = METHODS[find(method)].config(channels)
+    if isinstance(config, NetworkConfig):
+        if task is not None and len(task.systems) > 1:
+            config = dataclasses.replace(config, elements="one-hot")
+        if head is not None:
+            config = dataclasses.replace(config, head=head)
+    return config
+
+
+def label(method: str | Method, head: Head | None = None) -> str:
+    """The name of a method in a table; that of its class where it is not of the catalog."""
+    if isinstance(method, str):
+        name = find(method)
+        own = METHODS[name].config(1)
+        other = isinstance(own, NetworkConfig) and head not in (None, own.head)
+        return f"{name} ({head})" if other else name
+    for name, entry in METHODS.items():
+        if any(entry.config(channels) == method for channels in (1, 4)):
+            return name
+    module = getattr(method, "module", None)
+    return type(method if module is None else module).__name__
+
+
+def _key(name: str) -> str:
+    return "".join(c for c in name.lower() if c.isalnum() or c == "+")

@@ -1,0 +1,74 @@
+"""VAR ridge: every point from the past of all points, by ridge regression."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from estag_jax.data.task import Task
+from estag_jax.models.linear import LinearForm, LinearPredictor, checked, coupled_rows
+from estag_jax.ops.ridge import line_search, ridge_path
+
+AFFORDABLE = 4 * 2**30
+"""Bytes that a fit may take without being asked."""
+
+
+@dataclasses.dataclass(frozen=True)
+class VarRidge(LinearForm):
+    """Vector autoregression with ridge (Hoerl and Kennard 1970); one system only.
+
+    min_{W,V} |step - W differences - V centred last frame|² + λ (|W|² + |V|²), over windows and the
+    three coordinates as rows. λ is the best of a logarithmic grid on the validation windows, widened
+    while its best lies at an end, then refined once.
+    """
+
+    centred: bool = True
+    """Fit V too, i.e. read where the points stand; False leaves it zero."""
+    memory: int = AFFORDABLE
+    """Bytes that the fit may take: it grows with the square of the number of nodes."""
+
+    def refuse(self, task: Task) -> str | None:
+        if len(task.systems) > 1:
+            return "has weights for the nodes of one system and the task has several"
+        if task.window.past < 2:
+            return f"needs 2 past frames, T is {task.window.past}"
+        points, rows = task.system.num_nodes * task.system.channels, 3 * task.count("train")
+        features = points * task.window.past
+        needed = 8 * (
+            3 * features * points  # the weights, and what they are made of
+            + 2 * (rows + 3 * task.count("validation")) * (features + points)
+            + 3 * min(rows, features) ** 2
+        )
+        if needed > self.memory:
+            return (
+                f"would take {needed / 2**30:.1f} GiB for {task.system.num_nodes} nodes, more than the "
+                f"{self.memory / 2**30:.1f} GiB allowed"
+            )
+        return None
+
+    def fit(self, task: Task) -> LinearPredictor:
+        if why := self.refuse(task):
+            raise ValueError(f"VAR ridge {why}")
+        used = slice(None) if self.centred else slice(-1)
+
+        def regression(part) -> tuple[np.ndarray, np.ndarray]:
+            (windows,) = task.windows(part)
+            past, future = checked(windows.history, windows.target)
+            rows = coupled_rows(np, past)[..., used]  # [W, 3, N*C, T or T-1]
+            step = np.moveaxis(future - past[:, :, -1], -1, 1)
+            return rows.reshape(len(past) * 3, -1), step.reshape(len(past) * 3, -1)
+
+        basis, coefficients = ridge_path(*regression("train"))
+        val_design, val_step = regression("validation")
+        val_design = val_design @ basis
+
+        def validation_error(exponent: float) -> float:
+            return float(np.mean((val_design @ coefficients(10.0**exponent) - val_step) ** 2))
+
+        ridge = 10.0 ** line_search(validation_error)
+        points = val_step.shape[1]
+        matrix = (basis @ coefficients(ridge)).T
+        weights = np.zeros((points, points, task.window.past))
+        weights[..., used] = matrix.reshape(points, points, -1)
+        return LinearPredictor(weights, np.float64(ridge), matrix.size)
