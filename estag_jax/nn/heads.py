@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from estag_jax.nn.config import Head
 from estag_jax.ops.pooling import residual_pooling, softmax_pooling
-
-Head = Literal["residual", "softmax", "absolute", "last"]
 
 
 class TemporalPooling(nn.Module):
@@ -40,23 +37,24 @@ class TemporalPooling(nn.Module):
 
     @nn.compact
     def __call__(self, z: jax.Array, x: jax.Array | None = None) -> jax.Array:
-        """Returns the predicted frame [N, C, 3].
+        """Returns the predicted frame [B, N, C, 3].
 
         Args:
-          z: moved frames, or numbers for every frame [N, T, C, 3], or for the window [N, C, 3].
-          x: the history [N, T, C, 3]; only looked at with ``displacements``.
+          z: moved frames, or numbers for every frame [B, N, T, C, 3], or for the window
+            [B, N, C, 3].
+          x: the history [B, N, T, C, 3]; only looked at with ``displacements``.
         """
         if self.displacements:
-            single = z.ndim == 3
+            single = z.ndim == 4
             if self.head == "absolute":
-                return z if single else z[:, -1]
+                return z if single else z[:, :, -1]
             if single:
-                z = x + z[:, None]
+                z = x + z[:, :, None]
             elif self.head != "softmax":
                 z = x + z
         if self.head in ("absolute", "last"):
-            return z[:, -1]
-        past = z.shape[1]
+            return z[:, :, -1]
+        past = z.shape[2]
         if self.head == "residual":
             weights = self.param("weights", nn.initializers.zeros, (past - 1,), z.dtype)
             return residual_pooling(z, weights)

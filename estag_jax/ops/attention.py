@@ -12,21 +12,21 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from estag_jax.ops.geometry import HIGHEST
+from estag_jax.ops.linalg import einsum
 
 
 def attention_weights(query: jax.Array, key: jax.Array, causal: bool = True) -> jax.Array:
     """alpha: softmax over past frames of the products of queries and keys, not scaled.
 
     Args:
-      query: [N, T, H].
-      key: [N, T, H].
+      query: [B, N, T, H].
+      key: [B, N, T, H].
       causal: frame t sees frames s <= t only.
 
     Returns:
-      [N, T, T], rows add up to one.
+      [B, N, T, T], rows add up to one.
     """
-    scores = jnp.einsum("nth,nsh->nts", query, key, precision=HIGHEST)
+    scores = einsum("...th,...sh->...ts", query, key)
     if causal:
         past = scores.shape[-1]
         seen = jnp.tril(jnp.ones((past, past), bool))
@@ -38,29 +38,27 @@ def attend_features(alpha: jax.Array, value: jax.Array) -> jax.Array:
     """sum_s alpha(t,s) v(s).
 
     Args:
-      alpha: [N, T, T].
-      value: [N, T, H].
+      alpha: [B, N, T, T].
+      value: [B, N, T, H].
 
     Returns:
-      [N, T, H].
+      [B, N, T, H].
     """
-    return jnp.einsum("nts,nsh->nth", alpha, value, precision=HIGHEST)
+    return einsum("...ts,...sh->...th", alpha, value)
 
 
 def attend_coordinates(alpha: jax.Array, gate: jax.Array, x: jax.Array) -> jax.Array:
     """sum_s alpha(t,s) g(s) (x(t) - x(s)), invariant under translation, turning with x.
 
     Args:
-      alpha: [N, T, T].
-      gate: phi_x(v) [N, T, C].
-      x: positions [N, T, C, 3].
+      alpha: [B, N, T, T].
+      gate: phi_x(v) [B, N, T, C].
+      x: positions [B, N, T, C, 3].
 
     Returns:
-      [N, T, C, 3].
+      [B, N, T, C, 3].
     """
     # Relative to each node's last frame the terms are small, so their difference keeps its digits.
-    offset = x - x[:, -1:]
+    offset = x - x[:, :, -1:]
     total = attend_features(alpha, gate)[..., None]
-    return offset * total - jnp.einsum(
-        "nts,nscx->ntcx", alpha, gate[..., None] * offset, precision=HIGHEST
-    )
+    return offset * total - einsum("...ts,...scx->...tcx", alpha, gate[..., None] * offset)

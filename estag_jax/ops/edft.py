@@ -14,50 +14,52 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from estag_jax.ops.geometry import HIGHEST, safe_norm
-from estag_jax.ops.segment import at_receivers, at_senders
-from estag_jax.types import Topology
+from estag_jax.graph import Graph
+from estag_jax.ops.geometry import safe_norm
+from estag_jax.ops.linalg import einsum
+from estag_jax.ops.segment import at_receivers, at_senders, mean_over_nodes
 
 FFT_FROM = 128
 """Window length from which jnp.fft.rfft is used; below, a product with cosines is faster."""
 
 
-def edft(x: jax.Array) -> jax.Array:
+def edft(x: jax.Array, graph: Graph) -> jax.Array:
     """Spectrum of each node's motion about the moving centroid.
 
     Args:
-      x: positions of one channel [N, T, 3].
+      x: positions of one channel [B, N, T, 3].
+      graph: says which nodes the centroid is of.
 
     Returns:
-      [N, K, 2, 3], K = T-1: k = 1 … T-1, then real and imaginary part, then coordinates. Translating
-      the input changes nothing, rotating it rotates the last axis.
+      [B, N, K, 2, 3], K = T-1: k = 1 … T-1, then real and imaginary part, then coordinates.
+      Translating the input changes nothing, rotating it rotates the last axis.
     """
-    x = x - jnp.mean(x, axis=0, keepdims=True)
-    past = x.shape[1]
+    x = x - mean_over_nodes(x, graph, keepdims=True)
+    past = x.shape[2]
     if past >= FFT_FROM:
-        half = jnp.fft.rfft(x, axis=1)[:, 1:]
+        half = jnp.fft.rfft(x, axis=2)[:, :, 1:]
         # Conjugate symmetry f(T-k) = conj f(k) gives the upper half, which rfft leaves out.
-        mirror = jnp.conj(half[:, : (past - 1) // 2][:, ::-1])
-        full = jnp.concatenate([half, mirror], axis=1)
-        return jnp.stack([full.real, full.imag], axis=2)
+        mirror = jnp.conj(half[:, :, : (past - 1) // 2][:, :, ::-1])
+        full = jnp.concatenate([half, mirror], axis=2)
+        return jnp.stack([full.real, full.imag], axis=3)
     # The phase is reduced modulo T in integers: exact for every k * t.
     phase = 2 * np.pi * (np.outer(np.arange(1, past), np.arange(past)) % past) / past
     wave = jnp.asarray(np.stack([np.cos(phase), -np.sin(phase)], axis=1), x.dtype)
-    return jnp.einsum("kpt,ntx->nkpx", wave, x, precision=HIGHEST)
+    return einsum("kpt,bntx->bnkpx", wave, x)
 
 
 def node_power(spectrum: jax.Array, complex_square: bool = False) -> jax.Array:
     """Invariant strength of each node's motion at each frequency: ||f_i(k)||².
 
     Args:
-      spectrum: [N, K, 2, 3] from :func:`edft`.
+      spectrum: [B, N, K, 2, 3] from :func:`edft`.
       complex_square: |sum_d f_d(k)²| (without conjugate) instead, which is zero for circular motion.
         Differs from the paper: this is what the released program computes.
 
     Returns:
-      [N, K].
+      [B, N, K].
     """
-    real, imag = spectrum[:, :, 0], spectrum[:, :, 1]
+    real, imag = spectrum[..., 0, :], spectrum[..., 1, :]
     if not complex_square:
         return jnp.sum(real * real + imag * imag, axis=-1)
     square = jnp.stack(
@@ -66,20 +68,20 @@ def node_power(spectrum: jax.Array, complex_square: bool = False) -> jax.Array:
     return safe_norm(square)
 
 
-def edge_coherence(spectrum: jax.Array, topology: Topology) -> jax.Array:
+def edge_coherence(spectrum: jax.Array, graph: Graph) -> jax.Array:
     """Invariant likeness of the motions at the two ends of each edge: |<f_i(k), f_j(k)>|.
 
     Args:
-      spectrum: [N, K, 2, 3] from :func:`edft`.
-      topology: the graph.
+      spectrum: [B, N, K, 2, 3] from :func:`edft`.
+      graph: gives the ends of the edges.
 
     Returns:
-      [E, K].
+      [B, E, K].
     """
-    f_i = at_receivers(spectrum, topology)
-    f_j = at_senders(spectrum, topology)
+    f_i = at_receivers(spectrum, graph)
+    f_j = at_senders(spectrum, graph)
     real = jnp.sum(f_i * f_j, axis=(-2, -1))
-    imag = jnp.sum(f_i[:, :, 0] * f_j[:, :, 1] - f_i[:, :, 1] * f_j[:, :, 0], axis=-1)
+    imag = jnp.sum(f_i[..., 0, :] * f_j[..., 1, :] - f_i[..., 1, :] * f_j[..., 0, :], axis=-1)
     return safe_norm(jnp.stack([real, imag], axis=-1))
 
 

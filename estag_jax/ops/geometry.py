@@ -5,7 +5,9 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-HIGHEST = jax.lax.Precision.HIGHEST
+from estag_jax.graph import Graph
+from estag_jax.ops.linalg import einsum
+from estag_jax.ops.segment import mean_over_nodes
 
 
 def safe_norm(x: jax.Array, axis: int | tuple[int, ...] = -1, keepdims: bool = False) -> jax.Array:
@@ -51,21 +53,22 @@ def gram(x: jax.Array, normalize: bool) -> jax.Array:
     Returns:
       [..., C * C].
     """
-    matrix = jnp.einsum("...cx,...dx->...cd", x, x, precision=HIGHEST)
+    matrix = einsum("...cx,...dx->...cd", x, x)
     flat = matrix.reshape(*x.shape[:-2], x.shape[-2] ** 2)  # not -1: there may be no edges
     return safe_normalize(flat) if normalize else flat
 
 
-def centre(x: jax.Array) -> jax.Array:
-    """Mean over nodes and channels of a window's last frame, the origin used inside models.
+def centre(history: jax.Array, graph: Graph) -> jax.Array:
+    """Mean over nodes and channels of every window's last frame, the origin used inside models.
 
     Every model is translation-equivariant; working near the origin keeps float32 differences exact
     for systems far away from it.
 
     Args:
-      x: history [N, T, C, 3].
+      history: [B, N, T, C, 3].
+      graph: says which nodes are real.
 
     Returns:
-      [3].
+      [B, 1, 1, 1, 3].
     """
-    return jnp.mean(x[:, -1], axis=(0, 1))
+    return mean_over_nodes(history[:, :, -1:], graph, axes=(2, 3), keepdims=True)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 
-from estag_jax.ops.geometry import HIGHEST
+from estag_jax.ops.linalg import einsum
 
 
 def residual_pooling(x: jax.Array, weights: jax.Array) -> jax.Array:
@@ -14,14 +13,14 @@ def residual_pooling(x: jax.Array, weights: jax.Array) -> jax.Array:
     (ESTAG, arXiv 2405.12868, section 3.4.)
 
     Args:
-      x: positions [N, T, C, 3].
+      x: positions [B, N, T, C, 3].
       weights: [T-1], free.
 
     Returns:
-      [N, C, 3].
+      [B, N, C, 3].
     """
-    last = x[:, -1]
-    return last + jnp.einsum("t,ntcx->ncx", weights, x[:, :-1] - last[:, None], precision=HIGHEST)
+    last = x[:, :, -1]
+    return last + einsum("t,bntcx->bncx", weights, x[:, :, :-1] - last[:, :, None])
 
 
 def softmax_pooling(x: jax.Array, logits: jax.Array) -> jax.Array:
@@ -30,10 +29,10 @@ def softmax_pooling(x: jax.Array, logits: jax.Array) -> jax.Array:
     (The "without pooling" row of the ablation, and the head of the published baselines.)
 
     Args:
-      x: positions [N, T, C, 3].
+      x: positions [B, N, T, C, 3].
       logits: [T].
 
     Returns:
-      [N, C, 3].
+      [B, N, C, 3].
     """
-    return jnp.einsum("t,ntcx->ncx", jax.nn.softmax(logits), x, precision=HIGHEST)
+    return einsum("t,bntcx->bncx", jax.nn.softmax(logits), x)

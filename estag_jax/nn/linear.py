@@ -1,0 +1,101 @@
+"""Linear layers and perceptrons, with inputs in parts that are multiplied where it is cheap.
+
+Parameters take the dtype of the data, so a float64 history gives a float64 model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import flax.linen as nn
+import jax
+
+from estag_jax.nn.config import Activation
+from estag_jax.ops.linalg import matmul
+
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "silu": nn.silu,
+    "leaky_relu": partial(nn.leaky_relu, negative_slope=0.2),
+}
+
+# Uniform on ±1/sqrt(inputs): variance 1/(3 inputs).
+_uniform_fan_in = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+# Xavier-uniform with gain 1e-3 (variance 2 gain² / (inputs + outputs)): at the start coordinates hardly move.
+_almost_zero = nn.initializers.variance_scaling(1e-6, "fan_avg", "uniform")
+
+Lift = Callable[[jax.Array], jax.Array]
+"""From the axes on which a part of an input is given to the axes of the output."""
+
+Part = jax.Array | tuple[jax.Array, Lift]
+
+
+class Linear(nn.Module):
+    """Affine map of the last axis, weights and bias uniform on ±1/sqrt(inputs) at the start.
+
+    The input may be given in parts, as if concatenated. A part with a lift is multiplied where it is
+    cheap and lifted afterwards: node features are mapped before they are gathered to the edges,
+    static edge features before they are repeated over the frames.
+
+    Args:
+      features: size of the output's last axis.
+      small: Xavier-uniform weights with gain 1e-3 and no bias: the last layer of coordinate networks.
+    """
+
+    features: int
+    small: bool = False
+
+    @nn.compact
+    def __call__(self, *parts: Part) -> jax.Array:
+        """Maps [..., inputs] to [..., features].
+
+        Args:
+          *parts: arrays, or pairs of array and lift, whose last axes are the pieces of the input.
+        """
+        pairs = [part if isinstance(part, tuple) else (part, lambda x: x) for part in parts]
+        widths = [x.shape[-1] for x, _ in pairs]
+        dtype = pairs[0][0].dtype
+        initializer = _almost_zero if self.small else _uniform_fan_in
+        if sum(widths) == 0 or self.features == 0:
+            initializer = nn.initializers.zeros  # the others divide by the size
+        kernel = self.param("kernel", initializer, (sum(widths), self.features), dtype)
+        out, row = 0, 0
+        for (x, lift), width in zip(pairs, widths, strict=True):
+            out = out + lift(matmul(x, kernel[row : row + width]))
+            row += width
+        if self.small:
+            return out
+        bound = max(sum(widths), 1) ** -0.5
+
+        def uniform(key, shape, dtype):
+            return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+        return out + self.param("bias", uniform, (self.features,), dtype)
+
+
+class MLP(nn.Module):
+    """Perceptron: linear layers with the activation between them.
+
+    Args:
+      widths: size of each layer's output.
+      activation: name in ACTIVATIONS.
+      activate_final: apply it after the last layer as well.
+      small_final: the last layer is ``Linear(small=True)``.
+    """
+
+    widths: Sequence[int]
+    activation: Activation = "silu"
+    activate_final: bool = False
+    small_final: bool = False
+
+    @nn.compact
+    def __call__(self, *parts: Part) -> jax.Array:
+        """Maps [..., inputs], in one or several parts as for Linear, to [..., widths[-1]]."""
+        last = len(self.widths) - 1
+        for i, width in enumerate(self.widths):
+            layer = Linear(width, small=self.small_final and i == last, name=f"layer_{i}")
+            x = layer(*parts)
+            if i < last or self.activate_final:
+                x = ACTIVATIONS[self.activation](x)
+            parts = (x,)
+        return x
