@@ -6,13 +6,14 @@ so that the same functions serve as training loss under ``jax.jit`` and ``jax.gr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from estag_jax.types import Array
+from estag_jax.graph import Array
 
 
 def mse(prediction: Array, target: Array) -> Array:
@@ -33,12 +34,13 @@ def mse(prediction: Array, target: Array) -> Array:
     return per_window_mse(prediction, target).mean()
 
 
-def per_window_mse(prediction: Array, target: Array) -> Array:
+def per_window_mse(prediction: Array, target: Array, mask: Array | None = None) -> Array:
     """Mean of (x* - x)² over nodes, channels and the 3 coordinates, of every window.
 
     Args:
       prediction: [W, N, C, 3].
       target: [W, N, C, 3].
+      mask: which nodes are real [1 or W, N]; None for all.
 
     Returns:
       [W]; its mean is ``mse``, for all windows count the same.
@@ -51,26 +53,26 @@ def per_window_mse(prediction: Array, target: Array) -> Array:
         raise ValueError(
             f"prediction {prediction.shape} and target {target.shape} must both be [W, N, C, 3]"
         )
-    return ((_float(prediction) - _float(target)) ** 2).mean((1, 2, 3))
+    square = (_float(prediction) - _float(target)) ** 2
+    if mask is None:
+        return square.mean((1, 2, 3))
+    return square.mean((1, 2, 3), where=mask[..., None, None])
 
 
-def per_window_rmsd(prediction: Array, target: Array) -> Array:
+def per_window_rmsd(prediction: Array, target: Array, mask: Array | None = None) -> Array:
     """sqrt(mean over nodes and channels of |x* - x|²), a length: sqrt(3 MSE), of every window.
 
     Frames are compared as they lie, without superposition, because the prediction has to be right
-    about translation and rotation as well.
-
-    Args:
-      prediction: [W, N, C, 3].
-      target: [W, N, C, 3].
+    about translation and rotation as well. Arguments and errors are those of ``per_window_mse``.
 
     Returns:
       [W], in length units.
-
-    Raises:
-      ValueError: the shapes differ or are not of that form.
     """
-    return (3 * per_window_mse(prediction, target)) ** 0.5
+    return (3 * per_window_mse(prediction, target, mask)) ** 0.5
+
+
+METRICS: dict[str, Callable[..., Array]] = {"mse": per_window_mse, "rmsd": per_window_rmsd}
+"""By name: from prediction and target [W, N, C, 3] to one number a window [W]."""
 
 
 def standard_error(values: Array) -> Array:

@@ -1,97 +1,95 @@
-"""Forecasts of many frames: a model fed with its own predictions."""
+"""Errors of repeated forecasts: predictors fed with their own forecasts, beside the truth."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from estag_jax.data.settings import WindowConfig
+from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
-from estag_jax.data.windows import WindowConfig, known
-from estag_jax.types import Array
-
-Predict = Callable[[jax.Array], jax.Array]
-"""From a history [..., N, T, C, 3] to the next frame [..., N, C, 3]."""
-
-
-def rollout(predict: Predict, history: jax.Array, steps: int) -> jax.Array:
-    """Predicts ``steps`` frames, each from the T frames before it, in one lax.scan.
-
-    Pure: may be jitted, differentiated and vmapped.
-
-    Args:
-      predict: one-step forecaster.
-      history: past frames [..., N, T, C, 3].
-      steps: how many frames to predict.
-
-    Returns:
-      [steps, ..., N, C, 3].
-    """
-
-    def step(history, _):
-        frame = predict(history)
-        return jnp.concatenate([history[..., 1:, :, :], frame[..., None, :, :]], axis=-3), frame
-
-    return jax.lax.scan(step, history, length=steps)[1]
-
-
-def rollout_eager(predict: Callable[[np.ndarray], np.ndarray], history: np.ndarray, steps: int):
-    """:func:`rollout` as a plain loop, for predictors on numpy arrays: nothing is compiled."""
-    frames = []
-    for _ in range(steps):
-        frames.append(predict(history))
-        history = np.concatenate([history[..., 1:, :, :], frames[-1][..., None, :, :]], axis=-3)
-    return np.stack(frames)
+from estag_jax.data.windows import gather, known
+from estag_jax.evaluate.predictions import batch_width
+from estag_jax.models.base import Predictor
+from estag_jax.ops.rollout import rollout
 
 
 def rollout_errors(
-    roll: Callable[[np.ndarray, int], Array],
-    positions: np.ndarray,
-    starts: np.ndarray,
-    past: int,
-    delta: int,
-    steps: int,
+    predictor: Predictor, task: Task, steps: int = 20, limit: int = 200, hidden: int = 16
 ) -> np.ndarray:
-    """Squared error at each step of each rollout.
+    """Squared error at each step of rollouts from the first test windows.
 
     Args:
-      roll: from histories [W, N, T, C, 3] and a number of steps to forecasts [steps, W, N, C, 3].
-      positions: true frames [frames, N, C, 3].
-      starts: first history frame of each rollout [W]; start + (past - 1 + steps) * delta must exist.
-      past: T.
-      delta: trajectory steps between frames.
-      steps: S.
+      predictor: of one seed.
+      task: with a horizon of one step; otherwise, and where no test window has so many frames behind
+        it, there are no rollouts.
+      steps: S, frames to predict.
+      limit: the most rollouts.
+      hidden: H of the predictor, for the size of the batches.
 
     Returns:
       [S, W], mean over nodes, channels and the 3 coordinates, float64; infinite where a forecast is
       not finite.
     """
-    frames = positions[np.asarray(starts)[:, None] + delta * np.arange(past + steps)]
-    predicted = np.asarray(roll(np.moveaxis(frames[:, :past], 1, 2), steps), np.float64)
-    truth = np.moveaxis(frames[:, past:], 1, 0)
-    with np.errstate(over="ignore", invalid="ignore"):
-        errors = np.mean((predicted - truth) ** 2, axis=(2, 3, 4))
-    return np.where(np.isfinite(errors), errors, np.inf)
+    errors = [np.empty((steps, 0))]
+    width = batch_width(task, hidden)
+    for trajectory, starts in _starts(task, steps, limit):
+        longer = dataclasses.replace(
+            task.window, past=task.window.past + steps - 1, horizons=(1,)
+        )
+        inputs = predictor.inputs(trajectory.system)
+        for begin in range(0, len(starts), width):
+            frames, last = gather(trajectory.positions, starts[begin : begin + width], longer)
+            frames = np.concatenate([frames, np.moveaxis(last, 1, 2)], axis=2)
+            history, truth = frames[:, :, : task.window.past], frames[:, :, task.window.past :]
+            predicted = np.asarray(roll(predictor, history, inputs, steps), np.float64)
+            with np.errstate(over="ignore", invalid="ignore"):
+                error = (predicted - np.moveaxis(truth, 2, 0)) ** 2
+                errors.append(error.mean(axis=(2, 3, 4)))
+    found = np.concatenate(errors, axis=1)
+    return np.where(np.isfinite(found), found, np.inf)
+
+
+def roll(predictor: Predictor, history: np.ndarray, inputs: Any, steps: int) -> np.ndarray:
+    """The next frames [steps, B, N, C, 3] after histories [B, N, T, C, 3], compiled where it pays."""
+    if predictor.compiled:
+        return np.asarray(_compiled(predictor, jnp.asarray(history), inputs, steps))
+    return rollout(lambda h: predictor.predict(h, inputs), np.asarray(history, np.float64), steps)
+
+
+@partial(jax.jit, static_argnames="steps")
+def _compiled(predictor, history, inputs, steps):
+    return rollout(lambda h: predictor.predict(h, inputs), history, steps)
+
+
+def _starts(task: Task, steps: int, limit: int) -> Iterator[tuple[Trajectory, np.ndarray]]:
+    for trajectory, drawn in zip(task.trajectories, task.splits, strict=True):
+        starts = rollout_starts(drawn.test, trajectory, task.window, steps, limit)
+        limit -= len(starts)
+        if len(starts):
+            yield trajectory, starts
 
 
 def rollout_figures(errors: np.ndarray, size: float) -> dict[str, Any]:
     """What is said of a predictor's rollouts.
 
-    One rollout that runs away makes the mean over all of them meaningless, so the median is given
-    too, and how many ran away.
+    One rollout that diverges makes the mean over all of them meaningless, so the median is given
+    too, and the share that diverged.
 
     Args:
       errors: [S, W] from :func:`rollout_errors`.
       size: mean squared coordinate of the nodes about their centroid; a rollout whose error is larger
-        is lost: it places the nodes worse than putting all of them at the centroid would.
+        has diverged: it places the nodes worse than putting all of them at the centroid would.
 
     Returns:
-      ``mse`` and ``median`` [S], None where infinite (JSON has no infinity), and ``lost`` [S], the
-      share of rollouts that are lost.
+      ``mse`` and ``median`` [S], None where infinite (JSON has no infinity), and ``diverged`` [S], the
+      share of rollouts that diverged.
     """
 
     def listed(values):
@@ -100,7 +98,7 @@ def rollout_figures(errors: np.ndarray, size: float) -> dict[str, Any]:
     return {
         "mse": listed(errors.mean(axis=1)),
         "median": listed(np.median(errors, axis=1)),
-        "lost": np.mean(errors > size, axis=1).tolist(),
+        "diverged": np.mean(errors > size, axis=1).tolist(),
     }
 
 
@@ -120,13 +118,10 @@ def rollout_starts(
     Returns:
       At most ``limit`` starts, possibly none.
     """
-    if window.horizon != 1:
+    if window.horizons[0] != 1:
         return starts[:0]
-    longer = dataclasses.replace(window, horizon=steps)
+    every = dataclasses.replace(window, past=window.past + steps - 1, horizons=(1,))
     ends = np.cumsum(trajectory.lengths)
     end_of_run = ends[np.searchsorted(ends, starts, side="right")]
-    starts = starts[starts + longer.span < end_of_run]
-    every = dataclasses.replace(
-        window, past=window.past + steps - 1
-    )  # all frames, not just the last
+    starts = starts[starts + every.span < end_of_run]
     return known(starts, every, trajectory.missing)[:limit]

@@ -10,11 +10,13 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import flax.linen as nn
+
 from estag_jax.data.task import Task
 from estag_jax.io import did_you_mean
 from estag_jax.models.agl_stan import AglStanConfig
 from estag_jax.models.autoregression import ArLs, ArLsPerNode
-from estag_jax.models.base import ClosedForm, Method
+from estag_jax.models.base import ClosedForm, Method, Network
 from estag_jax.models.copies import (
     ConstantAcceleration,
     ConstantVelocity,
@@ -186,3 +188,8 @@ def label(method: str | Method, head: Head | None = None) -> str:
 
 def _key(name: str) -> str:
     return "".join(c for c in name.lower() if c.isalnum() or c == "+")
+
+
+def as_method(method: Any) -> Method | str:
+    """A Flax module as a method; anything else as it is."""
+    return Network(method) if isinstance(method, nn.Module) else method

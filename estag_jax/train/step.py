@@ -1,6 +1,6 @@
-"""The compiled part of training: loss, one epoch as a scan, errors of a set of windows.
+"""The compiled part of training: arranging an epoch's batches, and steps of the optimiser as a scan.
 
-Everything here is a pure function of arrays; data stay on the device and windows are cut there.
+Everything here is a pure function of arrays; frames stay on the device and windows are cut there.
 """
 
 from __future__ import annotations
@@ -14,26 +14,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from estag_jax.data.windows import WindowConfig
-from estag_jax.evaluate.metrics import per_window_mse
-from estag_jax.nn.layers import WINDOWS
-from estag_jax.ops.windows import gather_windows
-from estag_jax.train.sharding import split_over_devices
-from estag_jax.types import Topology
-
-
-class Dataset(NamedTuple):
-    """What a model is trained on, as arrays on the device.
-
-    Args:
-      positions: [frames, N, C, 3].
-      node_features: [N, F].
-      topology: the graph.
-    """
-
-    positions: jax.Array
-    node_features: jax.Array
-    topology: Topology
+from estag_jax.data.settings import WindowConfig
+from estag_jax.train.buckets import Bucket
+from estag_jax.train.losses import Batch, Loss
+from estag_jax.ops.sharding import split_over_devices
 
 
 class TrainState(NamedTuple):
@@ -48,11 +32,18 @@ class TrainState(NamedTuple):
     opt_state: Any
 
 
-def predict_windows(
-    model: nn.Module, variables: Any, data: Dataset, history: jax.Array
-) -> jax.Array:
-    """Predictions [W, N, C, 3] for histories [W, N, T, C, 3]: the one place where models are batched."""
-    return jax.vmap(lambda h: model.apply(variables, h, data.node_features, data.topology))(history)
+class Rows(NamedTuple):
+    """The batches of an epoch, or some of them.
+
+    Args:
+      windows: numbers of windows in their bucket [steps, width].
+      weights: 1 for the batch's windows, 0 for those that only fill it up [steps, width].
+      keys: for dropout [steps].
+    """
+
+    windows: jax.Array
+    weights: jax.Array
+    keys: jax.Array
 
 
 def init_state(variables: Any, optimizer: optax.GradientTransformation) -> TrainState:
@@ -60,158 +51,125 @@ def init_state(variables: Any, optimizer: optax.GradientTransformation) -> Train
     return TrainState(variables, optimizer.init(variables["params"]))
 
 
-def _parted(variables: Any) -> tuple[Any, dict[str, Any]]:
-    """The parameters and, by collection, the running statistics (mostly none)."""
-    return variables["params"], {name: v for name, v in variables.items() if name != "params"}
+def arrange(
+    key: jax.Array, epoch: jax.Array, count: int, batch: int, multiple: int = 1
+) -> Rows:
+    """The batches of an epoch, shuffled by ``fold_in(key, epoch)`` and nothing else.
 
-
-def _predict_training(
-    model: nn.Module,
-    params: Any,
-    statistics: dict[str, Any],
-    data: Dataset,
-    history: jax.Array,
-    key: jax.Array,
-) -> tuple[jax.Array, dict[str, Any]]:
-    """``predict_windows`` as training does it: with dropout, where the model has it, and with running
-    statistics updated, from all windows of the batch alike.
+    Where ``batch`` does not divide the number of windows, the last batch is filled up with the epoch's
+    first windows at weight zero; only batch statistics see them.
 
     Args:
-      model: called for one graph.
-      params: its parameters.
-      statistics: its running statistics by collection, mostly none.
-      data: node features and graph are read.
-      history: [W, N, T, C, 3].
-      key: for dropout.
-
-    Returns:
-      Predictions [W, N, C, 3] and the statistics after the batch.
-    """
-    variables = {"params": params, **statistics}
-
-    def one(window, key):
-        return model.apply(
-            variables,
-            window,
-            data.node_features,
-            data.topology,
-            mutable=list(statistics),
-            rngs={"dropout": key},
-        )
-
-    keys = jax.random.split(key, history.shape[0])
-    return jax.vmap(one, out_axes=(0, None), axis_name=WINDOWS)(history, keys)
-
-
-def make_epoch(
-    model: nn.Module,
-    optimizer: optax.GradientTransformation,
-    window: WindowConfig,
-    batch: int,
-    mesh: jax.sharding.Mesh | None = None,
-) -> Callable[..., tuple[TrainState, jax.Array]]:
-    """Builds the function that trains for one epoch.
-
-    Loss: mean squared error over windows, nodes, channels and the 3 coordinates (method.md). Windows
-    are shuffled by ``fold_in(key, epoch)``, so an epoch depends on nothing but its arguments. Where
-    ``batch`` does not divide the number of windows, the last batch is filled up with the epoch's first
-    windows at weight zero; only batch statistics see them.
-
-    Args:
-      model: called for one graph.
-      optimizer: the update rule.
-      window: the shape of a window.
+      key: of the run.
+      epoch: its number.
+      count: windows.
       batch: windows per step.
-      mesh: device mesh with an axis ``data`` over which each batch is split, or None.
-
-    Returns:
-      ``epoch(state, key, epoch, starts [W], data) -> (state, mean loss)``, to be jitted by the caller
-      (or vmapped over states and keys).
+      multiple: the width of a batch is filled up to a multiple of this.
     """
-
-    shape = window.past, window.delta, window.horizon
-
-    def loss_fn(params, statistics, starts, weights, data, key):
-        history, target = gather_windows(data.positions, starts, *shape)
-        predicted, statistics = _predict_training(model, params, statistics, data, history, key)
-        errors = per_window_mse(predicted, target)
-        return jnp.sum(weights * errors) / jnp.sum(weights), statistics
-
-    def epoch_fn(state, key, epoch, starts, data):
-        count = starts.shape[0]
-        steps, width = _layout(count, batch, mesh)
-        key = jax.random.fold_in(key, epoch)
-        shuffled = jax.random.permutation(key, starts)
-        keys = jax.vmap(lambda step: jax.random.fold_in(key, step))(jnp.arange(steps))
-        shuffled, weights = _fill(shuffled, steps, width, batch, data.positions.dtype)
-
-        def step(state, inputs):
-            starts, weights = split_over_devices(inputs[:2], mesh)
-            params, statistics = _parted(state.variables)
-            (loss, statistics), gradient = jax.value_and_grad(loss_fn, has_aux=True)(
-                params, statistics, starts, weights, data, inputs[2]
-            )
-            updates, opt_state = optimizer.update(gradient, state.opt_state, params)
-            variables = {"params": optax.apply_updates(params, updates), **statistics}
-            return TrainState(variables, opt_state), (loss, jnp.sum(weights))
-
-        state, (losses, sizes) = jax.lax.scan(step, state, (shuffled, weights, keys))
-        return state, jnp.sum(losses * sizes) / count
-
-    return epoch_fn
-
-
-def make_errors(
-    model: nn.Module,
-    window: WindowConfig,
-    batch: int,
-    mesh: jax.sharding.Mesh | None = None,
-) -> Callable[..., jax.Array]:
-    """Builds the function that measures the error of every window of a set.
-
-    Args:
-      model: called for one graph.
-      window: the shape of a window.
-      batch: windows evaluated at once.
-      mesh: device mesh with an axis ``data``, or None.
-
-    Returns:
-      ``errors(variables, starts [W], data) -> [W]`` mean squared errors in squared length units.
-    """
-
-    shape = window.past, window.delta, window.horizon
-
-    def errors_fn(variables, starts, data):
-        count = starts.shape[0]
-        steps, width = _layout(count, batch, mesh)
-        filled, _ = _fill(starts, steps, width, batch, data.positions.dtype)
-
-        def chunk(starts):
-            (starts,) = split_over_devices((starts,), mesh)
-            history, target = gather_windows(data.positions, starts, *shape)
-            return per_window_mse(predict_windows(model, variables, data, history), target)
-
-        errors = jax.lax.map(chunk, filled)
-        return errors[:, : min(batch, count)].reshape(-1)[:count]
-
-    return errors_fn
-
-
-def _layout(count: int, batch: int, mesh: jax.sharding.Mesh | None) -> tuple[int, int]:
-    """Steps per pass, and the width of a batch: a multiple of the number of devices."""
-    devices = 1 if mesh is None else mesh.shape["data"]
     batch = min(batch, count)
-    return math.ceil(count / batch), math.ceil(batch / devices) * devices
-
-
-def _fill(starts, steps: int, width: int, batch: int, dtype) -> tuple[jax.Array, jax.Array]:
-    """Starts as [steps, width] with weight one, filled up with the first windows at weight zero.
-
-    Of a row, the first ``batch`` places are the batch's; the others make it a multiple of the devices.
-    """
-    count = starts.shape[0]
-    batch = min(batch, count)
+    steps, width = math.ceil(count / batch), math.ceil(batch / multiple) * multiple
+    key = jax.random.fold_in(key, epoch)
+    shuffled = jax.random.permutation(key, jnp.arange(count))
+    keys = jax.vmap(lambda step: jax.random.fold_in(key, step))(jnp.arange(steps))
     place = jnp.arange(steps * batch).reshape(steps, batch)
     extra = jnp.broadcast_to(jnp.arange(width - batch), (steps, width - batch))
-    rows = starts[jnp.concatenate([place, extra], axis=1) % count]
-    return rows, jnp.pad((place < count).astype(dtype), ((0, 0), (0, width - batch)))
+    windows = shuffled[jnp.concatenate([place, extra], axis=1) % count]
+    weights = jnp.pad((place < count).astype(jnp.float32), ((0, 0), (0, width - batch)))
+    return Rows(windows, weights, keys)
+
+
+def make_steps(
+    module: nn.Module,
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    window: WindowConfig,
+    chunks: int = 1,
+    mesh: jax.sharding.Mesh | None = None,
+) -> Callable[[TrainState, Rows, Bucket], tuple[TrainState, jax.Array]]:
+    """Builds the function that takes one step for each row of windows.
+
+    The gradient of a step is summed over chunks of its windows, so that temporaries are those of a
+    chunk (models.memory); the result is that of one batch up to rounding.
+
+    Args:
+      module: the network.
+      loss: see train.losses.
+      optimizer: the update rule.
+      window: the shape of a window.
+      chunks: into how many parts a batch is cut; 1 for modules with batch statistics.
+      mesh: device mesh with an axis ``data`` over which each chunk is split, or None.
+
+    Returns:
+      ``steps(state, rows, bucket) -> (state, mean loss of the rows' windows)``, to be jitted by the
+      caller (or vmapped over states and rows).
+    """
+    shape = window.past, window.delta, window.horizons
+
+    def total(params, statistics, windows, weights, key, bucket):
+        windows, weights = split_over_devices((windows, weights), mesh)
+        history, target, features, graph = bucket.windows(windows, *shape)
+        weights = weights.astype(history.dtype)
+        updated = statistics
+
+        def predict(history):
+            nonlocal updated
+            variables, rngs = {"params": params, **updated}, {"dropout": key}
+            frame, updated = module.apply(
+                variables, history, features, graph, mutable=list(statistics), rngs=rngs
+            )
+            return frame
+
+        errors = loss(predict, Batch(history, target, graph, window.horizons))
+        return jnp.sum(weights * errors), updated
+
+    gradient = jax.value_and_grad(total, has_aux=True)
+
+    def whole(params, statistics, windows, weights, key, bucket):
+        """Weighted sum of the loss, statistics after it, and gradient, over all chunks."""
+        if chunks == 1:
+            return gradient(params, statistics, windows, weights, key, bucket)
+
+        def chunk(sums, part):
+            (value, _), slope = gradient(params, statistics, *part, bucket)
+            return jax.tree.map(jnp.add, sums, (value, slope)), None
+
+        parts = windows.reshape(chunks, -1), weights.reshape(chunks, -1)
+        nothing = jnp.zeros((), bucket.positions.dtype), jax.tree.map(jnp.zeros_like, params)
+        (value, slope), _ = jax.lax.scan(chunk, nothing, (*parts, jax.random.split(key, chunks)))
+        return (value, statistics), slope
+
+    def step(bucket, state, row):
+        params = state.variables["params"]
+        statistics = {name: v for name, v in state.variables.items() if name != "params"}
+        size = jnp.sum(row.weights)
+        (value, statistics), slope = whole(
+            params, statistics, row.windows, row.weights, row.keys, bucket
+        )
+        slope = jax.tree.map(lambda leaf: leaf / size.astype(leaf.dtype), slope)
+        updates, opt_state = optimizer.update(slope, state.opt_state, params)
+        variables = {"params": optax.apply_updates(params, updates), **statistics}
+        return TrainState(variables, opt_state), (value, size)
+
+    def steps(state, rows, bucket):
+        state, (values, sizes) = jax.lax.scan(
+            lambda state, row: step(bucket, state, row), state, rows
+        )
+        return state, jnp.sum(values) / jnp.sum(sizes)
+
+    return steps
+
+
+def over_seeds(function: Callable[..., Any], mapped: int) -> Callable[..., Any]:
+    """The function for a leading axis of seeds of its first ``mapped`` arguments and of its result.
+
+    A single seed is computed without the axis, which compiles to a faster program than vmap's.
+    """
+
+    def called(*arguments):
+        first, rest = arguments[:mapped], arguments[mapped:]
+        if jax.tree.leaves(first)[0].shape[0] == 1:
+            first = jax.tree.map(lambda leaf: leaf[0], first)
+            return jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], function(*first, *rest))
+        return jax.vmap(lambda *first: function(*first, *rest))(*first)
+
+    return called

@@ -33,7 +33,10 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
 
 
 def split_over_devices(tree: Any, mesh: Mesh | None) -> Any:
-    """Inside jit: the leading axis of every leaf split over the mesh; nothing without a mesh."""
+    """The leading axis of every leaf split over the mesh, inside jit or out; unchanged without a mesh."""
     if mesh is None:
         return tree
-    return jax.lax.with_sharding_constraint(tree, NamedSharding(mesh, PartitionSpec("data")))
+    spec = NamedSharding(mesh, PartitionSpec("data"))
+    if isinstance(jax.tree.leaves(tree)[0], jax.core.Tracer):
+        return jax.lax.with_sharding_constraint(tree, spec)
+    return jax.device_put(tree, spec)

@@ -1,0 +1,155 @@
+"""``evaluate``: test errors and rollouts of any predictors, by one code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from estag_jax.config import to_dict
+from estag_jax.data.task import Part, Task
+from estag_jax.evaluate.metrics import METRICS, mse, standard_error
+from estag_jax.evaluate.predictions import predictions
+from estag_jax.evaluate.result import Result, Row
+from estag_jax.evaluate.rollout import rollout_errors, rollout_figures
+from estag_jax.models import catalog
+from estag_jax.models.base import Predictor
+
+Metric = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""From forecasts and truth [W, N, C, 3] to one number a window [W]."""
+
+
+class Fitted(Protocol):
+    """What ``fit`` returns, as far as it is read here."""
+
+    label: str
+    method: Any
+    predictors: tuple[Predictor, ...]
+    seeds: tuple[int, ...]
+    best_epoch: np.ndarray
+    validation_mse: np.ndarray
+    epochs: int
+    seconds: dict[str, float]
+
+
+def evaluate(
+    fitted: Sequence[Any] | Mapping[str, Predictor] | Any,
+    task: Task,
+    metrics: Sequence[str] | Mapping[str, Metric] = ("mse",),
+    *,
+    part: Part = "test",
+    rollout_steps: int = 0,
+    rollouts: int = 200,
+) -> Result:
+    """Errors of predictors on the windows of a task.
+
+    Args:
+      fitted: what ``fit`` returned, one or several, or predictors and forecasters by name.
+      task: the windows; need not be the task of the fit.
+      metrics: names of METRICS, or functions by name. The mean squared error is always among them.
+      part: which windows.
+      rollout_steps: frames of repeated forecasts; 0 for none.
+      rollouts: how many of them, from the first test windows.
+
+    Returns:
+      A row for each predictor, in their order.
+    """
+    if isinstance(metrics, Mapping):
+        functions = {"mse": METRICS["mse"], **metrics}
+    else:
+        functions = {name: METRICS[name] for name in dict.fromkeys(("mse", *metrics))}
+    rows, rolled = [], {}
+    for label, one in _named(fitted):
+        predictors = getattr(one, "predictors", None) or (getattr(one, "predictor", one),)
+        method = getattr(one, "method", None)
+        hidden = getattr(method, "hidden", 16)
+        errors = [_errors(p, task, part, functions, hidden) for p in predictors]
+        rows.append(_row(label, one, method, predictors, errors))
+        if rollout_steps:
+            best = getattr(one, "predictor", predictors[0])
+            rolled[label] = rollout_errors(best, task, rollout_steps, rollouts, hidden)
+    result = Result(task.describe(), rows)
+    if rolled:
+        result.rollout.update(_rollouts(task, rolled, rollout_steps))
+    return result
+
+
+def _named(fitted: Any) -> list[tuple[str, Any]]:
+    if isinstance(fitted, Mapping):
+        return list(fitted.items())
+    several = fitted if isinstance(fitted, Sequence) else [fitted]
+    named = []
+    for one in several:
+        method = getattr(one, "method", None)
+        label = getattr(one, "label", None) or (
+            type(one).__name__ if method is None else catalog.label(method)
+        )
+        named.append((label, one))
+    return named
+
+
+def _errors(
+    predictor: Predictor, task: Task, part: Part, functions: Mapping[str, Metric], hidden: int
+) -> dict[str, np.ndarray]:
+    """By metric and horizon the figure of every window [W]."""
+    found: dict[str, list[np.ndarray]] = {}
+    for windows, frames in predictions(predictor, task, part, hidden=hidden):
+        for p, horizon in enumerate(task.window.horizons):
+            for name, function in functions.items():
+                key = name if p == 0 else f"{name}@{horizon}"
+                found.setdefault(key, []).append(function(frames[:, p], windows.target[:, p]))
+    return {name: np.concatenate(parts).astype(np.float64) for name, parts in found.items()}
+
+
+def _row(
+    label: str,
+    one: Any,
+    method: Any,
+    predictors: Sequence[Predictor],
+    errors: list[dict[str, np.ndarray]],
+) -> Row:
+    validation = np.asarray(getattr(one, "validation_mse", np.zeros(len(predictors))), float)
+    seeds = list(getattr(one, "seeds", ()))
+    good = np.flatnonzero(np.isfinite(validation))
+    metrics = {}
+    for name in errors[0]:
+        by_seed = np.stack([errors[i][name] for i in good])
+        windows = by_seed.mean(axis=0)
+        metrics[name] = {
+            "mean": float(windows.mean()),
+            "standard_error": float(standard_error(windows)) if windows.size > 1 else 0.0,
+            "seeds": by_seed.mean(axis=1).tolist(),
+        }
+    entry = catalog.METHODS.get(label.partition(" (")[0])
+    return Row(
+        name=label,
+        metrics=metrics,
+        parameters=int(predictors[0].parameters),
+        settings={} if method is None else _settings(method),
+        equivariant=None if entry is None else entry.equivariant,
+        seeds=[seeds[i] for i in good] if seeds else [],
+        diverged=[seed for i, seed in enumerate(seeds) if i not in good],
+        validation_mse=validation[good].tolist() if seeds else [],
+        best_epoch=[int(one.best_epoch[i]) for i in good] if seeds else [],
+        epochs=getattr(one, "epochs", 0),
+        seconds={k: round(v, 3) for k, v in getattr(one, "seconds", {}).items()},
+    )
+
+
+def _settings(method: Any) -> dict[str, Any]:
+    return to_dict(method) if type(method) in catalog.CONFIGS else {"type": type(method).__name__}
+
+
+def _rollouts(task: Task, errors: dict[str, np.ndarray], steps: int) -> dict[str, Any]:
+    count = next(iter(errors.values())).shape[1]
+    if not count:
+        return {}
+    squares = []
+    for windows in task.windows("test", 500):
+        target = windows.target[:, 0]
+        centroid = np.broadcast_to(target.mean(axis=1, keepdims=True), target.shape)
+        squares.append((float(mse(centroid, target)), len(target)))
+    size = float(np.average([s for s, _ in squares], weights=[w for _, w in squares]))
+    figures = {label: rollout_figures(e, size) for label, e in errors.items()}
+    return {"steps": steps, "windows": count, "predictors": figures}

@@ -1,0 +1,98 @@
+"""Forecasts of the windows of a task, in batches that memory holds: for training and evaluation alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from estag_jax.data.task import Part, Task, Windows
+from estag_jax.models.base import Predictor
+from estag_jax.models.memory import windows_at_once
+from estag_jax.ops.rollout import at_horizons
+from estag_jax.ops.sharding import data_mesh, split_over_devices
+
+
+def forecast(
+    predictor: Predictor, history: jax.Array, inputs: Any, horizons: Sequence[int]
+) -> jax.Array:
+    """The frames at the horizons [B, P, N, C, 3] after histories [B, N, T, C, 3]; pure."""
+    return at_horizons(lambda h: predictor.predict(h, inputs), history, horizons)
+
+
+@partial(jax.jit, static_argnames="horizons")
+def _compiled(predictor, history, inputs, horizons):
+    return forecast(predictor, history, inputs, horizons)
+
+
+@partial(jax.jit, static_argnames="horizons")
+def _compiled_seeds(predictor, history, inputs, horizons):
+    one = partial(forecast, horizons=horizons)
+    if jax.tree.leaves(predictor)[0].shape[0] == 1:
+        predictor = jax.tree.map(lambda leaf: leaf[0], predictor)
+        return one(predictor, history, inputs)[None]
+    return jax.vmap(one, in_axes=(0, None, None))(predictor, history, inputs)
+
+
+def predictions(
+    predictor: Predictor,
+    task: Task,
+    part: Part,
+    sizes: Sequence[tuple[int, int]] | None = None,
+    hidden: int = 16,
+    seeds: bool = False,
+) -> Iterator[tuple[Windows, np.ndarray]]:
+    """Forecasts all windows of a part.
+
+    Every batch has the same number of windows, the last being filled up, so that a predictor is compiled
+    once for each size of system.
+
+    Args:
+      predictor: of one seed, or with a leading axis of seeds.
+      task: the windows.
+      part: train, validation or test.
+      sizes: nodes and edges to pad each system to, see train.buckets; None for no padding.
+      hidden: H of the predictor, for the size of the batches.
+      seeds: the predictor's arrays have a leading axis of seeds.
+
+    Yields:
+      The windows and their forecasts [W, P, N, C, 3], with ``seeds`` [S, W, P, N, C, 3].
+    """
+    width = batch_width(task, hidden)
+    bound: dict[int, Any] = {}
+    for windows in task.windows(part, width):
+        system = task.systems[windows.which]
+        if not predictor.compiled:
+            yield windows, forecast(
+                predictor, windows.history, predictor.inputs(system), task.window.horizons
+            )
+            continue
+        size = None if sizes is None else sizes[windows.which]
+        if windows.which not in bound:
+            bound = {windows.which: jax.tree.map(jnp.asarray, predictor.inputs(system, size))}
+        history = _filled(windows.history, width, size[0] if size else system.num_nodes)
+        run = _compiled_seeds if seeds else _compiled
+        frames = run(predictor, history, bound[windows.which], task.window.horizons)
+        frames = np.asarray(frames)[..., : len(windows.starts), :, : system.num_nodes, :, :]
+        yield windows, frames
+
+
+def batch_width(task: Task, hidden: int = 16) -> int:
+    """Windows that are forecast at once, the same for validation and test."""
+    nodes = max(system.num_nodes for system in task.systems)
+    edges = max(system.graph.num_edges for system in task.systems)
+    width = windows_at_once(nodes, edges, task.window.past, hidden, task.dtype.itemsize)
+    width = min(width, max(task.count("validation"), task.count("test")))
+    devices = jax.device_count()
+    return -(-width // devices) * devices
+
+
+def _filled(history: np.ndarray, width: int, nodes: int) -> jax.Array:
+    """A batch filled up to ``width`` windows (its last) and padding nodes (zeros), on the device(s)."""
+    history = history[np.minimum(np.arange(width), len(history) - 1)]
+    history = np.pad(history, [(0, 0), (0, nodes - history.shape[1])] + [(0, 0)] * 3)
+    return split_over_devices(history, data_mesh() if jax.device_count() > 1 else None)

@@ -1,0 +1,116 @@
+"""What an evaluation found: the one schema of result.json, table cells, figures and reports."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from importlib.metadata import version
+from typing import Any, Literal
+
+import jax
+
+from estag_jax.ops.sharding import device_name
+
+FORMAT = 1
+PACKAGES = ("estag_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One method on one task.
+
+    Args:
+      name: of the method in a table.
+      data: of the task in a table; "" where there is one.
+      status: finished; skipped or failed, with the reason.
+      reason: one line.
+      metrics: by name: ``mean`` over the test windows (and the seeds), its ``standard_error`` over
+        windows (which overlap, so it is a lower bound), and ``seeds``, the mean of each seed. Metrics
+        of further horizons are named mse@5.
+      parameters: how many numbers were fitted.
+      settings: of the method.
+      published: the figure of the published tables, or None.
+      equivariant: exactly; None where it is not known.
+      seeds: that have a figure; empty for a closed form.
+      diverged: those that have none.
+      validation_mse, best_epoch: of each seed.
+      epochs: that were run.
+      seconds: compile and train, or fit.
+    """
+
+    name: str
+    data: str = ""
+    status: Literal["finished", "skipped", "failed"] = "finished"
+    reason: str = ""
+    metrics: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    parameters: int = 0
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    published: float | None = None
+    equivariant: bool | None = None
+    seeds: list[int] = dataclasses.field(default_factory=list)
+    diverged: list[int] = dataclasses.field(default_factory=list)
+    validation_mse: list[float] = dataclasses.field(default_factory=list)
+    best_epoch: list[int] = dataclasses.field(default_factory=list)
+    epochs: int = 0
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def mse(self) -> float:
+        """Mean squared error on the test windows, in squared length units."""
+        return self.metrics["mse"]["mean"]
+
+    @property
+    def head(self) -> str:
+        """The last step of a network, "" for other methods."""
+        return self.settings.get("head", "")
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """Methods evaluated on the test windows of one task.
+
+    Args:
+      data: facts about the task, see Task.describe.
+      rows: one for each method.
+      rollout: ``steps``, ``windows`` and by method what evaluate.rollout.rollout_figures says.
+      device: what computed.
+      versions: of the packages.
+      about: further facts: settings, seconds, key.
+    """
+
+    data: dict[str, Any]
+    rows: list[Row]
+    rollout: dict[str, Any] = dataclasses.field(default_factory=dict)
+    device: str = dataclasses.field(default_factory=device_name)
+    versions: dict[str, str] = dataclasses.field(default_factory=lambda: versions())
+    about: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def row(self, name: str) -> Row | None:
+        """The row of a method, None where there is none."""
+        return next((row for row in self.rows if row.name == name), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, with the format's number."""
+        return {"format": FORMAT} | dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, saved: Any) -> Result:
+        """Reads :meth:`to_dict`.
+
+        Raises:
+          ValueError: another or a newer format.
+        """
+        if not isinstance(saved, dict) or saved.get("format") != FORMAT:
+            kind = saved.get("format") if isinstance(saved, dict) else type(saved).__name__
+            raise ValueError(f"is no result of format {FORMAT} (found {kind})")
+        try:
+            fields = {name: value for name, value in saved.items() if name != "format"}
+            return cls(**fields | {"rows": [Row(**row) for row in saved["rows"]]})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"is no result: {error}") from None
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that figures depend on."""
+    found = {name: version(name) for name in PACKAGES}
+    return found | {"python": platform.python_version(), "backend": jax.default_backend()}

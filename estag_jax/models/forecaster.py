@@ -1,0 +1,264 @@
+"""A fitted predictor bound to its system: pure functions for other JAX code, kept in one file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from estag_jax.config import from_dict, to_dict
+from estag_jax.data.settings import WindowConfig
+from estag_jax.data.system import System
+from estag_jax.data.trajectory import Trajectory
+from estag_jax.graph import Array, Graph
+from estag_jax.io import FileError, read_npz, write_npz
+from estag_jax.models import catalog
+from estag_jax.models.base import ClosedForm, Method, NetworkPredictor, Predictor
+from estag_jax.ops.rollout import rollout
+
+FORMAT, VERSION = "estag_jax forecaster", 1
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class Forecaster:
+    """A predictor bound to a system and the shape of its windows.
+
+    A pytree: its arrays (weights, node features, graph) are leaves, so ``jax.jit`` over a forecaster
+    does not bake them in. ``predict`` and ``rollout`` are pure: jit, differentiate and vmap them.
+
+    Args:
+      predictor: what was fitted.
+      inputs: what it knows of the system, see Predictor.inputs.
+      system: the nodes.
+      window: the shape of a window.
+      frame_step: time between frames of the trajectory, in ``time_unit``.
+      time_unit: "fs", "ps", "s" or "frame".
+      method: the settings of the predictor's method.
+    """
+
+    predictor: Predictor
+    inputs: Any
+    system: System = dataclasses.field(metadata={"static": True})
+    window: WindowConfig = dataclasses.field(metadata={"static": True})
+    frame_step: float = dataclasses.field(metadata={"static": True})
+    time_unit: str = dataclasses.field(metadata={"static": True})
+    method: Method = dataclasses.field(metadata={"static": True})
+
+    @classmethod
+    def bind(
+        cls, predictor: Predictor, method: Method, trajectory: Trajectory, window: WindowConfig
+    ) -> Forecaster:
+        """The forecaster for the system of a trajectory, frames as far apart as there."""
+        system = trajectory.system
+        inputs = jax.tree.map(jnp.asarray, predictor.inputs(system))
+        return cls(
+            predictor, inputs, system, window, trajectory.frame_step, trajectory.time_unit, method
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"Forecaster({catalog.label(self.method)}, {self.system.num_nodes} nodes, {self.window}, "
+            f"{self.predictor.parameters:,} parameters)"
+        )
+
+    @property
+    def past(self) -> int:
+        """T, the frames of a history."""
+        return self.window.past
+
+    @property
+    def time_step(self) -> float:
+        """Time between two frames of a history or forecast, in ``time_unit``."""
+        return self.window.delta * self.frame_step
+
+    @property
+    def horizon(self) -> int:
+        """Steps of ``time_step`` from the last frame of a history to the forecast."""
+        return self.window.horizons[0]
+
+    def history(self, frames: Array, start: int = 0) -> jax.Array:
+        """The history that begins at a frame of a trajectory in its original step.
+
+        Args:
+          frames: [frames, N, 3] or [frames, N, C, 3].
+          start: index of the first frame of the history.
+
+        Returns:
+          [N, T, C, 3], frames ``window.delta`` steps apart.
+
+        Raises:
+          ValueError: too few frames, or another number of nodes or channels.
+        """
+        if frames.ndim == 3:
+            frames = frames[:, :, None]
+        expected = (self.system.num_nodes, self.system.channels, 3)
+        if frames.shape[1:] != expected:
+            raise ValueError(f"frames have shape {frames.shape}, expected (frames, *{expected})")
+        delta = self.window.delta
+        need = start + (self.past - 1) * delta + 1
+        if not 0 <= start <= need <= frames.shape[0]:
+            raise ValueError(
+                f"a history from frame {start} needs frames {start} to {need - 1} (T={self.past}, "
+                f"Δ={delta}), there are {frames.shape[0]}"
+            )
+        return jnp.moveaxis(jnp.asarray(frames[start:need:delta]), 0, 1)
+
+    def predict(self, history: Array) -> jax.Array:
+        """The frame ``horizon`` steps after the history, by default the next one.
+
+        Args:
+          history: past frames, oldest first [N, T, C, 3], or of several windows [B, N, T, C, 3].
+
+        Returns:
+          [N, C, 3], or [B, N, C, 3].
+
+        Raises:
+          ValueError: another shape.
+        """
+        history = jnp.asarray(history)
+        expected = (self.system.num_nodes, self.past, self.system.channels, 3)
+        if history.shape[-4:] != expected or history.ndim not in (4, 5):
+            raise ValueError(
+                f"history has shape {history.shape}, expected {expected}, or (windows, *{expected})"
+            )
+        if history.ndim == 4:
+            return self.predictor.predict(history[None], self.inputs)[0]
+        return self.predictor.predict(history, self.inputs)
+
+    def rollout(self, history: Array, steps: int) -> jax.Array:
+        """The next ``steps`` frames, each from the T before it, in one lax.scan.
+
+        Args:
+          history: past frames, oldest first [N, T, C, 3], or of several windows [B, N, T, C, 3].
+          steps: how many frames to predict (static under jit).
+
+        Returns:
+          [steps, N, C, 3], or [steps, B, N, C, 3].
+
+        Raises:
+          ValueError: the horizon is not one step, so that a forecast is not the next frame.
+        """
+        if self.horizon != 1:
+            raise ValueError(
+                f"this forecaster looks {self.horizon} steps ahead and cannot be fed with its own "
+                f"forecasts; train with --window.horizons 1"
+            )
+        return rollout(self.predict, jnp.asarray(history), steps)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes everything into one .npz file, which :meth:`load` reads without the data."""
+        system, graph = self.system, self.system.graph
+        about = {
+            "format": FORMAT,
+            "version": VERSION,
+            "method": _method_to_dict(self.method),
+            "window": to_dict(self.window),
+            "frame_step": self.frame_step,
+            "time_unit": self.time_unit,
+            "channels": system.channels,
+            "length_unit": system.length_unit,
+            "anchor": system.anchor,
+            "contact_distance": system.contact_distance,
+        }
+        arrays = {
+            "about": np.array(json.dumps(about)),
+            "system/names": np.array(system.names),
+            "system/node_features": system.node_features,
+            "system/atomic_numbers": system.atomic_numbers,
+            "system/bonds": system.bonds,
+            "system/bond_orders": system.bond_orders,
+            "graph/senders": graph.senders,
+            "graph/receivers": graph.receivers,
+            "graph/edge_features": graph.edge_features,
+        } | {f"fitted/{name}": value for name, value in self.predictor.to_arrays().items()}
+        write_npz(path, {name: np.asarray(a) for name, a in arrays.items() if a is not None})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike, method: Any = None) -> Forecaster:
+        """Reads a file of :meth:`save`.
+
+        Args:
+          path: the .npz file.
+          method: the settings or the Flax module of a method of one's own, whose code is not kept in
+            the file; not needed for the methods of the catalog.
+
+        Raises:
+          FileError: no such file, or one that is damaged, newer, or not a forecaster.
+        """
+        arrays = read_npz(path)
+        try:
+            about = json.loads(str(arrays["about"]))
+            if about["format"] != FORMAT:
+                raise KeyError("format")
+        except (KeyError, TypeError, ValueError):
+            raise FileError(f"{path}: is not a forecaster of estag_jax") from None
+        if about["version"] > VERSION:
+            raise FileError(
+                f"{path}: was written by a newer estag_jax (format {about['version']}, this one reads "
+                f"up to {VERSION}); update estag_jax"
+            )
+        try:
+            return cls._from_arrays(about, arrays, _method_from_dict(about["method"], method))
+        except (KeyError, TypeError, ValueError) as error:
+            raise FileError(f"{path}: {error}") from None
+
+    @classmethod
+    def _from_arrays(cls, about: dict, arrays: dict[str, np.ndarray], method: Method) -> Forecaster:
+        names = tuple(map(str, arrays["system/names"]))
+        graph = Graph(
+            arrays["graph/senders"],
+            arrays["graph/receivers"],
+            len(names),
+            arrays.get("graph/edge_features"),
+        )
+        system = System(
+            names,
+            arrays.get("system/atomic_numbers"),
+            arrays["system/node_features"],
+            about["channels"],
+            about["length_unit"],
+            arrays.get("system/bonds"),
+            arrays.get("system/bond_orders"),
+            about["anchor"],
+            about["contact_distance"],
+            graph,
+        )
+        fitted = {
+            name.removeprefix("fitted/"): value
+            for name, value in arrays.items()
+            if name.startswith("fitted/")
+        }
+        kind = method.predictor if isinstance(method, ClosedForm) else NetworkPredictor
+        predictor = jax.tree.map(jnp.asarray, kind.from_arrays(method, fitted))
+        inputs = jax.tree.map(jnp.asarray, predictor.inputs(system))
+        window = from_dict(WindowConfig, about["window"])
+        return cls(
+            predictor, inputs, system, window, about["frame_step"], about["time_unit"], method
+        )
+
+
+def _method_to_dict(method: Method) -> dict[str, Any]:
+    if type(method) in catalog.CONFIGS:
+        return to_dict(method)
+    inner = getattr(method, "module", method)
+    return {"type": type(inner).__name__, "own": True}
+
+
+def _method_from_dict(saved: dict[str, Any], given: Any) -> Method:
+    if given is not None:
+        return catalog.as_method(given)
+    if saved.get("own"):
+        name = saved["type"]
+        raise ValueError(
+            f"holds {name}, which is not a method of estag_jax; give it: load(…, method={name}(…))"
+        )
+    for kind in catalog.CONFIGS:
+        if kind.__name__ == saved["type"]:
+            return from_dict(kind, saved)
+    raise ValueError(f"no method has settings {saved['type']!r}")

@@ -1,0 +1,41 @@
+"""How many windows are computed at once: as many as the cache, or the device, holds well.
+
+A network keeps arrays of E * T * H numbers for every window. On a CPU the step is fastest when all of
+them stay below about 30 MB: larger temporaries are mapped and unmapped by the C library in every step,
+which costs more than the arithmetic (benchmarks/train_step.py).
+"""
+
+from __future__ import annotations
+
+import jax
+
+TRAINING, FORWARD = 35, 12
+"""Arrays of E * T * H numbers that are alive at once for a window, with and without a gradient."""
+
+CACHE = 30 * 10**6
+"""Bytes of temporaries that keep a CPU fast."""
+
+DEVICE = 2 * 2**30
+"""Bytes of temporaries allowed on an accelerator."""
+
+MOST = 500
+"""Windows at once where memory sets no bound."""
+
+
+def windows_at_once(
+    nodes: int, edges: int, past: int, hidden: int, itemsize: int = 4, training: bool = False
+) -> int:
+    """The number of windows to compute at once, at least 1.
+
+    Args:
+      nodes: N.
+      edges: E.
+      past: T.
+      hidden: H.
+      itemsize: bytes of a number.
+      training: whether a gradient is taken.
+    """
+    arrays = TRAINING if training else FORWARD
+    window = arrays * itemsize * max(edges, nodes) * past * hidden
+    budget = CACHE if jax.default_backend() == "cpu" else DEVICE
+    return int(min(MOST, max(1, budget // window)))

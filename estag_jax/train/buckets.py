@@ -1,0 +1,102 @@
+"""Systems of like size, padded to one shape: what is compiled once and shared by all of them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from estag_jax.data.task import Task
+from estag_jax.graph import Graph, stack
+from estag_jax.models.base import network_inputs
+from estag_jax.nn.config import Elements
+from estag_jax.ops.windows import gather_windows
+
+GROWTH = 1.5
+"""The largest system of a bucket has at most so many times the nodes of its smallest."""
+
+
+class Bucket(NamedTuple):
+    """The training windows of some systems, as arrays on the device.
+
+    Args:
+      positions: the frames of all systems one after another [frames, N, C, 3].
+      features: node features [S, N, F].
+      graph: S graphs of N nodes and E edges; with masks where systems were padded.
+      starts: first frame of each window [W].
+      which: its system [W].
+    """
+
+    positions: jax.Array
+    features: jax.Array
+    graph: Graph
+    starts: jax.Array
+    which: jax.Array
+
+    def inputs(self, which: jax.Array) -> tuple[jax.Array, Graph]:
+        """Features and graph of windows [B] of the given systems: shared where there is one system."""
+        if self.features.shape[0] == 1:
+            return self.features, self.graph
+        return self.features[which], self.graph.take(which)
+
+    def windows(self, rows: jax.Array, past: int, delta: int, horizons: tuple[int, ...]):
+        """History, target, features and graph of the windows with these numbers [B]."""
+        cut = gather_windows(self.positions, self.starts[rows], past, delta, horizons)
+        return *cut, *self.inputs(self.which[rows])
+
+
+def sizes(task: Task) -> list[tuple[int, int]]:
+    """Nodes and edges that each system of a task is padded to; equal within a bucket.
+
+    Systems are sorted by their nodes; a bucket ends where one has more than GROWTH times the nodes of
+    the bucket's first, so a task needs at most log_1.5(largest / smallest) + 1 of them.
+    """
+    graphs = [system.graph for system in task.systems]
+    order = sorted(range(len(graphs)), key=lambda i: graphs[i].num_nodes)
+    buckets: list[list[int]] = []
+    for i in order:
+        if buckets and graphs[i].num_nodes <= GROWTH * graphs[buckets[-1][0]].num_nodes:
+            buckets[-1].append(i)
+        else:
+            buckets.append([i])
+    found: list[tuple[int, int]] = [(0, 0)] * len(graphs)
+    for bucket in buckets:
+        edges = max(graphs[i].num_edges for i in bucket)
+        # One node more where padding edges would otherwise have no padding node to end at.
+        nodes = max(graphs[i].num_nodes + (graphs[i].num_edges < edges) for i in bucket)
+        for i in bucket:
+            found[i] = (nodes, edges)
+    return found
+
+
+def make_buckets(task: Task, elements: Elements) -> list[Bucket]:
+    """The training windows of a task on the device, a bucket for each size; smallest first."""
+    padded = sizes(task)
+    buckets = []
+    for size in sorted(set(padded)):
+        members = [i for i, other in enumerate(padded) if other == size]
+        inputs = [network_inputs(task.systems[i], elements, size) for i in members]
+        frames = [task.trajectories[i].positions for i in members]
+        begins = np.cumsum([0, *map(len, frames)])
+        starts = [begins[k] + task.splits[i].train for k, i in enumerate(members)]
+        which = [np.full(len(s), k) for k, s in enumerate(starts)]
+        same = all(frame.shape[1] == size[0] for frame in frames)
+        if not same:
+            frames = [_grown(frame, size[0]) for frame in frames]
+        buckets.append(
+            Bucket(
+                jnp.asarray(frames[0] if len(frames) == 1 else np.concatenate(frames)),
+                jnp.asarray(np.concatenate([features for features, _ in inputs])),
+                jax.tree.map(jnp.asarray, stack([graph for _, graph in inputs], *size)),
+                jnp.asarray(np.concatenate(starts), jnp.int32),
+                jnp.asarray(np.concatenate(which), jnp.int32),
+            )
+        )
+    return buckets
+
+
+def _grown(frames: np.ndarray, nodes: int) -> np.ndarray:
+    """Positions with padding nodes at rest in the origin."""
+    return np.pad(frames, [(0, 0), (0, nodes - frames.shape[1]), (0, 0), (0, 0)])

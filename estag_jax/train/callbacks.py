@@ -1,0 +1,81 @@
+"""What training need not know: callbacks of the loop, and two of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from estag_jax.train.fit import Loop
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss is not finite; the message is one line for the user."""
+
+
+class Callback:
+    """Called by the training loop; override what is needed.
+
+    A callback may read all of the loop, restore an earlier state at the beginning
+    (``loop.restore``), and end training by setting ``loop.stop`` to a reason.
+    """
+
+    def begin(self, loop: Loop) -> None:
+        """Before the first epoch, with the initial state."""
+
+    def evaluated(self, loop: Loop, evaluation: dict[str, Any]) -> None:
+        """After every evaluation, ``loop.best`` being up to date.
+
+        Args:
+          loop: the state.
+          evaluation: ``epoch``, ``train_loss`` and ``validation_mse`` (means over the seeds), ``seconds``.
+        """
+
+    def end(self, loop: Loop) -> None:
+        """After the last epoch, also when training ends by an error."""
+
+
+@dataclasses.dataclass
+class EarlyStopping(Callback):
+    """Ends training when no seed has got better for so many evaluations.
+
+    Args:
+      patience: evaluations.
+    """
+
+    patience: int
+
+    def evaluated(self, loop: Loop, evaluation: dict[str, Any]) -> None:
+        waited = loop.epoch - loop.best_epoch
+        loop.frozen |= waited >= self.patience * loop.config.evaluate_every
+        if loop.frozen.all():
+            loop.stop = f"no better for {self.patience} evaluations"
+
+
+class StopOnDivergence(Callback):
+    """Ends training when no seed has a finite loss any more.
+
+    Raises:
+      TrainingDiverged: no seed has ever had a finite validation error, or there is one seed only.
+    """
+
+    def evaluated(self, loop: Loop, evaluation: dict[str, Any]) -> None:
+        if np.isfinite(loop.latest_error).any():
+            return
+        if len(loop.seeds) > 1 and np.isfinite(loop.best_error).any():
+            loop.stop = "every seed diverged"
+            return
+        kept = int(loop.best_epoch[0])
+        raise TrainingDiverged(
+            f"training diverged by epoch {loop.epoch} (training loss {_number(evaluation['train_loss'])}, "
+            f"validation {_number(evaluation['validation_mse'])}); "
+            + (f"the best epoch was {kept}" if math.isfinite(loop.best_error[0]) else "no epoch was good")
+            + f"; lower train.learning-rate (now {loop.config.learning_rate:g}) or set train.clip-norm"
+        )
+
+
+def _number(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:g}"
