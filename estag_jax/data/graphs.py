@@ -21,7 +21,7 @@ from estag_jax.data.edges import (
 )
 from estag_jax.data.trajectory import DataError, Trajectory
 from estag_jax.data.transform import LENGTHS
-from estag_jax.types import Topology
+from estag_jax.graph import Graph
 
 Kind = Literal["auto", "bonds", "covalent", "paper", "radius", "nearest", "full"]
 
@@ -119,7 +119,7 @@ def resolve(config: GraphConfig, trajectory: Trajectory) -> GraphConfig:
     return GraphConfig(kind, config.hops, cutoff, neighbours, channel)
 
 
-def build_topology(config: GraphConfig, trajectory: Trajectory) -> Topology:
+def build_graph(config: GraphConfig, trajectory: Trajectory) -> Graph:
     """The graph that ``config`` asks for.
 
     Args:
@@ -127,7 +127,7 @@ def build_topology(config: GraphConfig, trajectory: Trajectory) -> Topology:
       trajectory: positions, elements and bonds; its own graph, if any, is not looked at.
 
     Returns:
-      The topology. The edge features of bonds, covalent and paper are the number of bonds between
+      The graph. The edge features of bonds, covalent and paper are the number of bonds between
       the two ends and, where the source knows bond orders and its bonds are taken, the order of the
       bond (0 between ends that are not bonded): [E, 1 or 2] float32. That of radius is the distance
       between the two ends in frame 0, in the trajectory's unit, as published for the protein: [E, 1];
@@ -181,7 +181,12 @@ def build_topology(config: GraphConfig, trajectory: Trajectory) -> Topology:
             f"{source}: graph kind {config.kind!r} gives no edges between the {num_nodes} nodes; "
             f"{remedy}"
         )
-    return Topology(senders, receivers, num_nodes, features)
+    return Graph(senders, receivers, num_nodes, features)
+
+
+def with_graph(trajectory: Trajectory, config: GraphConfig = DEFAULT_GRAPH) -> Trajectory:
+    """The trajectory with the graph that ``config`` asks for."""
+    return dataclasses.replace(trajectory, graph=build_graph(config, trajectory))
 
 
 def _covalent(

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from estag_jax.types import Topology
+from estag_jax.graph import Graph
+
+if TYPE_CHECKING:
+    from estag_jax.data.splits import SplitConfig
+    from estag_jax.data.windows import WindowConfig
 
 
 class DataError(ValueError):
@@ -32,6 +36,21 @@ class PublishedTrials:
     test: tuple[int, ...]
     each: int
     below: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Suggested:
+    """Windows and splits that suit a source.
+
+    Args:
+      window: the published windows, or what suits the source.
+      split: without shared frames between its parts.
+      paper_split: the published split.
+    """
+
+    window: WindowConfig
+    split: SplitConfig
+    paper_split: SplitConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +80,8 @@ class Trajectory:
         No window uses such a frame.
       published: the published split of this data, if its rule is not the random one of MD17: trials,
         or "time" for 60/20/20 % in time.
-      topology: the graph on the N nodes, or None before ``sources.load`` has built it.
+      graph: the graph on the N nodes, or None before ``sources.load`` has built it.
+      suggested: windows and splits that suit the source.
       source: what was read, for people (a path or a source name).
       provenance: how the data came to be, in one sentence.
       licence: under what terms it may be used.
@@ -83,7 +103,8 @@ class Trajectory:
     run_names: tuple[str, ...] = ()
     missing: np.ndarray | None = None
     published: PublishedTrials | Literal["time"] | None = None
-    topology: Topology | None = None
+    graph: Graph | None = None
+    suggested: Suggested | None = None
     source: str = ""
     provenance: str = ""
     licence: str = ""
@@ -109,8 +130,8 @@ class Trajectory:
             ("names", len(self.names), self.num_nodes),
             ("atomic_numbers", _count(self.atomic_numbers, self.num_nodes), self.num_nodes),
             (
-                "topology",
-                self.topology.num_nodes if self.topology else self.num_nodes,
+                "graph",
+                self.graph.num_nodes if self.graph else self.num_nodes,
                 self.num_nodes,
             ),
             ("missing", _count(self.missing, self.num_frames), self.num_frames),
@@ -131,6 +152,20 @@ class Trajectory:
                 f"{self.source}: the time step is {self.frame_step}, it must be positive"
             )
 
+    @classmethod
+    def from_arrays(cls, positions: np.ndarray, **about: Any) -> Trajectory:
+        """A trajectory whose names and features, unless given, follow from its atomic numbers."""
+        positions = positions[:, :, None] if positions.ndim == 3 else positions
+        nodes, numbers = positions.shape[1], about.get("atomic_numbers")
+        if numbers is None:
+            names, features = map(str, range(nodes)), np.ones((nodes, 1))
+        else:
+            from ase.data import chemical_symbols
+
+            names, features = (chemical_symbols[number] for number in numbers), numbers[:, None]
+        derived = {"names": tuple(names), "node_features": features.astype(np.float32)}
+        return cls(positions, **derived | about)
+
     @property
     def num_frames(self) -> int:
         return self.positions.shape[0]
@@ -148,8 +183,8 @@ class Trajectory:
         """SHA-256 over everything that a model sees, to tell whether a run saw this very data."""
         digest = hashlib.sha256()
         parts = [self.positions, self.node_features, np.asarray(self.lengths)]
-        parts += [self.topology.receivers, self.topology.senders]
-        parts += [x for x in (self.topology.edge_features, self.missing) if x is not None]
+        parts += [self.graph.receivers, self.graph.senders]
+        parts += [x for x in (self.graph.edge_features, self.missing) if x is not None]
         for part in parts:
             part = np.ascontiguousarray(part)
             digest.update(f"{part.dtype}{part.shape}".encode())

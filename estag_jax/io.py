@@ -1,0 +1,214 @@
+"""Files: written whole or not at all, read with one clear error; and words for messages."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import os
+import re
+import threading
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+Report = Callable[[str, int, int], None]
+"""Is told what is under way, how much of it is done, and the total (0 where it is not known)."""
+
+_DAMAGE = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    RuntimeError,  # an encrypted archive, an unknown compression
+    tokenize.TokenError,  # the header of an array
+    zipfile.BadZipFile,
+    zlib.error,
+)
+_DEFLATE = 1040  # at least the most that deflate can shrink anything (1032 : 1)
+
+
+class FileError(ValueError):
+    """A file cannot be read or written; the message is one line for the user."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """The Report that says nothing."""
+
+
+def write_atomic(path: str | os.PathLike, write: Callable[[Path], Any]) -> None:
+    """Writes a file under a temporary name beside it and then renames it.
+
+    Args:
+      path: the file; its folder is made if need be.
+      write: is given the temporary path. What it leaves there is removed if it fails.
+
+    Raises:
+      FileError: the file or its folder cannot be written.
+    """
+    path = Path(path)
+    partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(partial)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written ({one_line(error)})") from error
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Writes UTF-8 by :func:`write_atomic`."""
+    write_atomic(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Writes JSON by :func:`write_atomic`; NaN is a ValueError, for it is no JSON."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: str | os.PathLike, error: type[ValueError] = FileError) -> Any:
+    """Reads JSON; a file that is missing or holds something else raises ``error``."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as cause:
+        raise error(f"{path}: there is no such file") from cause
+    except OSError as cause:
+        raise error(f"{path}: cannot be read ({one_line(cause)})") from cause
+    except ValueError as cause:
+        raise error(f"{path}: is not JSON ({one_line(cause)})") from cause
+
+
+def write_npz(
+    path: str | os.PathLike, arrays: Mapping[str, Any], compressed: bool = False
+) -> None:
+    """Writes arrays by name into one .npz file by :func:`write_atomic`."""
+    save = np.savez_compressed if compressed else np.savez
+
+    def write(partial: Path) -> None:
+        with partial.open("wb") as file:  # numpy would add a suffix to a path
+            save(file, **arrays)
+
+    write_atomic(path, write)
+
+
+def read_npz(
+    path: str | os.PathLike,
+    required: Iterable[str] = (),
+    *,
+    wanted: Collection[str] | None = None,
+    bare: str | None = None,
+    error: type[ValueError] = FileError,
+) -> dict[str, np.ndarray]:
+    """Reads arrays by name. No object is ever unpickled, and nothing larger than the file allocated.
+
+    Args:
+      path: an .npz file.
+      required: names that must be there.
+      wanted: names to read besides, where they are there; None for all.
+      bare: the name of the one array of an .npy file; None refuses such files.
+      error: what to raise.
+
+    Returns:
+      The arrays.
+
+    Raises:
+      FileError: or ``error``: the file is missing, damaged, of another kind or lacks an array.
+    """
+    required = tuple(required)
+    try:
+        # Opened here, because numpy leaves a file open that it finds to be damaged.
+        with Path(path).open("rb") as file:
+            magic = file.read(6)
+            file.seek(0)
+            if magic == b"\x93NUMPY" and bare is not None:
+                return {bare: _read_array(file, os.fstat(file.fileno()).st_size)}
+            if not magic.startswith(b"PK"):
+                kinds = "is not an npz file" if bare is None else "is neither an npz nor an npy file"
+                raise error(f"{path}: {kinds}")
+            arrays, there, whole = {}, set(), os.fstat(file.fileno()).st_size
+            with zipfile.ZipFile(file) as archive:
+                for info in archive.infolist():
+                    name, suffix = os.path.splitext(info.filename)
+                    if suffix != ".npy":
+                        continue
+                    there.add(name)
+                    if wanted is None or name in wanted or name in required:
+                        arrays[name] = _read_member(archive, info, whole)
+    except FileNotFoundError as cause:
+        raise error(f"{path}: there is no such file") from cause
+    except IsADirectoryError as cause:
+        raise error(f"{path}: is a folder, not a file") from cause
+    except _DAMAGE as cause:
+        if isinstance(cause, error):
+            raise
+        what = f"{type(cause).__name__}: {one_line(cause)}"
+        raise error(
+            f"{path}: cannot be read, it may be damaged or cut short ({what}); copy or save it again"
+        ) from cause
+    if missing := [name for name in required if name not in arrays]:
+        raise error(
+            f"{path}: lacks {', '.join(missing)}; it has {', '.join(sorted(there)) or 'no arrays'}"
+        )
+    return arrays
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """ ", did you mean 'x'?" for the known word that is nearest, or ""."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f", did you mean {near[0]!r}?" if near else ""
+
+
+def slug(text: str) -> str:
+    """A text as a part of a file name, of at most 80 characters."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("_.")[-80:] or "data"
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, for the middle of a line."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()) or type(error).__name__
+
+
+def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, whole: int) -> np.ndarray:
+    """One array of an archive of ``whole`` bytes, whose directory may claim any size."""
+    factor = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: _DEFLATE}.get(info.compress_type)
+    if factor is None:
+        raise ValueError(f"{info.filename} is compressed by a method that numpy does not write")
+    with archive.open(info) as member:
+        array = _read_array(member, min(info.file_size, factor * min(info.compress_size, whole)))
+        if member.read(1):  # the checksum is compared at the end of a member
+            raise ValueError(f"{info.filename} is longer than its header claims")
+    return array
+
+
+def _read_array(file: BinaryIO, most: int) -> np.ndarray:
+    """An array in npy format of at most ``most`` bytes."""
+    version = np.lib.format.read_magic(file)
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    if version not in readers:
+        raise ValueError(f"a header of version {version}, which plain numbers do not need")
+    shape, fortran, dtype = readers[version](file)
+    if dtype.hasobject:
+        raise ValueError("it holds pickled objects, and loading those can run any code")
+    size, most = math.prod(shape) * dtype.itemsize, most - file.tell()
+    if not 0 <= size <= most:
+        raise ValueError(f"a header claims {dtype}{list(shape)}, {size} bytes out of {most}")
+    data, filled = np.empty(size, np.uint8), 0
+    while filled < size:
+        count = file.readinto(data[filled : filled + 2**20])
+        if not count:
+            raise EOFError(f"{filled} of {size} bytes are there")
+        filled += count
+    return np.ndarray(shape, dtype, data, order="F" if fortran else "C")
