@@ -87,9 +87,7 @@ def read_json(path: str | os.PathLike, error: type[ValueError] = FileError) -> A
         raise error(f"{path}: is not JSON ({one_line(cause)})") from cause
 
 
-def write_npz(
-    path: str | os.PathLike, arrays: Mapping[str, Any], compressed: bool = False
-) -> None:
+def write_npz(path: str | os.PathLike, arrays: Mapping[str, Any], compressed: bool = False) -> None:
     """Writes arrays by name into one .npz file by :func:`write_atomic`."""
     save = np.savez_compressed if compressed else np.savez
 
@@ -132,7 +130,9 @@ def read_npz(
             if magic == b"\x93NUMPY" and bare is not None:
                 return {bare: _read_array(file, os.fstat(file.fileno()).st_size)}
             if not magic.startswith(b"PK"):
-                kinds = "is not an npz file" if bare is None else "is neither an npz nor an npy file"
+                kinds = (
+                    "is not an npz file" if bare is None else "is neither an npz nor an npy file"
+                )
                 raise error(f"{path}: {kinds}")
             arrays, there, whole = {}, set(), os.fstat(file.fileno()).st_size
             with zipfile.ZipFile(file) as archive:

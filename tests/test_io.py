@@ -138,7 +138,10 @@ def archive(content, method=zipfile.ZIP_STORED, name="x.npy"):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (npy("(10**12, 9, 3)".replace("10**12", str(10**12))), "claims float64.1000000000000, 9, 3"),
+        (
+            npy("(10**12, 9, 3)".replace("10**12", str(10**12))),
+            "claims float64.1000000000000, 9, 3",
+        ),
         (npy("(5,)"), "claims float64.5., 40 bytes"),
         (npy("(-4,)"), "claims"),
         (npy("(4,)", "'|O'"), "objects"),

@@ -48,9 +48,11 @@ class Suggested:
       paper_split: the published split.
     """
 
-    window: WindowConfig
-    split: SplitConfig
-    paper_split: SplitConfig
+    window: WindowConfig = dataclasses.field(default_factory=lambda: _windows().WindowConfig())
+    split: SplitConfig = dataclasses.field(default_factory=lambda: _splits().SplitConfig())
+    paper_split: SplitConfig = dataclasses.field(
+        default_factory=lambda: _splits().SplitConfig(kind="paper")
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +106,7 @@ class Trajectory:
     missing: np.ndarray | None = None
     published: PublishedTrials | Literal["time"] | None = None
     graph: Graph | None = None
-    suggested: Suggested | None = None
+    suggested: Suggested = dataclasses.field(default_factory=Suggested)
     source: str = ""
     provenance: str = ""
     licence: str = ""
@@ -194,6 +196,18 @@ class Trajectory:
     def noted(self, note: str, **changes: Any) -> Trajectory:
         """The same with some fields replaced, and a note that says so."""
         return dataclasses.replace(self, notes=(*self.notes, note), **changes)
+
+
+def _windows() -> Any:
+    from estag_jax.data import windows  # which imports this file
+
+    return windows
+
+
+def _splits() -> Any:
+    from estag_jax.data import splits
+
+    return splits
 
 
 def _count(values: np.ndarray | None, otherwise: int = 0) -> int:
