@@ -133,7 +133,7 @@ def read_npz(
                 kinds = (
                     "is not an npz file" if bare is None else "is neither an npz nor an npy file"
                 )
-                raise error(f"{path}: {kinds}")
+                raise FileError(kinds)
             arrays, there, whole = {}, set(), os.fstat(file.fileno()).st_size
             with zipfile.ZipFile(file) as archive:
                 for info in archive.infolist():
@@ -147,9 +147,9 @@ def read_npz(
         raise error(f"{path}: there is no such file") from cause
     except IsADirectoryError as cause:
         raise error(f"{path}: is a folder, not a file") from cause
+    except FileError as cause:
+        raise error(f"{path}: {cause}") from cause
     except _DAMAGE as cause:
-        if isinstance(cause, error):
-            raise
         what = f"{type(cause).__name__}: {one_line(cause)}"
         raise error(
             f"{path}: cannot be read, it may be damaged or cut short ({what}); copy or save it again"
@@ -201,7 +201,10 @@ def _read_array(file: BinaryIO, most: int) -> np.ndarray:
         raise ValueError(f"a header of version {version}, which plain numbers do not need")
     shape, fortran, dtype = readers[version](file)
     if dtype.hasobject:
-        raise ValueError("it holds pickled objects, and loading those can run any code")
+        raise FileError(
+            "holds pickled objects, which are refused because loading them can run any code; save plain "
+            "arrays of numbers"
+        )
     size, most = math.prod(shape) * dtype.itemsize, most - file.tell()
     if not 0 <= size <= most:
         raise ValueError(f"a header claims {dtype}{list(shape)}, {size} bytes out of {most}")

@@ -125,6 +125,8 @@ def _download(
     def bring(url: str, partial: str, _) -> None:
         # Lengths are those of the file itself, and not of what the server may make of it.
         options = {"timeout": timeout, "headers": {"Accept-Encoding": "identity"}}
+        responses = []  # pooch leaves them open if something goes wrong
+        options["hooks"] = {"response": lambda response, **_: responses.append(response)}
         progress = _Progress(path.name, report)
         try:
             pooch.HTTPDownloader(progress, chunk_size=2**16, **options)(url, partial, None)
@@ -137,6 +139,9 @@ def _download(
                 failure.absent = status in (404, 410)
                 raise failure from error
             raise
+        finally:
+            for response in responses:
+                response.close()
         with open(partial, "rb") as file:
             start = file.read(512).lstrip().lower()
         if not start:

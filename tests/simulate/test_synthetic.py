@@ -36,7 +36,7 @@ def test_shapes_units_and_what_is_said(short):
         found = short[name]
         assert found.positions.shape == (36, nodes, 1, 3) and found.positions.dtype == np.float32
         assert found.lengths == (12, 12, 12) and len(found.run_names) == 3
-        assert found.node_features.dtype == np.float32 and found.topology is None
+        assert found.node_features.dtype == np.float32 and found.graph is None
         assert found.source == f"synthetic:{name}" and found.atomic_numbers is None
         assert np.isfinite(found.positions).all()
         units = ("s", "m") if name == "pendulum" else ("time unit", "unit")

@@ -58,7 +58,7 @@ def test_trajectory_of_a_smiles(tmp_path):
     config = XtbConfig(3, 2, step=0.4, every=2)
     got = read("C#N", config, tmp_path)
     assert got.positions.shape == (3, 3, 1, 3) and got.positions.dtype == np.float32
-    assert Counter(got.names) == Counter("CHN") and got.topology is None
+    assert Counter(got.names) == Counter("CHN") and got.graph is None
     np.testing.assert_array_equal(got.node_features[:, 0], got.atomic_numbers)
     assert got.bonds.tolist() == [[0, 1], [0, 2]] and got.bond_orders.tolist() == [3, 1]
     assert got.frame_step == pytest.approx(0.8) and got.source == "xtb:C#N"

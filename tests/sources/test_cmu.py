@@ -31,7 +31,7 @@ def test_walk(shared_data, walks):
     assert walks.length_unit == "asf unit" and "5.64 cm" in walks.provenance
     assert walks.bonds.shape == (30, 2)
     assert any("trials 3, 4, 6 of walk are not in" in note for note in walks.notes)
-    assert walks.published is None and walks.topology is None
+    assert walks.published is None and walks.graph is None
     # Bones are rigid; directions in the asf have six digits.
     skeleton = read_asf(shared_data / "cmu_mocap" / "35" / "35.asf")
     parents, children = walks.bonds.T
@@ -132,7 +132,7 @@ def test_a_subject_is_downloaded_trial_by_trial_once(database, tmp_path, monkeyp
     served, asked = database
     monkeypatch.setenv("ESTAG_DATA", str(tmp_path / "cache"))
     found = sources.load("cmu:7")
-    assert found.run_names == ("07_01", "07_02", "07_04") and found.topology.num_edges == 6
+    assert found.run_names == ("07_01", "07_02", "07_04") and found.graph.num_edges == 6
     assert sum("07_0" in path for path in asked) >= 7  # 5, 6 and 7 were asked for in vain
     asked.clear()
     again = sources.load("cmu:7")

@@ -63,7 +63,7 @@ def test_md17_from_a_folder(tmp_path, file):
     np.testing.assert_array_equal(trajectory.node_features, ETHANOL[:, None])
     assert trajectory.node_features.dtype == np.float32
     assert (trajectory.frame_step, trajectory.time_unit, trajectory.length_unit) == (0.5, "fs", "Å")
-    assert trajectory.topology is None and trajectory.missing is None and not trajectory.notes
+    assert trajectory.graph is None and trajectory.missing is None and not trajectory.notes
     assert "Science Advances 3, e1603015" in trajectory.provenance and "cite" in trajectory.licence
     assert trajectory.source == str(tmp_path / file)
 
