@@ -38,7 +38,9 @@ def test_a_step_with_its_unit(text, expected):
     assert parse_step(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "fs", "0", "-1 fs", "nan", "inf ps", "1 2 fs", "0x1", "1,5fs"])
+@pytest.mark.parametrize(
+    "text", ["", "fs", "0", "-1 fs", "nan", "inf ps", "1 2 fs", "0x1", "1,5fs"]
+)
 def test_what_is_no_step(text):
     with pytest.raises(ValueError, match="frame_step.*positive"):
         FileOptions(frame_step=text)
@@ -68,7 +70,12 @@ def multiframe(path):
     return datafiles.PDB_multiframe
 
 
-SILENT = [(xyz, "a.xyz", "fs"), (npz, "a.npz", "fs"), (plain, "a.npy", "fs"), (multiframe, "", "ps")]
+SILENT = [
+    (xyz, "a.xyz", "fs"),
+    (npz, "a.npz", "fs"),
+    (plain, "a.npy", "fs"),
+    (multiframe, "", "ps"),
+]
 
 
 @pytest.mark.parametrize(("write", "name", "unit"), SILENT)
@@ -78,7 +85,11 @@ def test_where_the_file_is_silent_the_option_works(tmp_path, write, name, unit):
         assert time_of(read(path)) == (1.0, "frame")
     found = read(path, frame_step=0.5)
     assert time_of(found) == (0.5, unit) and has_note(found, f"0.5 {unit} as the user says")
-    for text, expected in {"0.5fs": (0.5, "fs"), "2 ps": (2.0, "ps"), "3 frame": (3.0, "frame")}.items():
+    for text, expected in {
+        "0.5fs": (0.5, "fs"),
+        "2 ps": (2.0, "ps"),
+        "3 frame": (3.0, "frame"),
+    }.items():
         assert time_of(read(path, frame_step=text)) == expected
 
 
@@ -98,12 +109,16 @@ def stated(tmp_path, step=2.5, suffix="dcd"):
         ("1 frame", (1.0, "frame"), True),
     ],
 )
-def test_the_option_goes_before_the_file_and_a_difference_is_noted(tmp_path, given, expected, noted):
+def test_the_option_goes_before_the_file_and_a_difference_is_noted(
+    tmp_path, given, expected, noted
+):
     found = read(stated(tmp_path), frame_step=given)
     assert time_of(found) == expected
     assert has_note(found, "the file has 2.5 ps") == noted
     dt = npz(tmp_path / "dt.npz", dt_fs=2500.0)
-    assert has_note(read(dt, frame_step=given), "the file has 2500 fs") == (noted or given == "2.51")
+    assert has_note(read(dt, frame_step=given), "the file has 2500 fs") == (
+        noted or given == "2.51"
+    )
 
 
 def test_a_bare_number_is_in_the_unit_of_the_file(tmp_path):
