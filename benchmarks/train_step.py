@@ -16,16 +16,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
-from rich.console import Console
-from rich.table import Table
-
-from estag_jax.models.estag import EstagConfig
 from estag_jax.models.rows import ROWS
 from estag_jax.train.experiment import Experiment
 from estag_jax.train.loop import EVALUATION_BATCH
 from estag_jax.train.seeds import seed_epoch, seed_states
-from estag_jax.train.settings import RunConfig
 from estag_jax.train.sharding import device_name
+from rich.console import Console
+from rich.table import Table
+
+from estag_jax.models.estag import EstagConfig
+from estag_jax.train.settings import RunConfig
 from estag_jax.train.step import make_errors
 
 MODELS = {name: row.config(1) for name, row in ROWS.items()} | {

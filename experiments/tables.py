@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Literal
 
 import tyro
+from estag_jax.models.rows import choose
 
 from estag_jax.cli.progress import cell_progress
 from estag_jax.data.splits import SplitConfig
 from estag_jax.data.windows import WindowConfig
-from estag_jax.models.rows import choose
 from estag_jax.nn.heads import Head
 from estag_jax.report.grid_report import write_report
 from estag_jax.runs.grid import run_grid

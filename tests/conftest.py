@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jax
 import pytest
-from helpers.fetch import Server
+from helpers.server import Server
 
 
 @pytest.fixture(scope="session")
@@ -42,23 +42,14 @@ def _x64_does_not_leak():
 
 
 @pytest.fixture
-def no_proxy(monkeypatch):
+def server(tmp_path, monkeypatch):
+    """A server on this machine that gives out a folder of its own; see helpers.server."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
-@pytest.fixture
-def server():
-    """The server of the download tests, which answers as its plan says."""
-    with Server() as server:
+    (tmp_path / "served").mkdir()
+    with Server(tmp_path / "served") as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
         server.released.set()
         server.shutdown()
         thread.join()
-
-
-@pytest.fixture
-def path(tmp_path):
-    """Where a download goes."""
-    return tmp_path / "cache" / "data.npz"

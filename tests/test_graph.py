@@ -4,10 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from estag_jax.types import Topology
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from estag_jax.types import Topology
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from estag_jax.types import Topology
 
 from estag_jax.interop import load_reference
-from estag_jax.types import Topology
 
 NAMES = ("estag_c1", "estag_c4", "st_egnn")
 

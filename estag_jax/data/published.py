@@ -11,9 +11,9 @@ from itertools import accumulate
 
 import numpy as np
 
+from estag_jax.data.settings import WindowConfig
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import PublishedTrials, Trajectory
-from estag_jax.data.settings import WindowConfig
 
 SHARES = (0.1, 0.05, 0.05)
 """MD17: shares of the pool that are drawn for train, validation and test."""

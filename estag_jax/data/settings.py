@@ -129,3 +129,18 @@ class SplitConfig:
             raise ValueError(f"split margin is {self.margin}, it must be at least 0")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"split seed is {self.seed}, it must lie in 0 … 2^32 - 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Suggested:
+    """Windows and splits that suit a source; what a task takes unless told otherwise.
+
+    Args:
+      window: the published windows, or what suits the source.
+      split: without shared frames between its parts.
+      paper_split: the published split.
+    """
+
+    window: WindowConfig = WindowConfig()
+    split: SplitConfig = SplitConfig()
+    paper_split: SplitConfig = SplitConfig(kind="paper")

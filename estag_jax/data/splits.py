@@ -17,10 +17,11 @@ from itertools import accumulate
 import numpy as np
 
 from estag_jax.data import published
-from estag_jax.data.settings import SplitConfig, SplitKind, WindowConfig
+from estag_jax.data.settings import SplitConfig, WindowConfig
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.data.windows import frames_of, known
+
 
 @dataclasses.dataclass(frozen=True)
 class Split:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from estag_jax.data.settings import SplitConfig, WindowConfig
+from estag_jax.data.settings import Suggested
 from estag_jax.data.system import DataError, System
 
 
@@ -30,21 +30,6 @@ class PublishedTrials:
     test: tuple[int, ...]
     each: int
     below: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Suggested:
-    """Windows and splits that suit a source; what a task takes unless told otherwise.
-
-    Args:
-      window: the published windows, or what suits the source.
-      split: without shared frames between its parts.
-      paper_split: the published split.
-    """
-
-    window: WindowConfig = WindowConfig()
-    split: SplitConfig = SplitConfig()
-    paper_split: SplitConfig = SplitConfig(kind="paper")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

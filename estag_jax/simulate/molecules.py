@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,22 +15,12 @@ from ase.data import chemical_symbols
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 
-from estag_jax.data.trajectory import DataError
+from estag_jax.data.system import DataError
+from estag_jax.io import did_you_mean
+from estag_jax.simulate.settings import MOLECULES
 
 if TYPE_CHECKING:
     from tblite.ase import TBLite
-
-SMILES = {
-    "aspirin": "CC(=O)Oc1ccccc1C(=O)O",
-    "benzene": "c1ccccc1",
-    "ethanol": "CCO",
-    "malonaldehyde": "O=CCC=O",
-    "naphthalene": "c1ccc2ccccc2c1",
-    "salicylic": "OC(=O)c1ccccc1O",
-    "toluene": "Cc1ccccc1",
-    "uracil": "O=c1cc[nH]c(=O)[nH]1",
-}
-"""The eight molecules of MD17."""
 
 HEAVIEST = 86
 """GFN2-xTB has parameters for hydrogen to radon (Bannwarth, Ehlert, Grimme 2019)."""
@@ -62,11 +51,16 @@ def is_geometry(name: str) -> bool:
     return Path(name).suffix.lower() == ".xyz"
 
 
+def smiles_of(name: str) -> str:
+    """The SMILES of a molecule of MD17 by its name; any other name is taken for a SMILES itself."""
+    return MOLECULES[name].smiles if name in MOLECULES else name
+
+
 def molecule(name: str, charge: int = 0, seed: int = 0) -> Molecule:
     """The molecule that ``name`` stands for.
 
     Args:
-      name: one of the names in ``SMILES``, a SMILES, or the path of an .xyz file (its first frame).
+      name: one of the names in ``MOLECULES``, a SMILES, or the path of an .xyz file (its first frame).
       charge: of the whole molecule, in elementary charges.
       seed: of RDKit's embedding of a SMILES in space (ETKDGv3).
 
@@ -218,7 +212,7 @@ def _from_smiles(name: str, charge: int, seed: int) -> Molecule:
             f"pip install 'estag_jax[xtb]', or give the path of an .xyz file"
         ) from error
     with rdBase.BlockLogs():
-        parsed = Chem.MolFromSmiles(SMILES.get(name, name))
+        parsed = Chem.MolFromSmiles(smiles_of(name))
         if parsed is None or not parsed.GetNumAtoms():
             raise DataError(_unknown(name))
         count = len(Chem.GetMolFrags(parsed))
@@ -258,13 +252,12 @@ def _unknown(name: str) -> str:
     """Why ``name`` is no SMILES, and what may have been meant."""
     from rdkit import Chem
 
-    near = difflib.get_close_matches(name.lower(), SMILES, n=1)
+    near = did_you_mean(name.lower(), MOLECULES)
     parsed = Chem.MolFromSmiles(name, sanitize=False)
     if near or parsed is None or not parsed.GetNumAtoms():
-        hint = f"did you mean xtb:{near[0]}? " if near else ""
         return (
-            f"xtb:{name}: this is neither a known name nor a SMILES nor an .xyz file; {hint}"
-            f"known are {', '.join(SMILES)}"
+            f"xtb:{name}: this is neither a known name nor a SMILES nor an .xyz file; known are "
+            f"{', '.join(MOLECULES)}{near}"
         )
     problems = [problem.Message() for problem in Chem.DetectChemistryProblems(parsed)]
     return f"xtb:{name}: no molecule has this SMILES: {'; '.join(problems)}; correct it"

@@ -1,19 +1,21 @@
 """Systems integrated on the spot: springs, charges, a pendulum, Lorenz's oscillators, three bodies.
 
 One system is drawn from the seed, its masses, charges and springs once for all; its runs are
-independent starts. The equations are in estag_jax/dynamics, in float64 and mostly symplectic.
+independent starts. The equations are in ``systems``, in float64 and mostly symplectic.
 Chaotic runs differ between processor families after some Lyapunov times, their statistics do not.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from estag_jax.data.trajectory import DataError, Trajectory
+from estag_jax.data.system import DataError
+from estag_jax.data.trajectory import Trajectory
+from estag_jax.io import did_you_mean
+from estag_jax.simulate.settings import SyntheticConfig
 
 if TYPE_CHECKING:
     from estag_jax.simulate.draws import Drawn
@@ -29,57 +31,7 @@ LYAPUNOV_RUNS = 8
 """Runs over which the largest Lyapunov exponent is measured."""
 
 
-@dataclasses.dataclass(frozen=True)
-class SyntheticConfig:
-    """How a system is drawn and integrated; None takes the system's own value.
-
-    Args:
-      particles: particles, bobs or oscillators, the hidden ones among them.
-      hidden: the last so many particles act on the others but are not returned.
-      runs: independent initial conditions.
-      frames: frames of each run.
-      frame_step: time between frames, in the system's unit.
-      substeps: steps of the integrator from one frame to the next.
-      seed: of the system and of the starts; run i does not depend on the number of runs.
-      rest_length: of the springs (springs only); 0 as in NRI makes the motion linear.
-      coupling: strength of the pull of each oscillator to the mean of all (lorenz only).
-      float64: keep positions in float64; models compute in float32.
-
-    Raises:
-      ValueError: a value is out of its range.
-    """
-
-    particles: int | None = None
-    hidden: int = 0
-    runs: int = 32
-    frames: int = 400
-    frame_step: float | None = None
-    substeps: int | None = None
-    seed: int = 0
-    rest_length: float | None = None
-    coupling: float | None = None
-    float64: bool = False
-
-    def __post_init__(self):
-        for name in (
-            "particles",
-            "runs",
-            "frames",
-            "substeps",
-            "hidden",
-            "rest_length",
-            "coupling",
-        ):
-            value, least = (
-                getattr(self, name),
-                int(name not in ("hidden", "rest_length", "coupling")),
-            )
-            if value is not None and not least <= value < np.inf:
-                raise ValueError(f"synthetic {name} is {value}, it must be {least} or more")
-        if self.frame_step is not None and not 0 < self.frame_step < np.inf:
-            raise ValueError(f"synthetic frame_step is {self.frame_step}, it must be positive")
-        if not 0 <= self.seed < 2**32:
-            raise ValueError(f"synthetic seed is {self.seed}, it must lie in 0 … 2^32 - 1")
+DEFAULT = SyntheticConfig()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +56,7 @@ _KINDS = {
 }
 
 
-def read(name: str, config: SyntheticConfig = SyntheticConfig()) -> Trajectory:
+def read(name: str, config: SyntheticConfig = DEFAULT) -> Trajectory:
     """Draws a system and integrates it from many starts.
 
     Args:
@@ -128,10 +80,9 @@ def read(name: str, config: SyntheticConfig = SyntheticConfig()) -> Trajectory:
     nodes = positions.shape[2] - config.hidden
     bonds = drawn.bonds
     bonds = None if bonds is None else bonds[(bonds < nodes).all(axis=1)]
-    return Trajectory(
-        positions=positions[:, :, :nodes]
-        .reshape(-1, nodes, 1, 3)
-        .astype(np.float64 if config.float64 else np.float32),
+    positions = positions[:, :, :nodes].reshape(-1, nodes, 1, 3)
+    return Trajectory.from_arrays(
+        positions=positions.astype(np.float64 if config.float64 else np.float32),
         node_features=drawn.features[:nodes].astype(np.float32),
         names=tuple("anchor" if drawn.anchored and not i else str(i) for i in range(nodes)),
         frame_step=config.frame_step,
@@ -148,7 +99,7 @@ def read(name: str, config: SyntheticConfig = SyntheticConfig()) -> Trajectory:
     )
 
 
-def exponents(name: str, config: SyntheticConfig = SyntheticConfig()) -> np.ndarray:
+def exponents(name: str, config: SyntheticConfig = DEFAULT) -> np.ndarray:
     """Largest Lyapunov exponents of a chaotic system, one for each of ``LYAPUNOV_RUNS`` runs.
 
     They are measured over a time of the system's own, whatever ``config.runs`` and ``config.frames``
@@ -181,9 +132,7 @@ def exponents(name: str, config: SyntheticConfig = SyntheticConfig()) -> np.ndar
 def _resolve(name: str, config: SyntheticConfig) -> tuple[str, _Kind, SyntheticConfig]:
     """The system by its name, with a config all of whose values are given."""
     if name not in _KINDS:
-        near = difflib.get_close_matches(name, _KINDS, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        known = f"{hint}known are {', '.join(_KINDS)}"
+        known = f"known are {', '.join(_KINDS)}{did_you_mean(name, _KINDS)}"
         raise DataError(f"synthetic:{name}: there is no such system; {known}")
     source, kind = f"synthetic:{name}", _KINDS[name]
     for option, owner in (("rest_length", "springs"), ("coupling", "lorenz")):

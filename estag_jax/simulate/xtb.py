@@ -15,85 +15,27 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
-import os
-import re
 import shutil
-import sys
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from estag_jax.data.trajectory import DataError, Trajectory
+from estag_jax.data.system import DataError
+from estag_jax.data.trajectory import Trajectory
+from estag_jax.io import FileError, Report, read_npz, silent, slug, write_npz
 from estag_jax.simulate import molecules
-from estag_jax.sources.files.npz import read_npz
+from estag_jax.simulate.settings import MOLECULES, XtbConfig
 
 if TYPE_CHECKING:
     from ase import Atoms
     from ase.md.md import MolecularDynamics
 
-Thermostat = Literal["nose-hoover", "langevin", "none"]
-
 CHUNK = 500
 """Steps from one saved state to the next."""
 
 
-@dataclasses.dataclass(frozen=True)
-class XtbConfig:
-    """How a molecule is simulated.
-
-    Args:
-      frames: frames to keep.
-      equilibration: steps before the first kept frame.
-      temperature: K; of the starting velocities and of the thermostat. Without a thermostat, about
-        half of it stays, since the start is the relaxed structure.
-      thermostat: "nose-hoover" (a chain of three), "langevin" (centre of mass held) or "none"
-        (velocity Verlet at constant energy).
-      damping: time constant of the thermostat, fs.
-      step: time step of the integrator, fs.
-      every: keep every n-th step.
-      seed: of the first geometry, the starting velocities and Langevin's noise.
-      charge: of the molecule, in elementary charges.
-
-    Raises:
-      ValueError: a value is out of its range.
-    """
-
-    frames: int = 20_000
-    equilibration: int = 2_000
-    temperature: float = 500.0
-    thermostat: Thermostat = "nose-hoover"
-    damping: float = 50.0
-    step: float = 0.5
-    every: int = 1
-    seed: int = 0
-    charge: int = 0
-
-    def __post_init__(self):
-        if self.thermostat not in get_args(Thermostat):
-            raise ValueError(
-                f"xtb thermostat is {self.thermostat!r}, expected one of "
-                f"{', '.join(get_args(Thermostat))}"
-            )
-        for name, least in (("frames", 1), ("every", 1), ("equilibration", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"xtb {name} is {getattr(self, name)}, it must be {least} or more")
-        for name in ("temperature", "damping", "step"):
-            if not 0 < getattr(self, name) < np.inf:
-                raise ValueError(
-                    f"xtb {name} is {getattr(self, name)}, it must be positive and finite"
-                )
-        if not 0 <= self.seed < 2**31:
-            raise ValueError(f"xtb seed is {self.seed}, it must lie in 0 … 2^31 - 1")
-
-    @property
-    def steps(self) -> int:
-        return self.equilibration + self.frames * self.every
-
-
-def read(name: str, config: XtbConfig, cache: Path, progress: bool = True) -> Trajectory:
+def read(name: str, config: XtbConfig, cache: Path, report: Report = silent) -> Trajectory:
     """Simulates a molecule, or reads the same simulation from the cache.
 
     The molecule is relaxed (BFGS), given Maxwell–Boltzmann velocities without total momentum and
@@ -104,7 +46,7 @@ def read(name: str, config: XtbConfig, cache: Path, progress: bool = True) -> Tr
       name: a molecule of MD17 ("aspirin"), a SMILES, or the path of an .xyz geometry.
       config: how it is simulated.
       cache: folder of the finished trajectories and of those under way.
-      progress: show a progress bar on stderr if that is a terminal.
+      report: is told the steps that are done.
 
     Returns:
       All atoms [frames, N, 1, 3] in Å, float32, with the bonds of the SMILES.
@@ -113,16 +55,25 @@ def read(name: str, config: XtbConfig, cache: Path, progress: bool = True) -> Tr
       DataError: the name means nothing, the molecule cannot be simulated or falls apart, or tblite
         is not installed; the line says which and at which step.
     """
-    smiles = None if molecules.is_geometry(name) else molecules.SMILES.get(name, name)
+    smiles = None if molecules.is_geometry(name) else molecules.smiles_of(name)
     versions = _versions(name, ("ase", "tblite") if smiles is None else ("ase", "tblite", "rdkit"))
-    path = Path(cache) / f"{_slug(name, smiles, config, versions)}.npz"
-    if not path.exists():
-        _simulate(name, config, path, progress and sys.stderr.isatty())
+    path = Path(cache) / f"{_file_name(name, smiles, config, versions)}.npz"
+    try:
+        if not path.exists():
+            _simulate(name, config, path, report)
+        saved = read_npz(path, ("R", "z", "dt_fs"), wanted=("bonds", "bond_orders"))
+    except FileError as error:
+        raise DataError(f"{error}; delete it, or choose another cache (--read.folder)") from error
     settings = [f"{key} {value}" for key, value in dataclasses.asdict(config).items()]
-    return dataclasses.replace(
-        read_npz(path),
+    return Trajectory.from_arrays(
+        saved["R"],
+        atomic_numbers=saved["z"],
+        bonds=saved.get("bonds"),
+        bond_orders=saved.get("bond_orders"),
+        frame_step=float(saved["dt_fs"]),
+        time_unit="fs",
         source=f"xtb:{name}",
-        provenance=f"simulated, not MD17: {name}{f' ({smiles})' if name in molecules.SMILES else ''} by "
+        provenance=f"simulated, not MD17: {name}{f' ({smiles})' if name in MOLECULES else ''} by "
         f"GFN2-xTB ({', '.join(f'{package} {version}' for package, version in versions.items())}); "
         f"in fs and K: {', '.join(settings)}",
         licence="computed on the spot; no terms are attached",
@@ -140,43 +91,36 @@ def _versions(name: str, packages: tuple[str, ...]) -> dict[str, str]:
         ) from error
 
 
-def _slug(name: str, smiles: str | None, config: XtbConfig, versions: dict[str, str]) -> str:
+def _file_name(name: str, smiles: str | None, config: XtbConfig, versions: dict[str, str]) -> str:
     """File name without suffix: readable, then a hash of all that the frames depend on."""
     what, path = smiles, Path(name)
     if smiles is None:  # a missing file is reported where it is read
         what = hashlib.sha256(path.read_bytes() if path.is_file() else b"").hexdigest()
     everything = [what, dataclasses.asdict(config), versions, CHUNK]
     digest = hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
-    readable = re.sub("[^A-Za-z0-9]+", "-", path.stem if smiles is None else name)
-    return f"{readable.strip('-')[:40]}-{digest[:12]}"
+    return f"{slug(path.stem if smiles is None else name)[:40]}-{digest[:12]}"
 
 
-def _simulate(name: str, config: XtbConfig, path: Path, bar: bool) -> None:
+def _simulate(name: str, config: XtbConfig, path: Path, report: Report) -> None:
     """Runs what is still missing, chunk by chunk, and joins the chunks to one file."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     parts = path.with_suffix(".parts")
-    console = Console(stderr=True)
-    with molecules.one_thread(), Progress(console=console, disable=not bar) as progress:
-        task = progress.add_task(f"simulating {name}", total=config.steps)
+    with molecules.one_thread():
         saved = sorted(parts.glob("*.npz"))
         if saved:
-            state, chunk = _load(saved[-1]), int(saved[-1].stem)
+            state, chunk = read_npz(saved[-1]), int(saved[-1].stem)
         else:
             state, chunk = _start(name, config), 0
-            _save(_part(parts, 0), state)
-        progress.advance(task, chunk * CHUNK)
+            write_npz(_part(parts, 0), state)
         while chunk * CHUNK < config.steps:
-            state = _advance(f"xtb:{name}", state, config, chunk, lambda: progress.advance(task))
+            state = _advance(f"xtb:{name}", state, config, chunk, report)
             chunk += 1
-            _save(_part(parts, chunk), state)
+            write_npz(_part(parts, chunk), state)
     if not path.exists():  # else another process has done the same meanwhile
-        first, *rest = [_load(_part(parts, i)) for i in range(chunk + 1)]
+        first, *rest = [read_npz(_part(parts, i)) for i in range(chunk + 1)]
         arrays = {key: first[key] for key in ("z", "bonds", "bond_orders") if key in first}
         arrays |= {key: np.concatenate([part[key] for part in rest]) for key in ("R", "E")}
         arrays["dt_fs"] = np.float64(config.step * config.every)
-        _save(path, arrays, np.savez_compressed)
+        write_npz(path, arrays, compressed=True)
     shutil.rmtree(parts, ignore_errors=True)
 
 
@@ -198,11 +142,7 @@ def _start(name: str, config: XtbConfig) -> dict[str, np.ndarray]:
 
 
 def _advance(
-    source: str,
-    state: dict[str, np.ndarray],
-    config: XtbConfig,
-    chunk: int,
-    tick: Callable[[], None],
+    source: str, state: dict[str, np.ndarray], config: XtbConfig, chunk: int, report: Report
 ) -> dict[str, np.ndarray]:
     """One chunk: the state at its end, and its kept frames R [frames, N, 3] Å and E [frames] eV."""
     import ase
@@ -226,7 +166,7 @@ def _advance(
         if kept > 0 and kept % config.every == 0:
             frames.append(atoms.positions.astype(np.float32))
             energies.append(atoms.get_potential_energy())
-        tick()
+        report(f"simulating {source}", step, config.steps)
     return {
         "z": state["z"],
         "positions": atoms.positions,
@@ -276,24 +216,3 @@ def _chain(dynamics: MolecularDynamics, num_atoms: int) -> tuple[np.ndarray, np.
 
 def _part(parts: Path, chunk: int) -> Path:
     return parts / f"{chunk:06d}.npz"  # number 0 is the start
-
-
-def _save(path: Path, arrays: dict[str, np.ndarray], write: Callable = np.savez) -> None:
-    """Writes a file whole or not at all, also if another process writes the same one."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            write(file, **arrays)
-        os.replace(partial, path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error}); choose another cache") from error
-
-
-def _load(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        cause = f"part of a simulation, missing or damaged ({molecules.line(error)})"
-        raise DataError(f"{path}: {cause}; delete this folder to start anew") from error

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 from estag_jax.data.trajectory import DataError, Trajectory
-from estag_jax.sources.fetch import fetch
+from estag_jax.io import Report, silent
+from estag_jax.sources.download import fetch, folder_of
 from estag_jax.sources.files import reader
+from estag_jax.sources.options import FileOptions, FolderOptions, NoOptions
 
 
-def read_equilibrium(folder: Path) -> Trajectory:
+def read_equilibrium(name: str, options: FolderOptions, report: Report = silent) -> Trajectory:
     """The equilibrium run of the published protocol: 4187 frames of 240 ps, backbone of 213 residues.
 
     S. Seyler and O. Beckstein, figshare (2017), doi:10.6084/m9.figshare.5108170.v1. MDAnalysisData
@@ -19,7 +20,9 @@ def read_equilibrium(folder: Path) -> Trajectory:
     for the whole file the next time; hence the download is not left to it.
 
     Args:
-      folder: where the files are or go; those of MDAnalysisData's folder adk_equilibrium are taken.
+      name: none.
+      options: the folder where the files are or go, for example MDAnalysisData's adk_equilibrium.
+      report: is told the progress of the download and of reading.
 
     Returns:
       The trajectory, without a graph; positions [4187, 213, 4, 3] in Å, features four charges.
@@ -31,12 +34,13 @@ def read_equilibrium(folder: Path) -> Trajectory:
         from MDAnalysisData.adk_equilibrium import ARCHIVE
     except ImportError as error:
         raise DataError("adk: needs MDAnalysisData; pip install 'estag_jax[md]'") from error
+    folder, remotes = folder_of(options, "adk"), (ARCHIVE["topology"], ARCHIVE["trajectory"])
     topology, run = (
-        fetch(ARCHIVE[key].url, Path(folder) / ARCHIVE[key].filename, sha256=ARCHIVE[key].checksum)
-        for key in ("topology", "trajectory")
+        fetch(remote.url, folder / remote.filename, sha256=remote.checksum, report=report)
+        for remote in remotes
     )
     return dataclasses.replace(
-        reader.read(f"{topology},{run}", nodes="residues"),
+        reader.read(f"{topology},{run}", FileOptions(nodes="residues"), report),
         published="time",
         source="adk",
         provenance="adenylate kinase at equilibrium, CHARMM27 in explicit water, 300 K, 1 bar, "
@@ -45,7 +49,7 @@ def read_equilibrium(folder: Path) -> Trajectory:
     )
 
 
-def read_dims() -> Trajectory:
+def read_dims(name: str, options: NoOptions, report: Report = silent) -> Trajectory:
     """Three biased transitions of adenylate kinase, 98, 102 and 100 frames, backbone of 213 residues.
 
     The first two are by dynamic importance sampling (DIMS), the third is targeted dynamics (NAMD).
@@ -61,13 +65,11 @@ def read_dims() -> Trajectory:
     try:
         from MDAnalysisTests.datafiles import DCD, DCD2, DCD_NAMD_GBIS, PSF
     except ImportError as error:
-        raise DataError("adk-dims: needs MDAnalysisTests; pip install 'estag_jax[md]'") from error
-    trajectory = reader.read(
-        ",".join((PSF, DCD, DCD2, DCD_NAMD_GBIS)), nodes="residues", frame_step=1.0
-    )
+        raise DataError("adk-dims: needs MDAnalysisTests; pip install MDAnalysisTests") from error
+    as_frames = FileOptions(nodes="residues", frame_step="1 frame")
+    trajectory = reader.read(",".join((PSF, DCD, DCD2, DCD_NAMD_GBIS)), as_frames, report)
     return dataclasses.replace(
         trajectory,
-        time_unit="frame",
         run_names=("dims", "dims-2", "targeted"),
         source="adk-dims",
         provenance="biased transitions of adenylate kinase, adk.psf with adk_dims.dcd, adk_dims2.dcd "

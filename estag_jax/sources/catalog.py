@@ -1,86 +1,33 @@
 """Data by name: the one place that knows which sources there are.
 
-A source is one function from its NAME and a ReadConfig to a Trajectory without a graph, in a file of
-its own; ``load`` then does what is common to all: checks, hydrogens, centring, units, the graph.
+A source is one function from its NAME, its options and a progress report to a Trajectory without a
+graph, in a file of its own that is imported when it is used; ``load`` then does what is common to all:
+checks, hydrogens, centring, units, the graph.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import importlib.resources
-from collections.abc import Callable
+import importlib
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Any
 
-from estag_jax.data import transform
-from estag_jax.data.checks import check
-from estag_jax.data.graphs import DEFAULT_GRAPH, GraphConfig, build_topology
-from estag_jax.data.splits import SplitConfig
-from estag_jax.data.trajectory import DataError, Trajectory
-from estag_jax.data.windows import WindowConfig
-from estag_jax.simulate import synthetic, xtb
-from estag_jax.simulate.synthetic import SyntheticConfig
-from estag_jax.simulate.xtb import XtbConfig
-from estag_jax.sources import adk, cmu, md17
-from estag_jax.sources.fetch import cache_folder
-from estag_jax.sources.files import reader
-from estag_jax.sources.files.npz import read_npz
+from estag_jax.data.settings import SplitConfig, Suggested, WindowConfig
+from estag_jax.io import Report, did_you_mean, silent
+from estag_jax.simulate.settings import MOLECULES
+from estag_jax.sources.options import (
+    Centre,
+    FileOptions,
+    FolderOptions,
+    NoOptions,
+    SyntheticOptions,
+    Transforms,
+    XtbOptions,
+)
 
-
-@dataclasses.dataclass(frozen=True)
-class ReadConfig:
-    """How a source is read.
-
-    Args:
-      hydrogens: keep hydrogen atoms; the published protocol leaves them out as the unobserved part.
-        With ``select``, the selection alone decides.
-      frame_step: time between frames in the file's unit (fs for npz), where the file does not say
-        or says wrongly; None takes the file's.
-      select: atoms to keep, in MDAnalysis' selection language (files that MDAnalysis reads).
-      nodes: what a node is: an atom, or a residue with its backbone N, CA, C, O as four channels.
-      unwrap: undo jumps across a periodic box.
-      folder: where the source's files lie, in place of downloading them; None for the cache
-        (environment variable ESTAG_DATA).
-      min_frames: leave out runs with fewer frames.
-      centre: "run" subtracts the mean of each run, "frame" the centroid of each frame; "source" does
-        what the source's protocol does.
-      align: superimpose each frame on the first of its run.
-      unit: convert lengths to this unit (Å, nm, bohr, …); None keeps the source's.
-      xtb: how xtb: simulates.
-      synthetic: how synthetic: simulates.
-
-    Raises:
-      ValueError: a value is out of its range.
-    """
-
-    hydrogens: bool = False
-    frame_step: float | None = None
-    select: str = ""
-    nodes: Literal["atoms", "residues"] = "atoms"
-    unwrap: bool = True
-    folder: str | None = None
-    min_frames: int = 1
-    centre: transform.Centre = "source"
-    align: bool = False
-    unit: str | None = None
-    xtb: XtbConfig = XtbConfig()
-    synthetic: SyntheticConfig = SyntheticConfig()
-
-    def __post_init__(self):
-        if self.frame_step is not None and not 0 < self.frame_step < float("inf"):
-            raise ValueError(f"read frame_step is {self.frame_step}, it must be positive")
-        if self.min_frames < 1:
-            raise ValueError(f"read min_frames is {self.min_frames}, it must be at least 1")
-        for name, known in (("centre", transform.Centre), ("nodes", Literal["atoms", "residues"])):
-            if getattr(self, name) not in get_args(known):
-                raise ValueError(
-                    f"read {name} is {getattr(self, name)!r}, expected one of "
-                    f"{', '.join(get_args(known))}"
-                )
-
-
-DEFAULT_READ = ReadConfig()
+if TYPE_CHECKING:
+    from estag_jax.data.graphs import GraphConfig
+    from estag_jax.data.trajectory import Trajectory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,37 +35,137 @@ class Source:
     """A place that trajectories come from.
 
     Args:
-      read: from the NAME behind the colon ("" without one) and how to read to a trajectory.
+      function: "module:function", module in estag_jax.sources; called with the NAME behind the colon
+        ("" without one), the options and a Report.
+      options: the class of its options.
       about: one line for ``estag data list``.
       names: the NAMEs there are, as far as they can be listed.
       hint: what to write for NAME, where a list would be long or not complete.
       open: NAMEs that are not listed are taken too.
-      options: fields of ReadConfig that this source heeds, besides those that ``load`` itself does.
-      window: the published windows, or what suits the source; the default of the commands.
-      split: without leaks between its parts; the default of the commands.
-      published: the published split.
-      centre: what "source" centring is, by NAME.
+      suggested: windows and splits that suit it.
+      centre: what "source" centring is, by NAME, with "" for all others.
     """
 
-    read: Callable[[str, ReadConfig], Trajectory]
+    function: str
+    options: type
     about: str
     names: tuple[str, ...] = ()
     hint: str = ""
     open: bool = False
-    options: tuple[str, ...] = ()
-    window: WindowConfig = WindowConfig()
-    split: SplitConfig = SplitConfig()
-    published: SplitConfig = SplitConfig(kind="paper")
-    centre: Callable[[str], transform.Centre] = lambda name: "none"
+    suggested: Suggested = Suggested()
+    centre: dict[str, Centre] = dataclasses.field(default_factory=dict)
 
     def example(self, key: str) -> str:
         """How to name it on the command line."""
         name = self.hint or "|".join(self.names)
         return f"{key}:{name}" if name else key
 
+    def read(self, name: str, options: Any, report: Report = silent) -> Trajectory:
+        """Reads NAME, without what is common to all sources."""
+        module, function = self.function.split(":")
+        module = importlib.import_module(f"estag_jax.sources.{module}")
+        return getattr(module, function)(name, options, report)
+
+
+_BY_TRAJECTORY = SplitConfig(kind="by-trajectory")
+_TRIALS: dict[str, Any] = {"train": 1100, "validation": 600, "test": 600}
+_MD17: dict[str, Any] = {"names": tuple(MOLECULES), "hint": "MOLECULE"}
+
+SOURCES: dict[str, Source] = {
+    "demo": Source(
+        "md17:read_demo", NoOptions, "aspirin by GFN2-xTB, 20,000 frames, ships with the package"
+    ),
+    "file": Source(
+        "files.reader:read",
+        FileOptions,
+        "your own: npz, npy, or any topology and trajectories that MDAnalysis or ASE read",
+        hint="PATH|TOPOLOGY,TRAJECTORY,…",
+        open=True,
+    ),
+    "xtb": Source(
+        "simulated:read_xtb",
+        XtbOptions,
+        "simulated here by GFN2-xTB (ASE, tblite), the offline stand-in for MD17",
+        names=tuple(MOLECULES),
+        hint="MOLECULE|SMILES|PATH.xyz",
+        open=True,
+    ),
+    "md17": Source(
+        "md17:read_md17",
+        FolderOptions,
+        "MD17, ab initio trajectories of eight molecules, 500 K",
+        **_MD17,
+        centre={"benzene": "frame"},
+    ),
+    "rmd17": Source(
+        "md17:read_rmd17",
+        FolderOptions,
+        "revised MD17: recomputed, a part of the frames; windows with missing frames are dropped",
+        **_MD17,
+        # Of ten frames in a row hardly one window is whole.
+        suggested=Suggested(WindowConfig(past=3)),
+    ),
+    "adk": Source(
+        "adk:read_equilibrium",
+        FolderOptions,
+        "adenylate kinase, equilibrium run of 4187 frames, backbone (downloads 200 MB)",
+        suggested=Suggested(
+            WindowConfig(delta=5), paper_split=SplitConfig(kind="paper", train=3000)
+        ),
+    ),
+    "adk-dims": Source(
+        "adk:read_dims",
+        NoOptions,
+        "adenylate kinase, three biased transitions that MDAnalysisTests ships, backbone",
+        suggested=Suggested(WindowConfig(delta=1), _BY_TRAJECTORY),
+    ),
+    "cmu": Source(
+        "cmu:read",
+        FolderOptions,
+        "CMU motion capture, 31 joints, 120 Hz",
+        names=("walk", "run", "basketball"),
+        hint="walk|run|basketball|SUBJECT",
+        open=True,
+        suggested=Suggested(
+            WindowConfig(delta=5),
+            dataclasses.replace(_BY_TRAJECTORY, each=100, **_TRIALS),
+            SplitConfig(kind="paper", **_TRIALS),
+        ),
+        centre={"": "run"},
+    ),
+    "synthetic": Source(
+        "simulated:read_synthetic",
+        SyntheticOptions,
+        "N-body systems integrated here, with hidden particles on request",
+        names=("springs", "charged", "pendulum", "lorenz", "threebody"),
+        suggested=Suggested(WindowConfig(delta=1), _BY_TRAJECTORY),
+    ),
+}
+"""Every source by its name."""
+
+# Subclasses go before what they build on.
+_OPTIONS = dict.fromkeys(source.options for source in SOURCES.values())
+_OPTIONS = sorted(_OPTIONS, key=lambda kind: -len(kind.__mro__))
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadConfig(Transforms, *_OPTIONS):
+    """How a source is read: what is done to any trajectory, and the options of all sources."""
+
+    def __post_init__(self):
+        for kind in (Transforms, *_OPTIONS):
+            if "__post_init__" in vars(kind):
+                kind.__post_init__(self)
+
+
+DEFAULT_READ = ReadConfig()
+
 
 def load(
-    spec: str, graph: GraphConfig = DEFAULT_GRAPH, read: ReadConfig = DEFAULT_READ
+    spec: str,
+    graph: GraphConfig | None = None,
+    read: ReadConfig = DEFAULT_READ,
+    report: Report | None = None,
 ) -> Trajectory:
     """Loads a trajectory by SOURCE, SOURCE:NAME or the path of a file, and builds its graph.
 
@@ -126,30 +173,37 @@ def load(
       spec: a source in SOURCES, with its NAME behind a colon, or what ``file:`` takes: a path, or
         TOPOLOGY,TRAJECTORY[,TRAJECTORY…]. A source goes before a file of that name; write ./demo
         for the file.
-      graph: which pairs of nodes are edges.
+      graph: which pairs of nodes are edges; None for the default.
       read: how it is read.
+      report: is told the progress of downloads, simulations and long files.
 
     Returns:
-      The trajectory.
+      The trajectory, with the windows and splits that suit the source as ``suggested``.
 
     Raises:
       DataError: there is no such source or file, its data are bad, or an option has no effect on it.
     """
+    from estag_jax.data import transform
+    from estag_jax.data.checks import check
+    from estag_jax.data.graphs import DEFAULT_GRAPH, with_graph
+
     source, name = find(spec)
-    _check_options(spec, source, read)
-    trajectory = source.read(name, read)
+    trajectory = source.read(name, _options(spec, source, read), report or silent)
     check(trajectory)  # first, so that messages number atoms and frames as the file does
     if not read.hydrogens and not read.select:
         trajectory = transform.without_hydrogens(trajectory)
     trajectory = transform.take_runs(trajectory, read.min_frames)
-    centre = source.centre(name) if read.centre == "source" else read.centre
+    centre = read.centre
+    if centre == "source":
+        centre = source.centre.get(name, source.centre.get("", "none"))
     if centre != "none":
         trajectory = transform.centred(trajectory, centre)
     if read.align:
         trajectory = transform.superimposed(trajectory)
     if read.unit is not None:
         trajectory = transform.converted(trajectory, read.unit)
-    return dataclasses.replace(trajectory, topology=build_topology(graph, trajectory))
+    trajectory = trajectory.changed(suggested=source.suggested)
+    return with_graph(trajectory, graph or DEFAULT_GRAPH)
 
 
 def find(spec: str) -> tuple[Source, str]:
@@ -158,16 +212,16 @@ def find(spec: str) -> tuple[Source, str]:
     Raises:
       DataError: there is no such source or file, or the source has no such NAME.
     """
-    key, colon, name = spec.partition(":")
+    from estag_jax.data.system import DataError
+
+    key, _, name = spec.partition(":")
     if key not in SOURCES:
         first = Path(spec.partition(",")[0])
         if first.exists() or first.suffix:
             return SOURCES["file"], spec
-        near = difflib.get_close_matches(key, SOURCES, n=1)
-        hint = f"did you mean {near[0] + colon + name!r}? " if near else ""
         raise DataError(
-            f"{spec!r} is neither a known source nor a file; {hint}known are "
-            f"{', '.join(sorted(SOURCES))} (see estag data list) and paths"
+            f"{spec!r} is neither a known source nor a file; known are "
+            f"{', '.join(sorted(SOURCES))} (see estag data list) and paths{did_you_mean(key, SOURCES)}"
         )
     source = SOURCES[key]
     takes_name = source.names or source.open
@@ -176,127 +230,23 @@ def find(spec: str) -> tuple[Source, str]:
     if not name and takes_name:
         raise DataError(f"{spec!r}: source {key!r} needs a name; write {source.example(key)}")
     if name and not source.open and name not in source.names:
-        near = difflib.get_close_matches(name, source.names, n=1)
-        hint = f"did you mean {key}:{near[0]}? " if near else ""
-        raise DataError(f"{spec!r}: {key} has no {name!r}; {hint}it has {', '.join(source.names)}")
+        raise DataError(
+            f"{spec!r}: {key} has no {name!r}, it has {', '.join(source.names)}"
+            f"{did_you_mean(name, source.names)}"
+        )
     return source, name
 
 
-def _check_options(spec: str, source: Source, read: ReadConfig) -> None:
-    """An option that would be ignored is an error: the user would believe in it."""
-    for option in ("frame_step", "select", "nodes", "unwrap", "folder", "xtb", "synthetic"):
-        value = getattr(read, option)
-        if option not in source.options and value != getattr(DEFAULT_READ, option):
-            raise DataError(f"read {option} has no effect on {spec!r}; leave it out")
+def _options(spec: str, source: Source, read: ReadConfig) -> Any:
+    """The source's own options; one that would be ignored is an error: the user would believe in it."""
+    from estag_jax.data.system import DataError
+
+    taken, common = (_names(kind) for kind in (source.options, Transforms))
+    for name in _names(ReadConfig) - taken - common:
+        if getattr(read, name) != getattr(DEFAULT_READ, name):
+            raise DataError(f"read {name} has no effect on {spec!r}; leave it out")
+    return source.options(**{name: getattr(read, name) for name in taken})
 
 
-def _demo(name: str, read: ReadConfig) -> Trajectory:
-    bundled = importlib.resources.files("estag_jax.data") / "bundled" / "aspirin_xtb.npz"
-    with importlib.resources.as_file(bundled) as path:
-        trajectory = read_npz(path, frame_step=0.5)
-    return dataclasses.replace(
-        trajectory,
-        source="demo",
-        provenance="simulated data in the manner of MD17: aspirin, GFN2-xTB, 500 K, 0.5 fs, "
-        "made by estag data prepare xtb:aspirin",
-        licence="MIT",
-    )
-
-
-def _folder(read: ReadConfig, name: str) -> Path:
-    return cache_folder() / name if read.folder is None else Path(read.folder)
-
-
-def _cmu(name: str, read: ReadConfig) -> Trajectory:
-    folder = _folder(read, "cmu")
-    if read.folder is None:
-        cmu.download(name, folder)
-    return cmu.read(name, folder)
-
-
-def _file(name: str, read: ReadConfig) -> Trajectory:
-    return reader.read(
-        name,
-        select=read.select,
-        nodes=read.nodes,
-        frame_step=read.frame_step,
-        unwrap=read.unwrap,
-    )
-
-
-def _md17(reader: Callable[[str, Path | None], Trajectory]) -> Callable:
-    return lambda name, read: reader(name, None if read.folder is None else Path(read.folder))
-
-
-_BY_TRAJECTORY = SplitConfig(kind="by-trajectory")
-_TRIALS = {"train": 1100, "validation": 600, "test": 600}
-_FIVE = WindowConfig(delta=5)
-
-SOURCES: dict[str, Source] = {
-    "demo": Source(_demo, "aspirin by GFN2-xTB, 20,000 frames, ships with the package"),
-    "file": Source(
-        _file,
-        "your own: npz, npy, or any topology and trajectories that MDAnalysis or ASE read",
-        hint="PATH|TOPOLOGY,TRAJECTORY,…",
-        open=True,
-        options=("frame_step", "select", "nodes", "unwrap"),
-    ),
-    "xtb": Source(
-        lambda name, read: xtb.read(name, read.xtb, _folder(read, "xtb")),
-        "simulated here by GFN2-xTB (ASE, tblite), the offline stand-in for MD17",
-        names=tuple(md17.MOLECULES),
-        hint="MOLECULE|SMILES|PATH.xyz",
-        open=True,
-        options=("xtb", "folder"),
-    ),
-    "md17": Source(
-        _md17(md17.read_md17),
-        "MD17, ab initio trajectories of eight molecules, 500 K",
-        names=tuple(md17.MOLECULES),
-        hint="MOLECULE",
-        options=("folder",),
-        centre=lambda name: "frame" if name == "benzene" else "none",
-    ),
-    "rmd17": Source(
-        _md17(md17.read_rmd17),
-        "revised MD17: recomputed, a part of the frames; windows with missing frames are dropped",
-        names=tuple(md17.MOLECULES),
-        hint="MOLECULE",
-        options=("folder",),
-        window=WindowConfig(past=3),  # of ten frames in a row hardly one window is whole
-    ),
-    "adk": Source(
-        lambda name, read: adk.read_equilibrium(_folder(read, "adk")),
-        "adenylate kinase, equilibrium run of 4187 frames, backbone (downloads 200 MB)",
-        options=("folder",),
-        window=_FIVE,
-        published=SplitConfig(kind="paper", train=3000),
-    ),
-    "adk-dims": Source(
-        lambda name, read: adk.read_dims(),
-        "adenylate kinase, three biased transitions that MDAnalysisTests ships, backbone",
-        window=WindowConfig(delta=1),
-        split=_BY_TRAJECTORY,
-    ),
-    "cmu": Source(
-        _cmu,
-        "CMU motion capture, 31 joints, 120 Hz",
-        names=("walk", "run", "basketball"),
-        hint="walk|run|basketball|SUBJECT",
-        open=True,
-        options=("folder",),
-        window=_FIVE,
-        split=dataclasses.replace(_BY_TRAJECTORY, each=100, **_TRIALS),
-        published=SplitConfig(kind="paper", **_TRIALS),
-        centre=lambda name: "run",
-    ),
-    "synthetic": Source(
-        lambda name, read: synthetic.read(name, read.synthetic),
-        "N-body systems integrated here, with hidden particles on request",
-        names=("springs", "charged", "pendulum", "lorenz", "threebody"),
-        options=("synthetic",),
-        window=WindowConfig(delta=1),
-        split=_BY_TRAJECTORY,
-    ),
-}
-"""Every source by its name."""
+def _names(kind: type) -> set[str]:
+    return {field.name for field in dataclasses.fields(kind)}

@@ -15,8 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from estag_jax.data.trajectory import DataError, PublishedTrials, Trajectory
-from estag_jax.sources.fetch import NotThere, fetch, replacing
+from estag_jax.io import Report, silent, write_text
+from estag_jax.sources.download import NotThere, fetch, folder_of
 from estag_jax.sources.mocap import Skeleton, positions, read_amc, read_asf
+from estag_jax.sources.options import FolderOptions
 
 RATE = 120.0
 """Frames per second."""
@@ -75,12 +77,14 @@ SETS = {
 """The published sets by name."""
 
 
-def read(name: str, folder: Path) -> Trajectory:
+def read(name: str, options: FolderOptions, report: Report = silent) -> Trajectory:
     """Reads trials of one subject, one run each, from SUBJECT/SUBJECT.asf and SUBJECT/SUBJECT_NN.amc.
 
     Args:
       name: walk, run, basketball, or the number of a subject for all of its trials that are there.
-      folder: with a folder for each subject, as on the server.
+      options: the folder that has one for each subject, as on the server; without it the files are
+        downloaded, once, to the folder cmu of the cache.
+      report: is told the progress of the download.
 
     Returns:
       The trajectory, positions [frames, joints, 1, 3] float64 in the unit of the skeleton, where they
@@ -93,7 +97,10 @@ def read(name: str, folder: Path) -> Trajectory:
     """
     subject = _subject(name)
     chosen = SETS.get(name)
-    base = Path(folder) / subject
+    folder = folder_of(options, "cmu")
+    if options.folder is None:
+        download(name, folder, report)
+    base = folder / subject
     skeleton = read_asf(base / f"{subject}.asf")
     there = _trials(base, subject)
     wanted = chosen.trials if chosen else tuple(there)
@@ -121,9 +128,8 @@ def read(name: str, folder: Path) -> Trajectory:
             "the published split numbers trials in an order that is not known; here it is that of "
             "their numbers"
         )
-    return Trajectory(
-        positions=np.concatenate(runs)[:, :, None],
-        node_features=np.ones((len(skeleton.names), 1), np.float32),
+    return Trajectory.from_arrays(
+        np.concatenate(runs)[:, :, None],
         names=skeleton.names,
         frame_step=1 / RATE,
         time_unit="s",
@@ -132,6 +138,7 @@ def read(name: str, folder: Path) -> Trajectory:
         lengths=tuple(map(len, runs)),
         run_names=tuple(there[trial].stem for trial in trials),
         published=chosen.published if chosen and not absent else None,
+        suggested=SUGGESTED,
         source=f"{base}: {name}",
         provenance=f"CMU Graphics Lab Motion Capture Database (mocap.cs.cmu.edu), subject "
         f"{int(subject)}, {len(trials)} trials at {RATE:.0f} Hz; created with funding from NSF "
@@ -141,7 +148,7 @@ def read(name: str, folder: Path) -> Trajectory:
     )
 
 
-def download(name: str, folder: Path) -> None:
+def download(name: str, folder: Path, report: Report = silent) -> None:
     """Brings the files of a set or subject to a folder, once.
 
     Which trials a subject has is known to the server alone: they are asked for one after another
@@ -151,28 +158,30 @@ def download(name: str, folder: Path) -> None:
     Args:
       name: walk, run, basketball, or the number of a subject.
       folder: where ``read`` will look.
+      report: is told the bytes that are there of each file.
 
     Raises:
       DataError: there is no such set or subject, or a file cannot be downloaded.
     """
     subject, chosen = _subject(name), SETS.get(name)
-    base = Path(folder) / subject
+    base = folder / subject
     complete = base / f"{name}.complete"
     if complete.exists():
         return
-    fetch(URL.format(path=f"{subject}/{subject}.asf"), base / f"{subject}.asf")
+    fetch(URL.format(path=f"{subject}/{subject}.asf"), base / f"{subject}.asf", report=report)
     found, absent = [], 0
     for trial in chosen.trials if chosen else range(1, 1000):
         file = f"{subject}_{trial:02d}.amc"
         try:
-            found.append(fetch(URL.format(path=f"{subject}/{file}"), base / file).name)
+            found.append(
+                fetch(URL.format(path=f"{subject}/{file}"), base / file, report=report).name
+            )
             absent = 0
         except NotThere:
             absent += 1
             if absent == GAP and not chosen:
                 break
-    with replacing(complete) as file:
-        file.write(("\n".join(found) + "\n").encode())
+    write_text(complete, "\n".join(found) + "\n")
 
 
 def _subject(name: str) -> str:

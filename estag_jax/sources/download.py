@@ -1,173 +1,227 @@
-"""One file over HTTP: resumed where it broke off, tried again, and never taken for whole before it is.
-
-While ``NAME`` is on its way its bytes lie in ``NAME.partial``, and ``NAME.partial.json`` says which
-state of which remote file they are of, so that a later process can go on from there.
-"""
+"""The cache of downloads: every file whole and checked, brought once by pooch."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+import socket
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-_CHUNK = 2**13  # bytes; less than that is lost when a connection breaks off
+from estag_jax.data.system import DataError
+from estag_jax.io import FileError, Report, one_line, silent, write_text
+from estag_jax.sources.options import FolderOptions
+
 _TEMPORARY = (408, 425, 429, 500, 502, 503, 504)  # answers that may be other ones later
 
-Report = Callable[[int, int | None], None]
-"""Is told the bytes that are there, and their total."""
+
+class NotThere(DataError):
+    """The server says that it has no such file."""
 
 
-class Failure(Exception):
-    """Why a file did not come, whether another try may help, and whether there is none."""
+class _GivenUp(Exception):
+    """Why another try would not help; pooch tries again after other errors."""
 
-    def __init__(self, cause: str, again: bool, absent: bool = False):
-        super().__init__(cause)
-        self.again = again
-        self.absent = absent
+    absent = False
 
 
-def download(
-    url: str, partial: Path, tries: int, timeout: float, backoff: float, report: Report
-) -> None:
-    """Brings all of the file to ``partial``, in as many tries as that takes."""
-    best, fruitless = _resumable(url, partial)[0], 0
-    while True:
-        try:
-            return _attempt(url, partial, timeout, report)
-        except Failure as failure:
-            # A try that came further than any before was worth it: a long way may take many.
-            size = partial.stat().st_size if partial.exists() else 0
-            best, fruitless = (size, 0) if size > best else (best, fruitless + 1)
-            if not failure.again:
-                raise
-            if fruitless >= tries:
-                raise Failure(f"{failure}, in {tries} tries in a row", False) from failure
-            time.sleep(backoff * 2 ** max(fruitless - 1, 0))
+def cache_folder() -> Path:
+    """The folder for downloads: that of the environment variable ESTAG_DATA, or the user's cache."""
+    given = os.environ.get("ESTAG_DATA")
+    return Path(given).expanduser() if given else Path(_pooch().os_cache("estag_jax"))
 
 
-def _attempt(url: str, partial: Path, timeout: float, report: Report) -> None:
-    """One request, for the whole file or for what is missing of it."""
+def folder_of(options: FolderOptions, name: str) -> Path:
+    """The folder that the user names, or ``name`` in the cache."""
+    return cache_folder() / name if options.folder is None else Path(options.folder)
+
+
+def fetch(
+    url: str | Sequence[str],
+    path: str | os.PathLike,
+    *,
+    sha256: str | None = None,
+    report: Report = silent,
+    tries: int = 3,
+    timeout: float = 30.0,
+) -> Path:
+    """A file from the network, downloaded unless it is there already.
+
+    A file with a published checksum is downloaded again if the one that is there is another. Where
+    none is published, the hash of the first download is kept beside the file as ``NAME.sha256`` (a
+    line as of sha256sum), and a file that differs from it later is an error.
+
+    Args:
+      url: where it is, or several places to try in this order.
+      path: where it goes; its folder is made if need be.
+      sha256: its published checksum; "md5:…" and the like name other algorithms, as in pooch.
+      report: is told the bytes that are there, and their total.
+      tries: before giving up on a place; a name that cannot be resolved is given up at once.
+      timeout: seconds without a byte that end a try.
+
+    Returns:
+      The path, with the whole file there.
+
+    Raises:
+      NotThere: it is in none of the places.
+      DataError: it cannot be had from any of the places, its checksum is wrong, it was altered on
+        disk, or it cannot be written; the line says what to do.
+    """
+    path = Path(path)
+    if path.is_file():
+        algorithm, _, expected = (sha256 or "").rpartition(":")
+        if sha256 is None:
+            return verified(path)
+        if _pooch().file_hash(path, alg=algorithm or "sha256") == expected.lower():
+            return path
+    causes, absent = [], True
+    for place in (url,) if isinstance(url, str) else url:
+        cause = _download(place, path, sha256 or _recorded(path), report, tries, timeout)
+        if cause is None:
+            return path if sha256 else verified(path)
+        causes.append(f"{place}: {_why(cause)}")
+        absent &= getattr(cause, "absent", False)
+    if not sha256 and _recorded(path):
+        causes.append(f"if it was changed there on purpose, delete {_record(path)}")
+    raise (NotThere if absent else DataError)(
+        f"{path.name} cannot be downloaded: {'; '.join(causes)}; try again later, or get it some "
+        f"other way and name its folder as --read.folder or put it at {path}"
+    )
+
+
+def verified(path: Path) -> Path:
+    """The path of a file that is as it was when it came; its hash is recorded if it is not yet.
+
+    Args:
+      path: a file, with its hash beside it as ``NAME.sha256`` or not.
+
+    Returns:
+      The path.
+
+    Raises:
+      DataError: the file was altered, or its record is not one.
+    """
+    found, expected = _pooch().file_hash(path), _recorded(path)
+    if expected is None:
+        with contextlib.suppress(FileError):  # a cache that can only be read is used as it is
+            write_text(_record(path), f"{found}  {path.name}\n")
+    elif found != expected:
+        raise DataError(
+            f"{path}: was altered, its SHA-256 is {found} and was {expected} when it was first "
+            f"read; delete it to download it again, or {_record(path)} to keep it as it is"
+        )
+    return path
+
+
+def _download(
+    url: str, path: Path, known: str | None, report: Report, tries: int, timeout: float
+) -> Exception | None:
+    """Brings a file to its path, or returns why it did not come."""
     import requests
 
-    offset, before = _resumable(url, partial)
-    if before and offset == before["total"]:  # all there, but the process died before it was used
-        return
-    headers = {"Accept-Encoding": "identity"}  # lengths and ranges are those of the file itself
-    if before:
-        headers["Range"] = f"bytes={offset}-"
-        if _validator(before):
-            headers["If-Range"] = _validator(before)
-    try:
-        with requests.get(url, headers=headers, stream=True, timeout=timeout) as response:
-            remote = _remote(url, response)
-            resumed = response.status_code == 206
-            if response.status_code == 416 or (resumed and not _continues(remote, before, offset)):
-                partial.unlink(missing_ok=True)
-                raise Failure("the file on the server changed", True)
-            _check(response, remote["total"], partial)
-            with partial.open("ab" if resumed else "wb") as file:
-                if not resumed:  # written now that the old bytes, which it is not about, are gone
-                    with replacing(about_file(partial)) as about:
-                        about.write(json.dumps(remote).encode())
-                for chunk in response.iter_content(_CHUNK):
-                    file.write(chunk)
-                    report(file.tell(), remote["total"])
-    except requests.RequestException as error:
-        # Addresses that are none are ValueErrors too.
-        again = not isinstance(error, (ValueError, requests.TooManyRedirects))
-        broke = isinstance(error, requests.exceptions.ChunkedEncodingError)
-        cause = "the connection broke off" if broke else _root(error, timeout)
-        raise Failure(cause, again) from error
-    size = partial.stat().st_size
-    if remote["total"] not in (None, size):
-        raise Failure(f"{size} of {remote['total']} bytes came", True)
+    pooch = _pooch()
 
-
-def _remote(url: str, response) -> dict[str, Any]:
-    """What a server says about the state of a file; start is where its answer begins."""
-    headers = response.headers
-    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", headers.get("Content-Range", ""))
-    start, total = found.groups() if found else ("0", headers.get("Content-Length", ""))
-    state = {"url": url, "etag": headers.get("ETag"), "modified": headers.get("Last-Modified")}
-    return state | {"start": int(start), "total": int(total) if total.isdigit() else None}
-
-
-def _continues(remote: dict[str, Any], before: dict[str, Any] | None, offset: int) -> bool:
-    """Whether a partial answer is the rest of what is there, of the same state of the file."""
-    if before is None or remote["start"] != offset:
-        return False
-    return all(remote[key] in (None, before[key]) for key in ("etag", "modified", "total"))
-
-
-def _check(response, total: int | None, partial: Path) -> None:
-    """Raises Failure unless the body of this answer can be the file, or the rest of it."""
-    status = response.status_code
-    if status not in (200, 206):
-        # 202 is what some sites send in place of a file to what they take for a robot.
-        cause = f"the server answers {status} {response.reason}"
-        raise Failure(cause, status in _TEMPORARY, absent=status in (404, 410))
-    if total == 0:
-        raise Failure("the server sends an empty file", False)
-    page = response.headers.get("Content-Type", "").startswith("text/html")
-    if page and not partial.stem.endswith((".html", ".htm")):
-        raise Failure("the server sends a web page and not the file", False)
-    if total is None and response.headers.get("Transfer-Encoding") != "chunked":
-        raise Failure("the server does not say how long the file is, to tell if all came", False)
-
-
-def about_file(partial: Path) -> Path:
-    """Where it is kept what a partial file is a part of."""
-    return partial.with_name(f"{partial.name}.json")
-
-
-def _validator(remote: dict[str, Any]) -> str | None:
-    """What If-Range may be given: a weak ETag does not promise the same bytes."""
-    strong = remote["etag"] and not remote["etag"].startswith("W/")
-    return remote["etag"] if strong else remote["modified"]
-
-
-def _resumable(url: str, partial: Path) -> tuple[int, dict[str, Any] | None]:
-    """How many bytes are there to go on from, and of which state of the file; or 0 and None."""
-    try:
-        size = partial.stat().st_size
-        before = json.loads(about_file(partial).read_text())
-    except (FileNotFoundError, ValueError):
-        return 0, None
-    known = _validator(before) or before["total"]
-    if before["url"] != url or not known or not 0 < size <= (before["total"] or size):
-        return 0, None
-    return size, before
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Any]:
-    """A binary file with a name of its own that becomes ``path`` at the end, unless that fails."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
+    def bring(url: str, partial: str, _) -> None:
+        # Lengths are those of the file itself, and not of what the server may make of it.
+        options = {"timeout": timeout, "headers": {"Accept-Encoding": "identity"}}
+        responses = []  # pooch leaves them open if something goes wrong
+        options["hooks"] = {"response": lambda response, **_: responses.append(response)}
+        progress = _Progress(path.name, report)
         try:
-            yield file
-            file.flush()
-            os.chmod(file.name, 0o644)  # a cache may be shared, temporary files are private
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
+            pooch.HTTPDownloader(progress, chunk_size=2**16, **options)(url, partial, None)
+        except requests.RequestException as error:
+            status = getattr(error.response, "status_code", None)
+            unresolved = isinstance(_root(error), socket.gaierror)
+            # Addresses that are none are ValueErrors too.
+            if unresolved or isinstance(error, ValueError) or status not in (None, *_TEMPORARY):
+                failure = _GivenUp(_why(error))
+                failure.absent = status in (404, 410)
+                raise failure from error
             raise
+        finally:
+            for response in responses:
+                response.close()
+        with open(partial, "rb") as file:
+            start = file.read(512).lstrip().lower()
+        if not start:
+            raise _GivenUp("the server sends an empty file")
+        if start.startswith((b"<!doctype html", b"<html")):
+            raise _GivenUp("the server sends a web page and not the file")
+
+    brings = pooch.create(
+        path.parent,
+        "",
+        registry={path.name: known},
+        urls={path.name: url},
+        retry_if_failed=tries - 1,
+    )
+    try:
+        brings.fetch(path.name, downloader=bring)
+        path.chmod(0o644)  # a cache may be shared, temporary files are private
+    except (requests.RequestException, _GivenUp, ValueError) as error:
+        return error
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be written ({one_line(error)}); make room or permit it, or set the "
+            f"environment variable ESTAG_DATA to another folder"
+        ) from error
+    return None
 
 
-def _root(error: BaseException, timeout: float) -> str:
+class _Progress:
+    """What pooch takes for a progress bar."""
+
+    def __init__(self, name: str, report: Report):
+        self.name, self.report, self.done, self.total = name, report, 0, 0
+
+    def update(self, size: int) -> None:
+        self.done += size
+        self.report(self.name, min(self.done, self.total or self.done), self.total)
+
+    def reset(self) -> None:
+        self.done = 0
+
+    def close(self) -> None:
+        """Nothing is left open."""
+
+
+def _root(error: BaseException) -> BaseException:
     """The first cause behind an error of requests, which wraps it many times."""
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__
-    if isinstance(error, TimeoutError):
-        return f"nothing came for {timeout:g} s"
-    return f"{type(error).__name__}: {one_line(error)}"
+    return error
 
 
-def one_line(error: BaseException) -> str:
-    """An error's message for the middle of a line."""
-    return " ".join(str(error).split())
+def _why(error: BaseException) -> str:
+    """Why a file did not come, on one line."""
+    response, root = getattr(error, "response", None), _root(error)
+    if response is not None:
+        return f"the server answers {response.status_code} {response.reason}"
+    if isinstance(root, socket.gaierror):
+        return "the server's name cannot be resolved; is this machine online?"
+    if isinstance(root, TimeoutError):
+        return "the server does not answer in time"
+    plain = isinstance(error, _GivenUp) or type(error) is ValueError
+    return one_line(error) if plain else f"{type(root).__name__}: {one_line(root)}"
+
+
+def _record(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _recorded(path: Path) -> str | None:
+    """The SHA-256 that was recorded beside a file, or None."""
+    if not _record(path).exists():
+        return None
+    line = _record(path).read_text(errors="replace")
+    if not (found := re.match(r"([0-9a-f]{64})\s", line)):
+        raise DataError(f"{_record(path)}: {line[:80]!r} is no line of sha256sum; delete this file")
+    return found[1]
+
+
+def _pooch():
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")  # the caller's report says enough
+    return pooch

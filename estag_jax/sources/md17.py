@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import shutil
+import importlib.resources
 import tarfile
-import tokenize
-import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from ase import Atoms
-from ase.data import chemical_symbols
 
+from estag_jax import io
 from estag_jax.data.trajectory import DataError, Trajectory
-from estag_jax.sources.fetch import cache_folder, fetch, replacing, verified
+from estag_jax.io import Report, did_you_mean, silent
+from estag_jax.simulate.settings import MOLECULES
+from estag_jax.sources.download import cache_folder, fetch, verified
 from estag_jax.sources.files.npz import read_npz
-
-MOLECULES = {
-    "aspirin": "C9H8O4",
-    "benzene": "C6H6",
-    "ethanol": "C2H6O",
-    "malonaldehyde": "C3H4O2",
-    "naphthalene": "C10H8",
-    "salicylic": "C7H6O3",
-    "toluene": "C7H8",
-    "uracil": "C4H4N2O2",
-}
-"""The molecules of the published protocol, with their formulas, to which files are held."""
+from estag_jax.sources.options import FolderOptions, NoOptions
 
 STEP = 0.5
 """fs between frames."""
@@ -52,17 +40,31 @@ RMD17_HASH = "md5:cb1a927628d96f2e966025da4fb63d18"
 
 _LONGEST = 10_000_000  # frames; MD17's longest trajectory has a tenth of it
 _KEYS = ("nuclear_charges", "coords", "old_indices")
-_DAMAGE = (OSError, ValueError, EOFError, RuntimeError, tokenize.TokenError)
-_DAMAGE += (zipfile.BadZipFile, zlib.error, tarfile.TarError)
 
 
-def read_md17(name: str, folder: Path | None = None) -> Trajectory:
+def read_demo(name: str, options: NoOptions, report: Report = silent) -> Trajectory:
+    """The trajectory of aspirin that ships with the package; it needs nothing, so nothing is asked."""
+    bundled = importlib.resources.files("estag_jax.data") / "bundled" / "aspirin_xtb.npz"
+    with importlib.resources.as_file(bundled) as path:
+        trajectory = read_npz(path)
+    return dataclasses.replace(
+        trajectory,
+        source="demo",
+        provenance="simulated data in the manner of MD17: aspirin, GFN2-xTB, 500 K, 0.5 fs, "
+        "made by estag data prepare xtb:aspirin",
+        licence="MIT",
+        notes=(),
+    )
+
+
+def read_md17(name: str, options: FolderOptions, report: Report = silent) -> Trajectory:
     """A trajectory of MD17 (Chmiela et al., Science Advances 3, e1603015, 2017).
 
     Args:
       name: one of MOLECULES; benzene is that of 2017.
-      folder: where md17_NAME.npz or, by its older name, NAME_dft.npz is; without it the file is
-        downloaded, once, to the folder md17 of the cache.
+      options: the folder where md17_NAME.npz or, by its older name, NAME_dft.npz is; without it the
+        file is downloaded, once, to the folder md17 of the cache.
+      report: is told the progress of the download.
 
     Returns:
       The trajectory with all its atoms, positions [frames, N, 1, 3] in Å.
@@ -73,18 +75,19 @@ def read_md17(name: str, folder: Path | None = None) -> Trajectory:
     _check_name(name, "MD17")
     stem = "benzene2017" if name == "benzene" else name
     file = f"md17_{stem}.npz"
-    if folder is None:
+    if options.folder is None:
         urls = [url.format(file=file) for url in MD17_URLS]
-        path = fetch(urls, cache_folder() / "md17" / file)
+        path = fetch(urls, cache_folder() / "md17" / file, report=report)
     else:
-        path = _find(folder, (file, f"{stem}_dft.npz"))
-    trajectory = read_npz(path, frame_step=STEP)
-    _check_formula(path, name, trajectory.atomic_numbers)
+        path = _find(Path(options.folder), (file, f"{stem}_dft.npz"))
+    trajectory = read_npz(path)
+    _check_formula(path, name, trajectory.system.atomic_numbers)
     trajectory = dataclasses.replace(
         trajectory,
         provenance=f"MD17 {name}: ab initio molecular dynamics (DFT, PBE+vdW-TS) at 500 K, "
         f"{STEP} fs; S. Chmiela et al., Science Advances 3, e1603015 (2017)",
         licence="the authors state none; cite their paper",
+        notes=(),  # that the file does not give its time step is known of MD17
     )
     if name != "benzene":
         return trajectory
@@ -94,7 +97,7 @@ def read_md17(name: str, folder: Path | None = None) -> Trajectory:
     )
 
 
-def read_rmd17(name: str, folder: Path | None = None) -> Trajectory:
+def read_rmd17(name: str, options: FolderOptions, report: Report = silent) -> Trajectory:
     """A trajectory of rMD17 (Christensen and von Lilienfeld, MLST 1, 045018, 2020) in its order.
 
     rMD17 has a part of MD17's frames, shuffled. Each is put back to its place in time, which
@@ -102,8 +105,9 @@ def read_rmd17(name: str, folder: Path | None = None) -> Trajectory:
 
     Args:
       name: one of MOLECULES.
-      folder: where rmd17_NAME.npz or rmd17.tar.bz2 is; without it the archive is downloaded, once,
-        to the folder md17 of the cache.
+      options: the folder where rmd17_NAME.npz or rmd17.tar.bz2 is; without it the archive is
+        downloaded, once, to the folder md17 of the cache.
+      report: is told the progress of the download.
 
     Returns:
       The trajectory with all its atoms, positions [frames, N, 1, 3] in Å, float32, from the first
@@ -116,15 +120,17 @@ def read_rmd17(name: str, folder: Path | None = None) -> Trajectory:
     _check_name(name, "rMD17")
     file = f"rmd17_{name}.npz"
     cached = cache_folder() / "md17" / file
-    if folder is not None:
+    if options.folder is not None:
         inside = (file, f"npz_data/{file}", f"rmd17/npz_data/{file}", "rmd17.tar.bz2")
-        path = _find(folder, inside)
+        path = _find(Path(options.folder), inside)
         if path.suffix == ".bz2":
             path = _extracted(path, file, cached)
     elif cached.exists():
         path = verified(cached)
     else:
-        archive = fetch(RMD17_URLS, cached.with_name("rmd17.tar.bz2"), sha256=RMD17_HASH)
+        archive = fetch(
+            RMD17_URLS, cached.with_name("rmd17.tar.bz2"), sha256=RMD17_HASH, report=report
+        )
         path = _extracted(archive, file, cached)
     numbers, coords, indices = _rmd17_arrays(path)
     _check_formula(path, name, numbers)
@@ -134,12 +140,11 @@ def read_rmd17(name: str, folder: Path | None = None) -> Trajectory:
     positions[indices - first, :, 0] = coords
     missing = np.ones(frames, bool)
     missing[indices - first] = False
-    return Trajectory(
-        positions=positions,
-        node_features=numbers[:, None].astype(np.float32),
-        names=tuple(chemical_symbols[number] for number in numbers),
+    return Trajectory.from_arrays(
+        positions,
         atomic_numbers=numbers,
         frame_step=STEP,
+        time_unit="fs",
         missing=missing if missing.any() else None,
         source=str(path),
         provenance=f"rMD17 {name}: frames of MD17 (500 K, {STEP} fs; S. Chmiela et al., Science "
@@ -155,13 +160,11 @@ def read_rmd17(name: str, folder: Path | None = None) -> Trajectory:
 
 
 def _check_name(name: str, collection: str) -> None:
-    if name in MOLECULES:
-        return
-    near = difflib.get_close_matches(name, MOLECULES, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise DataError(
-        f"{name!r} is not a molecule of {collection}; {hint}known are {', '.join(MOLECULES)}"
-    )
+    if name not in MOLECULES:
+        raise DataError(
+            f"{name!r} is not a molecule of {collection}; known are {', '.join(MOLECULES)}"
+            f"{did_you_mean(name, MOLECULES)}"
+        )
 
 
 def _check_formula(path: Path, name: str, numbers: np.ndarray | None) -> None:
@@ -169,16 +172,16 @@ def _check_formula(path: Path, name: str, numbers: np.ndarray | None) -> None:
     found = "nothing with atomic numbers"
     if numbers is not None:
         found = Atoms(numbers=numbers).get_chemical_formula(mode="hill")
-    if found != MOLECULES[name]:
+    if found != MOLECULES[name].formula:
         raise DataError(
-            f"{path}: holds {found}, but {name} is {MOLECULES[name]}; get the right file"
+            f"{path}: holds {found}, but {name} is {MOLECULES[name].formula}; get the right file"
         )
 
 
 def _find(folder: Path, files: tuple[str, ...]) -> Path:
     """The first of the files that is in the folder."""
     for file in files:
-        if (path := Path(folder) / file).is_file():
+        if (path := folder / file).is_file():
             return path
     raise DataError(
         f"{folder}: has none of {', '.join(files)}; give the folder of one of them as "
@@ -190,51 +193,30 @@ def _extracted(archive: Path, file: str, target: Path) -> Path:
     """One member of the archive, by its last name, under the path ``target``, if not there yet."""
     if target.exists():
         return verified(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with tarfile.open(archive, "r:bz2") as tar:
             for member in tar:
                 name = PurePosixPath(member.name)
                 # The member is only read, never put where its own name says.
                 if name.name == file and member.isfile() and ".." not in name.parts:
-                    with tar.extractfile(member) as data, replacing(target) as output:
-                        shutil.copyfileobj(data, output)
-                    return verified(target)
-    except DataError:  # which is a ValueError
-        raise
-    except _DAMAGE as error:
+                    content = tar.extractfile(member).read()
+                    break
+            else:
+                raise DataError(
+                    f"{archive}: has no file {file}; it is not the archive of rMD17, get that one"
+                )
+    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise DataError(
-            f"{archive}: cannot be unpacked to {target}, it may be damaged or the disk full "
-            f"({type(error).__name__}: {error}); make room, or delete it to have it anew"
+            f"{archive}: cannot be unpacked, it may be damaged ({type(error).__name__}: "
+            f"{io.one_line(error)}); delete it to download it again"
         ) from error
-    raise DataError(f"{archive}: has no file {file}; it is not the archive of rMD17, get it anew")
+    io.write_atomic(target, lambda partial: partial.write_bytes(content))
+    return verified(target)
 
 
 def _rmd17_arrays(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Atomic numbers [N] int64, positions [frames, N, 3] and places in time [frames] int64."""
-    try:
-        # Opened here, because numpy leaves a file open that it finds to be damaged.
-        with path.open("rb") as file:
-            if not zipfile.is_zipfile(file):
-                raise DataError(f"{path}: is not an npz file or not all of one; get it anew")
-            file.seek(0)
-            loaded = np.load(file, allow_pickle=False)
-            arrays = {key: np.asarray(loaded[key]) for key in _KEYS if key in loaded.files}
-            keys = sorted(loaded.files)
-    except DataError:  # which is a ValueError
-        raise
-    except _DAMAGE as error:
-        raise DataError(
-            f"{path}: cannot be read, it may be damaged ({type(error).__name__}: "
-            f"{' '.join(str(error).split())}); get it anew"
-        ) from error
-    for key in _KEYS:
-        if key not in arrays:
-            why = ", which tells the order of the frames in time" if key == "old_indices" else ""
-            raise DataError(
-                f"{path}: key {key} is missing{why}, the file has {', '.join(keys) or 'no keys'}; "
-                f"get the one in rmd17.tar.bz2"
-            )
+    arrays = io.read_npz(path, _KEYS, wanted=(), error=DataError)
     numbers, coords, indices = (arrays[key] for key in _KEYS)
     if coords.dtype.kind != "f" or coords.ndim != 3 or coords.shape[2] != 3 or not coords.size:
         raise DataError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from estag_jax.data.trajectory import DataError
+from estag_jax.data.system import DataError
 from estag_jax.sources.files.acclaim import Motion, Skeleton, read_amc, read_asf, turn
 
 __all__ = ["Motion", "Skeleton", "positions", "read_amc", "read_asf"]

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import optax
 
 from estag_jax.data.settings import WindowConfig
+from estag_jax.ops.sharding import split_over_devices
 from estag_jax.train.buckets import Bucket
 from estag_jax.train.losses import Batch, Loss
-from estag_jax.ops.sharding import split_over_devices
 
 
 class TrainState(NamedTuple):

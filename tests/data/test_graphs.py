@@ -20,7 +20,8 @@ from estag_jax.data.edges import (
     radius_edges,
 )
 from estag_jax.data.graphs import PAPER_CUTOFF, GraphConfig, build_topology, resolve
-from estag_jax.data.trajectory import DataError, Trajectory
+from estag_jax.data.system import DataError
+from estag_jax.data.trajectory import Trajectory
 from estag_jax.sources import catalog as sources
 
 FULL = GraphConfig("full")

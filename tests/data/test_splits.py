@@ -10,7 +10,7 @@ from helpers.windows import runs, windows_drawn, windows_of_all_shapes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from estag_jax.data.splits import SplitConfig, overlap, split
+from estag_jax.data.settings import SplitConfig, overlap, split
 from estag_jax.data.trajectory import DataError, PublishedTrials
 from estag_jax.data.windows import WindowConfig, frames_of, starts
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from estag_jax.data.graphs import GraphConfig
-from estag_jax.data.splits import SplitConfig, split
-from estag_jax.data.trajectory import DataError
+from estag_jax.data.settings import SplitConfig, split
+from estag_jax.data.system import DataError
 from estag_jax.data.windows import WindowConfig, frames_of, gather, starts
 from estag_jax.sources.catalog import ReadConfig
 

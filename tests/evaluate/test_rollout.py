@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import numpy as np
+from estag_jax.models.closed_form import constant_velocity, last_frame
 
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.data.windows import WindowConfig
@@ -14,7 +15,6 @@ from estag_jax.evaluate.rollout import (
     rollout_figures,
     rollout_starts,
 )
-from estag_jax.models.closed_form import constant_velocity, last_frame
 
 
 def straight(frames, nodes=3, channels=2):

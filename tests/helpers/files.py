@@ -7,8 +7,16 @@ import warnings
 import numpy as np
 import pytest
 
+from estag_jax.sources.files import reader
+from estag_jax.sources.options import FileOptions
+
 mda = pytest.importorskip("MDAnalysis")
 datafiles = pytest.importorskip("MDAnalysisTests.datafiles")
+
+
+def read(spec, **options):
+    return reader.read(str(spec), FileOptions(**options))
+
 
 BACKBONE = ("N", "CA", "C", "O")
 

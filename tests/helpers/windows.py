@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
+from estag_jax.data.settings import WindowConfig
 from estag_jax.data.trajectory import Trajectory
-from estag_jax.data.windows import WindowConfig
 
 windows_drawn = st.builds(WindowConfig, past=st.integers(1, 6), delta=st.integers(1, 5))
 

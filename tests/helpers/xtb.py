@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from estag_jax.simulate.xtb import XtbConfig
+from estag_jax.simulate.settings import XtbConfig
 
 for package in ("tblite", "rdkit"):
     pytest.importorskip(package, reason="needs the extra xtb (pip install 'estag_jax[xtb]')")

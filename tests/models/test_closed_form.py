@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from estag_jax.models.closed_form import LinearForecast, fit_all, fit_ar, fit_var_ridge
 
 from estag_jax.evaluate import metrics
 from estag_jax.models import closed_form
-from estag_jax.models.closed_form import LinearForecast, fit_all, fit_ar, fit_var_ridge
 
 SHAPES = [(3, 1), (2, 4)]  # (N, C)
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from estag_jax.types import Topology
 from helpers.eqmotion import SMALL, bound, check
 
 from estag_jax.data.edges import fully_connected
@@ -15,7 +16,6 @@ from estag_jax.models.eqmotion import (
     EqMotionConfig,
 )
 from estag_jax.testing import assert_equivariant, random_topology, random_window, randomize
-from estag_jax.types import Topology
 
 HEADS = ("absolute", "last", "softmax", "residual")
 

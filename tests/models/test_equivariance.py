@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from estag_jax.nn.layers import SpatialModule, TemporalModule
 from helpers.equivariance import (
     EDGE_INVARIANTS,
     NODE_INVARIANTS,
@@ -22,7 +23,6 @@ from hypothesis import strategies as st
 from estag_jax.models.estag import ESTAG, EDFTFeatures, EstagConfig
 from estag_jax.models.st_egnn import StEgnn, StEgnnConfig
 from estag_jax.nn.heads import TemporalPooling
-from estag_jax.nn.layers import SpatialModule, TemporalModule
 from estag_jax.testing import (
     assert_equivariant,
     assert_invariant,

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from estag_jax.types import Topology
 from helpers.equivariance import EDGE_INVARIANTS, VECTORS, relative
 
 from estag_jax.models.estag import ESTAG, EstagConfig
@@ -20,7 +21,6 @@ from estag_jax.testing import (
     random_window,
     randomize,
 )
-from estag_jax.types import Topology
 
 pytestmark = pytest.mark.usefixtures("_x64_does_not_leak")
 

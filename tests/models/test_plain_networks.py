@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from estag_jax.types import Topology
 from helpers.baselines import EQUIVARIANT, MODELS, PLAIN, bind, make_data, with_head
 
 from estag_jax.models.agl_stan import (
@@ -19,7 +20,6 @@ from estag_jax.models.stgcn import (
     StgcnConfig,
 )
 from estag_jax.testing import assert_equivariant
-from estag_jax.types import Topology
 
 HEADS = ("residual", "softmax", "absolute", "last")
 every_model = pytest.mark.parametrize("name", MODELS)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from estag_jax.types import Topology
 from helpers.tfn import random_variables, window
 
 from estag_jax.models.st_se3_transformer import (
@@ -17,7 +18,6 @@ from estag_jax.nn.tensor_field import (
     edge_geometry,
 )
 from estag_jax.testing import assert_equivariant
-from estag_jax.types import Topology
 
 CLASSES = {"st_tfn": (StTfnConfig, StTfn), "st_se3": (StSe3TransformerConfig, StSe3Transformer)}
 MODELS = pytest.mark.parametrize("name", CLASSES)

@@ -5,17 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from estag_jax.nn.layers import WINDOWS
+from estag_jax.train.experiment import Experiment
 from helpers.baselines import MODELS, bind, make_data
 
 from estag_jax.data.splits import SplitConfig
 from estag_jax.data.windows import WindowConfig
 from estag_jax.models.stag import Stag, StagConfig
 from estag_jax.models.stgcn import normalized_adjacency
-from estag_jax.nn.layers import WINDOWS
 from estag_jax.simulate.synthetic import SyntheticConfig
 from estag_jax.sources.catalog import ReadConfig
 from estag_jax.train import step
-from estag_jax.train.experiment import Experiment
 from estag_jax.train.settings import RunConfig
 from estag_jax.train.step import init_state, make_epoch, make_errors
 

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from estag_jax.types import Topology
 from helpers.baselines import MODELS, bind, make_data
 from numpy.polynomial.chebyshev import chebval
 from scipy.signal import correlate2d
@@ -20,7 +21,6 @@ from estag_jax.models.stgcn import (
     GraphConvolution,
     normalized_adjacency,
 )
-from estag_jax.types import Topology
 
 
 def silu(x):

@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import jaxlib
 import numpy as np
 import pytest
+from estag_jax.types import Topology
 
 from estag_jax.models.estag import ESTAG, EstagConfig
 from estag_jax.models.st_egnn import StEgnn, StEgnnConfig
 from estag_jax.ops.geometry import gram, safe_norm, safe_normalize
 from estag_jax.testing import random_topology, random_window, randomize
-from estag_jax.types import Topology
 
 SIZES = dict(hidden=3, layers=1)
 MODELS = {

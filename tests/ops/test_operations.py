@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from estag_jax.types import Topology
 
 from estag_jax.ops import edft as edft_module
 from estag_jax.ops.attention import attend_coordinates, attend_features, attention_weights
 from estag_jax.ops.edft import edft, edge_coherence, node_power
 from estag_jax.ops.segment import at_receivers, at_senders, mean_at_receivers, sum_at_receivers
 from estag_jax.testing import random_topology
-from estag_jax.types import Topology
 
 # Graph operations against products with indicator matrices.
 

@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from estag_jax.models.closed_form import fit_all
 
 from estag_jax.data.splits import SplitConfig, split
 from estag_jax.data.windows import WindowConfig, gather
 from estag_jax.evaluate import metrics
-from estag_jax.models.closed_form import fit_all
 from estag_jax.ops.ridge import line_search, ridge_path
 from estag_jax.sources.catalog import load
 

@@ -11,14 +11,17 @@ import sys
 import jax
 import numpy as np
 import pytest
+from estag_jax.models.closed_form import PREDICTORS
+from estag_jax.models.registry import MODELS, build, model_name
+from estag_jax.models.rows import ROWS, Row, choose, settings
+from estag_jax.train.experiment import Experiment
+from estag_jax.train.loop import TrainingDiverged
+from estag_jax.train.seeds import count_parameters, fit_seeds, seed_errors
 from helpers.paths import ROOT
 
 from estag_jax.data.splits import SplitConfig
 from estag_jax.data.windows import WindowConfig
-from estag_jax.models.closed_form import PREDICTORS
 from estag_jax.models.estag import EstagConfig
-from estag_jax.models.registry import MODELS, build, model_name
-from estag_jax.models.rows import ROWS, Row, choose, settings
 from estag_jax.models.st_egnn import StEgnnConfig
 from estag_jax.models.stgcn import StgcnConfig
 from estag_jax.report import grid_report as report
@@ -27,9 +30,6 @@ from estag_jax.runs.published import CLOSED_FORM, PUBLISHED
 from estag_jax.runs.run import train
 from estag_jax.simulate.synthetic import SyntheticConfig
 from estag_jax.sources.catalog import ReadConfig
-from estag_jax.train.experiment import Experiment
-from estag_jax.train.loop import TrainingDiverged
-from estag_jax.train.seeds import count_parameters, fit_seeds, seed_errors
 from estag_jax.train.settings import RunConfig, TrainConfig
 
 SMALL = RunConfig(

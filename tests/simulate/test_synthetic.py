@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from estag_jax.data.trajectory import DataError
+from estag_jax.data.system import DataError
 from estag_jax.simulate import synthetic
 from estag_jax.simulate.synthetic import _KINDS, SyntheticConfig, exponents, read
 
@@ -36,7 +36,7 @@ def test_shapes_units_and_what_is_said(short):
         found = short[name]
         assert found.positions.shape == (36, nodes, 1, 3) and found.positions.dtype == np.float32
         assert found.lengths == (12, 12, 12) and len(found.run_names) == 3
-        assert found.node_features.dtype == np.float32 and found.topology is None
+        assert found.node_features.dtype == np.float32 and found.graph is None
         assert found.source == f"synthetic:{name}" and found.atomic_numbers is None
         assert np.isfinite(found.positions).all()
         units = ("s", "m") if name == "pendulum" else ("time unit", "unit")
@@ -145,24 +145,24 @@ def test_a_single_pendulum_is_not_called_chaotic():
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("spring", {}, "no such system; did you mean 'springs'? known are springs, charged"),
-        ("water", {}, "synthetic:water: there is no such system; known are"),
-        ("threebody", {"particles": 4}, "particles is 4, it must be 3"),
-        ("charged", {"particles": 1}, "particles is 1, it must be at least 2"),
-        ("springs", {"hidden": 4}, "4 of 5 particles are hidden, at least 2 must stay visible"),
-        ("pendulum", {"hidden": 2}, "at least 1 must stay visible"),
-        ("lorenz", {"hidden": 1, "coupling": 0.0}, "hidden has no effect with coupling 0"),
-        ("lorenz", {"coupling": 2.0}, "coupling is 2, from 0.9056 on"),
-        ("lorenz", {"rest_length": 1.0}, "rest_length has no effect, it is for springs"),
-        ("springs", {"coupling": 1.0}, "coupling has no effect, it is for lorenz"),
-        ("pendulum", {"substeps": 1}, "too coarse: the drift of the energy"),
-        ("lorenz", {"frame_step": 0.1, "substeps": 1}, "too coarse: the difference of a frame"),
+        ("spring", {}, "springs, charged.*did you mean 'springs'"),
+        ("water", {}, "synthetic:water: .*known are springs"),
+        ("threebody", {"particles": 4}, "particles is 4.* 3"),
+        ("charged", {"particles": 1}, "particles is 1.* 2"),
+        ("springs", {"hidden": 4}, "4 of 5 .*hidden.* 2 .*visible"),
+        ("pendulum", {"hidden": 2}, "2 of 2 .*hidden.* 1 .*visible"),
+        ("lorenz", {"hidden": 1, "coupling": 0.0}, "hidden has no effect.*coupling 0"),
+        ("lorenz", {"coupling": 2.0}, "coupling is 2.*0.9056"),
+        ("lorenz", {"rest_length": 1.0}, "rest_length has no effect.*springs"),
+        ("springs", {"coupling": 1.0}, "coupling has no effect.*lorenz"),
+        ("pendulum", {"substeps": 1}, "too coarse.*energy"),
+        ("lorenz", {"frame_step": 0.1, "substeps": 1}, "too coarse.*difference of a frame"),
         ("lorenz", {"frame_step": 1.0, "substeps": 1}, "no longer finite at frame"),
-        ("threebody", {"runs": 1, "frames": 4_000}, "of 20 starts 0 are of use over 4000 frames"),
+        ("threebody", {"runs": 1, "frames": 4_000}, "20 starts 0 .* 4000 frames"),
     ],
 )
 def test_what_does_not_work_is_refused(name, options, words, no_exponents):
-    with pytest.raises(DataError, match=re.escape(words)) as error:
+    with pytest.raises(DataError, match=words) as error:
         read(name, SyntheticConfig(**{"runs": 4, "frames": 40} | options))
     assert "\n" not in str(error.value)
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from estag_jax.data.edges import radius_edges
-from estag_jax.data.trajectory import DataError
+from estag_jax.data.system import DataError
 from estag_jax.sources import adk
+from estag_jax.sources.options import FolderOptions, NoOptions
 
 mda = pytest.importorskip("MDAnalysis")
 datafiles = pytest.importorskip("MDAnalysisTests.datafiles")
@@ -34,7 +35,7 @@ def by_the_released_rule(topology, trajectory):
 
 
 def test_dims_by_the_released_rule():
-    found = adk.read_dims()
+    found = adk.read_dims("", NoOptions())
     assert found.lengths == (98, 102, 100) and found.run_names == ("dims", "dims-2", "targeted")
     files = [
         (datafiles.PSF, datafiles.DCD),
@@ -66,7 +67,7 @@ def fake_archive(tmp_path, monkeypatch):
         checksum = hashlib.sha256(Path(path).read_bytes()).hexdigest()
         archive[key] = Remote(name, f"https://example.invalid/{path}", checksum)
 
-    def fetch(url, path, *, sha256):
+    def fetch(url, path, *, sha256, report):
         good = path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256
         if not good:
             asked.append(path.name)
@@ -79,21 +80,21 @@ def fake_archive(tmp_path, monkeypatch):
 
 
 def test_equilibrium(tmp_path, fake_archive):
-    found = adk.read_equilibrium(tmp_path)
+    found = adk.read_equilibrium("", FolderOptions(tmp_path))
     positions, charges = by_the_released_rule(datafiles.PSF, datafiles.DCD)
     np.testing.assert_array_equal(found.positions, positions)
     np.testing.assert_allclose(found.node_features, charges, atol=1e-6)
     assert (found.published, found.source, found.time_unit) == ("time", "adk", "ps")
     assert found.frame_step == pytest.approx(1.0) and found.licence == "CC BY 4.0"
     assert fake_archive == ["adk4AKE.psf", "1ake_007-nowater-core-dt240ps.dcd"]
-    adk.read_equilibrium(tmp_path)
+    adk.read_equilibrium("", FolderOptions(tmp_path))
     assert len(fake_archive) == 2  # what is there and right is not downloaded again
 
 
 def test_partial_file_is_not_taken_for_the_whole(tmp_path, fake_archive):
     run = tmp_path / "1ake_007-nowater-core-dt240ps.dcd"
     run.write_bytes(Path(datafiles.DCD).read_bytes()[: -40116 * 50])  # ends after a whole frame
-    assert adk.read_equilibrium(tmp_path).num_frames == 98
+    assert adk.read_equilibrium("", FolderOptions(tmp_path)).num_frames == 98
     assert run.name in fake_archive
 
 
@@ -104,8 +105,8 @@ def test_published_files_have_sha256_and_a_secure_address():
 
 def test_without_the_packages(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "MDAnalysisData.adk_equilibrium", None)
-    with pytest.raises(DataError, match=r"needs MDAnalysisData; pip install 'estag_jax\[md\]'"):
-        adk.read_equilibrium(tmp_path)
+    with pytest.raises(DataError, match=r"MDAnalysisData; pip install 'estag_jax\[md\]'"):
+        adk.read_equilibrium("", FolderOptions(tmp_path))
     monkeypatch.setitem(__import__("sys").modules, "MDAnalysisTests.datafiles", None)
-    with pytest.raises(DataError, match=r"needs MDAnalysisTests; pip install 'estag_jax\[md\]'"):
-        adk.read_dims()
+    with pytest.raises(DataError, match="pip install MDAnalysisTests$"):
+        adk.read_dims("", NoOptions())

@@ -13,6 +13,7 @@ from helpers.files import (
     line,
     mol2,
     random_walk,
+    read,
     write_frames,
     write_pdb,
 )
@@ -20,7 +21,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from estag_jax.sources.files.boxes import unwrapped
-from estag_jax.sources.files.reader import read
 
 
 @pytest.mark.parametrize("bonded", [True, False])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers.files import (
     CARBONS,
@@ -12,13 +13,13 @@ from helpers.files import (
     has_note,
     mol2,
     random_walk,
+    read,
     residue,
     write_frames,
     write_pdb,
 )
 
-from estag_jax.data.trajectory import DataError
-from estag_jax.sources.files.reader import read
+from estag_jax.data.system import DataError
 
 XYZ = "3\n\nC 0 0 0\nO 1.2 0 0\nH 2 0 0\n"
 
@@ -26,16 +27,16 @@ XYZ = "3\n\nC 0 0 0\nO 1.2 0 0\nH 2 0 0\n"
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("a.xyz", XYZ + XYZ.replace("C", "N"), r"atom 0 is N in frame 1 and C in frame 0; .*order"),
-        ("a.xyz", XYZ + XYZ[:-8].replace("3", "2"), r"frame 1 has 2 atoms, frame 0 has 3"),
-        ("a.xyz", XYZ + XYZ[:-8], r"ASE cannot read frame \d .*counted from 0\) as extxyz"),
-        ("a.xyz", XYZ.replace("C", "X"), r"element of atom 0 is not known"),
-        ("a.xyz", "", "the file is empty"),
-        ("a.traj", XYZ, r"ASE cannot read frame 0 .* as traj"),
-        ("a.pkl", XYZ, r"pickled files are refused"),
-        ("a.foo", XYZ, r"'\.foo' is no format that is known here; tried are .*ASE .*MDAnalysis"),
-        ("a.gro", XYZ, r"MDAnalysis cannot read it \("),
-        ("a.mol2", mol2(2, "1 1 2 1\n").replace(" C", " Q"), r"element of atom 0 \(Q0\) is 'Q?'"),
+        ("a.xyz", XYZ + XYZ.replace("C", "N"), "atom 0 is N in frame 1 and C in frame 0"),
+        ("a.xyz", XYZ + XYZ[:-8].replace("3", "2"), "frame 1 has 2 atoms, frame 0 has 3"),
+        ("a.xyz", XYZ + XYZ[:-8], r"frame \d .*extxyz"),
+        ("a.xyz", XYZ.replace("C", "X"), "element of atom 0 .*X"),
+        ("a.xyz", "", "empty"),
+        ("a.traj", XYZ, "frame 0 .*traj"),
+        ("a.pkl", XYZ, "pickled"),
+        ("a.foo", XYZ, r"'\.foo'.*ASE .*MDAnalysis"),
+        ("a.gro", XYZ, "MDAnalysis cannot read"),
+        ("a.mol2", mol2(2, "1 1 2 1\n").replace(" C", " Q"), r"element of atom 0 \(Q0\)"),
     ],
 )
 def test_bad_files(tmp_path, name, content, words):
@@ -58,11 +59,11 @@ DCD_HEAD = 3931724 - 98 * DCD_FRAME
 @pytest.mark.parametrize(
     ("bytes_left", "words"),
     [
-        (50, r"50 bytes, too few for a DCD header"),
-        (100, r"ends within the DCD header"),
-        (DCD_HEAD + 5, r"holds no whole frame, 5 bytes are left"),
-        (DCD_HEAD + 40 * DCD_FRAME + 7, r"cut short, frame 40 .* has 7 of its 40116 bytes"),
-        (3931724 - 1, r"cut short, frame 97 .*; copy it again, or save its 97 whole frames"),
+        (50, "50 bytes.*header"),
+        (100, "within the DCD header"),
+        (DCD_HEAD + 5, "no whole frame, 5 bytes"),
+        (DCD_HEAD + 40 * DCD_FRAME + 7, "frame 40 .* 7 of its 40116 bytes"),
+        (3931724 - 1, "frame 97 .*copy it again.* 97 whole frames"),
     ],
 )
 def test_dcd_that_is_cut_short(tmp_path, bytes_left, words):
@@ -94,12 +95,12 @@ def test_files_that_do_not_belong_together(tmp_path):
     good = write_frames(tmp_path / "a.dcd", random_walk())
     other = write_frames(tmp_path / "b.dcd", random_walk(atoms=4))
     for spec, words in [
-        (f"{top},{good},{other}", rf"{other}: has 4 atoms, {top} has 3; give the topology"),
-        (f"{top},{tmp_path / 'none.dcd'}", r"none\.dcd'?: there is no such file; expected is PATH"),
-        (f"{top},", r"there is no such file"),
-        (f"{top},{tmp_path}", "this is a folder"),
-        (datafiles.PSF, r"adk\.psf: holds no coordinates; write .*psf,TRAJECTORY"),
-        (f"{top},{top.with_suffix('.foo')}", r"MDAnalysis cannot read it as a trajectory \("),
+        (f"{top},{good},{other}", f"{other}: .*4 atoms, {top} has 3"),
+        (f"{top},{tmp_path / 'none.dcd'}", "none.dcd.*no such file"),
+        (f"{top},", "no such file"),
+        (f"{top},{tmp_path}", "folder"),
+        (datafiles.PSF, r"adk\.psf: .*no coordinates.*,TRAJECTORY"),
+        (f"{top},{top.with_suffix('.foo')}", r"a\.foo: MDAnalysis cannot read"),
     ]:
         (tmp_path / "a.foo").write_text("x")
         with pytest.raises(DataError, match=words) as error:
@@ -110,17 +111,22 @@ def test_files_that_do_not_belong_together(tmp_path):
 def test_selections(tmp_path):
     top = str(write_pdb(tmp_path / "a.pdb", residue("ALA", 1)))
     for select, words in [
-        ("name CB", r"'name CB' holds none of the 4 atoms; .*resnames ALA; names C CA N O"),
-        ("nome CB", r"selection 'nome CB' is not understood \(SelectionError"),
-        ("name CB and", r"not understood \(SelectionError"),
+        ("name CB", "'name CB'.* 4 atoms.*ALA.*C CA N O"),
+        ("nome CB", "'nome CB' is not understood"),
+        ("name CB and", "not understood"),
     ]:
         with pytest.raises(DataError, match=words) as error:
             read(top, select=select)
         assert "\n" not in str(error.value)
     (tmp_path / "a.xyz").write_text(XYZ)
-    for options in ({"select": "name C"}, {"nodes": "residues"}):
-        with pytest.raises(DataError, match=r"is for files of a topology that MDAnalysis reads"):
-            read(str(tmp_path / "a.xyz"), **options)
+    np.save(tmp_path / "a.npy", np.zeros((2, 3, 3)))
+    for name, option, value in [
+        ("a.xyz", "select", "name C"),
+        ("a.xyz", "nodes", "residues"),
+        ("a.npy", "unwrap", False),
+    ]:
+        with pytest.raises(DataError, match=f"{option} has no effect on .*{name}"):
+            read(tmp_path / name, **{option: value})
 
 
 def test_without_mdanalysis(tmp_path, monkeypatch):

@@ -16,13 +16,13 @@ from helpers.files import (
     line,
     mol2,
     random_walk,
+    read,
     residue,
     write_frames,
     write_pdb,
 )
 
-from estag_jax.data.trajectory import DataError
-from estag_jax.sources.files.reader import read
+from estag_jax.data.system import DataError
 
 # --- trajectories ---
 
@@ -38,7 +38,7 @@ def test_topology_and_trajectory(tmp_path, suffix, capsys):
     assert found.atomic_numbers.tolist() == [6, 6, 6] and found.node_features.tolist() == [[6]] * 3
     assert (found.frame_step, found.time_unit, found.length_unit) == (2.5, "ps", "Å")
     assert found.lengths == (12,) and found.run_names == (f"a.{suffix}",) and found.bonds is None
-    assert found.source == f"{top},{run}" and found.topology is None
+    assert found.source == f"{top},{run}" and found.graph is None
     assert "a.pdb" in found.provenance and not found.notes
     assert capsys.readouterr() == ("", "")
 
@@ -51,36 +51,6 @@ def test_several_runs_and_a_selection(tmp_path):
     assert found.lengths == (5, 9) and found.run_names == ("0.dcd", "1.dcd")
     np.testing.assert_allclose(found.positions[:, :, 0], np.concatenate(parts)[:, [1, 3]])
     assert found.names == ("C1", "O1") and found.atomic_numbers.tolist() == [6, 8]
-
-
-def test_time_step(tmp_path):
-    top = write_pdb(tmp_path / "a.pdb", CARBONS)
-    a = write_frames(tmp_path / "a.dcd", random_walk(), step=2.5)
-    b = write_frames(tmp_path / "b.dcd", random_walk(), step=4.0)
-    with pytest.raises(DataError, match=r"b\.dcd: has 4 ps .*a\.dcd has 2\.5 ps; .*frame-step"):
-        read(f"{top},{a},{b}")
-    found = read(f"{top},{a},{b}", frame_step=3.0)
-    assert (found.frame_step, found.time_unit) == (3.0, "ps")
-    assert has_note(found, "3 ps as the user says, the file has 2.5 ps")
-    for step in (0.0, -1.0, np.nan):
-        c = write_frames(tmp_path / "c.trr", random_walk(), step=step)
-        with pytest.raises(DataError, match=r"c\.trr: the time between frames is"):
-            read(f"{top},{c}")
-
-
-def test_time_that_is_not_known_or_uneven(tmp_path):
-    top = write_pdb(tmp_path / "a.pdb", CARBONS)
-    akma = 0.0488882129  # ps; a step of one such unit is what writers put that do not know it
-    found = read(f"{top},{write_frames(tmp_path / 'a.dcd', random_walk(), step=akma)}")
-    assert (found.frame_step, found.time_unit) == (1.0, "frame") and has_note(found, "time between")
-    found = read(datafiles.PDB_multiframe, frame_step=7.0)
-    assert (found.frame_step, found.time_unit, found.num_frames) == (7.0, "frame", 24)
-    from MDAnalysis.lib.formats.libmdaxdr import XTCFile
-
-    with XTCFile(str(tmp_path / "b.xtc"), "w") as file:
-        for k, time in enumerate((0.0, 2.0, 4.0, 9.0, 11.0)):
-            file.write(random_walk()[k] / 10, np.zeros((3, 3), np.float32), k, time)
-    assert has_note(read(f"{top},{tmp_path / 'b.xtc'}"), "5 ps from frame 2 to 3, 2 ps at first")
 
 
 # --- what the topology says ---
@@ -163,10 +133,10 @@ def test_ase_formats(tmp_path, suffix):
                 database.write(frame)
     else:
         ase.io.write(path, frames, format="traj" if suffix == "traj" else "extxyz")
-    found = read(str(path), frame_step=0.5)
+    found = read(str(path))
     np.testing.assert_allclose(found.positions[:, :, 0], straight, atol=1e-6)
     assert found.names == ("C", "O", "H") and found.atomic_numbers.tolist() == [6, 8, 1]
-    assert (found.frame_step, found.time_unit) == (0.5, "frame") and has_note(found, "unwrapped")
+    assert (found.frame_step, found.time_unit) == (1.0, "frame") and has_note(found, "unwrapped")
     left = read(str(path), unwrap=False)
     np.testing.assert_allclose(left.positions[:, :, 0], straight % 20.0, atol=1e-6)
 
@@ -191,6 +161,5 @@ def test_plain_xyz_and_npz(tmp_path):
         [[0, 0, 0.1], [1.25, 0, 0]],
     ]
     np.savez(tmp_path / "a,b.npz", R=found.positions[:, :, 0], z=[6, 8])  # a comma in the name
-    again = read(str(tmp_path / "a,b.npz"), frame_step=0.25)
+    again = read(str(tmp_path / "a,b.npz"))
     np.testing.assert_array_equal(again.positions, found.positions)
-    assert (again.frame_step, again.time_unit) == (0.25, "fs")

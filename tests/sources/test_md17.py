@@ -2,47 +2,31 @@
 
 from __future__ import annotations
 
-import functools
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-
 import numpy as np
 import pytest
 from helpers.md17 import BENZENE, ETHANOL, FRAMES, moves, npz_bytes, rmd17, save_md17, write_archive
 
-from estag_jax.data.trajectory import DataError
+from estag_jax.data.system import DataError
 from estag_jax.sources import md17
 from estag_jax.sources.md17 import MOLECULES, read_md17, read_rmd17
+from estag_jax.sources.options import FolderOptions
 
 
-class Handler(SimpleHTTPRequestHandler):
-    def do_GET(self):
-        self.server.requests.append(self.path)
-        super().do_GET()
+def at(folder):
+    return FolderOptions(str(folder))
 
-    def log_message(self, *args):
-        pass
+
+HERE = FolderOptions()
 
 
 @pytest.fixture
-def served(tmp_path, monkeypatch):
+def served(server, monkeypatch):
     """A folder that a server on this machine gives out, in place of the public archives."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("ESTAG_DATA", str(tmp_path / "cache"))
-    folder = tmp_path / "served"
-    folder.mkdir()
-    handler = functools.partial(Handler, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.requests = []
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        place = f"http://127.0.0.1:{server.server_port}"
-        monkeypatch.setattr(md17, "MD17_URLS", (f"{place}/none/{{file}}", f"{place}/{{file}}"))
-        monkeypatch.setattr(md17, "RMD17_URLS", (f"{place}/rmd17.tar.bz2",))
-        monkeypatch.setattr(md17, "RMD17_HASH", None)
-        yield folder, server.requests
-        server.shutdown()
-        thread.join()
+    urls = (f"{server.place}/none/{{file}}", f"{server.place}/{{file}}")
+    monkeypatch.setattr(md17, "MD17_URLS", urls)
+    monkeypatch.setattr(md17, "RMD17_URLS", (f"{server.place}/rmd17.tar.bz2",))
+    monkeypatch.setattr(md17, "RMD17_HASH", None)
+    return server.folder, server.requests
 
 
 @pytest.fixture(autouse=True)
@@ -57,13 +41,13 @@ def cache(tmp_path, monkeypatch):
 @pytest.mark.parametrize("file", ["md17_ethanol.npz", "ethanol_dft.npz"])
 def test_md17_from_a_folder(tmp_path, file):
     R = save_md17(tmp_path / file)
-    trajectory = read_md17("ethanol", tmp_path)
+    trajectory = read_md17("ethanol", at(tmp_path))
     np.testing.assert_array_equal(trajectory.positions, R[:, :, None])
     assert trajectory.names == ("C", "C", "O") + ("H",) * 6
     np.testing.assert_array_equal(trajectory.node_features, ETHANOL[:, None])
     assert trajectory.node_features.dtype == np.float32
     assert (trajectory.frame_step, trajectory.time_unit, trajectory.length_unit) == (0.5, "fs", "Å")
-    assert trajectory.topology is None and trajectory.missing is None and not trajectory.notes
+    assert trajectory.graph is None and trajectory.missing is None and not trajectory.notes
     assert "Science Advances 3, e1603015" in trajectory.provenance and "cite" in trajectory.licence
     assert trajectory.source == str(tmp_path / file)
 
@@ -71,10 +55,10 @@ def test_md17_from_a_folder(tmp_path, file):
 @pytest.mark.parametrize("file", ["md17_benzene2017.npz", "benzene2017_dft.npz"])
 def test_benzene_is_that_of_2017_and_says_what_is_odd(tmp_path, file):
     save_md17(tmp_path / "md17_benzene.npz", BENZENE)
-    with pytest.raises(DataError, match="none of md17_benzene2017.npz, benzene2017_dft.npz;"):
-        read_md17("benzene", tmp_path)
+    with pytest.raises(DataError, match="md17_benzene2017.npz, benzene2017_dft.npz"):
+        read_md17("benzene", at(tmp_path))
     save_md17(tmp_path / file, BENZENE)
-    (note,) = read_md17("benzene", tmp_path).notes
+    (note,) = read_md17("benzene", at(tmp_path)).notes
     assert "190 Å" in note and "0.17 fs" in note
 
 
@@ -82,28 +66,26 @@ def test_md17_is_downloaded_once_from_the_first_place_that_has_it(served, cache)
     folder, requests = served
     R = save_md17(folder / "md17_ethanol.npz")
     for _ in range(2):
-        trajectory = read_md17("ethanol")
+        trajectory = read_md17("ethanol", HERE)
         np.testing.assert_array_equal(trajectory.positions[:, :, 0], R)
     assert requests == ["/none/md17_ethanol.npz", "/md17_ethanol.npz"]
     assert trajectory.source == str(cache / "md17_ethanol.npz")
-    with pytest.raises(
-        DataError, match="md17_toluene.npz cannot be downloaded: .*404.*404.*folder"
-    ):
-        read_md17("toluene")
+    with pytest.raises(DataError, match="md17_toluene.npz .*404.*404.*--read.folder"):
+        read_md17("toluene", HERE)
 
 
 @pytest.mark.parametrize("read", [read_md17, read_rmd17])
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("etanol", "'etanol' is not a molecule of .*; did you mean 'ethanol'. known are aspirin,"),
+        ("etanol", "'etanol'.* known are aspirin,.*did you mean 'ethanol'"),
         ("salicylic_acid", "did you mean 'salicylic'"),
-        ("water", "MD17; known are aspirin, benzene"),
+        ("water", "MD17; known are aspirin, benzene.*uracil$"),
     ],
 )
 def test_unknown_molecule(read, name, words):
     with pytest.raises(DataError, match=words):
-        read(name)
+        read(name, HERE)
 
 
 def test_formulas_have_the_atoms_of_the_published_systems():
@@ -112,22 +94,22 @@ def test_formulas_have_the_atoms_of_the_published_systems():
     atoms |= dict(salicylic=16, toluene=15, uracil=12)
     from ase.formula import Formula
 
-    assert {name: len(Formula(formula)) for name, formula in MOLECULES.items()} == atoms
+    assert {name: len(Formula(known.formula)) for name, known in MOLECULES.items()} == atoms
 
 
 def test_other_molecule_under_the_name(tmp_path):
     save_md17(tmp_path / "md17_toluene.npz")
-    with pytest.raises(DataError, match="md17_toluene.npz: holds C2H6O, but toluene is C7H8"):
-        read_md17("toluene", tmp_path)
+    with pytest.raises(DataError, match="md17_toluene.npz: .*C2H6O.* toluene is C7H8"):
+        read_md17("toluene", at(tmp_path))
     np.savez(tmp_path / "md17_ethanol.npz", positions=moves(ETHANOL))
-    with pytest.raises(DataError, match="holds nothing with atomic numbers, but ethanol is C2H6O"):
-        read_md17("ethanol", tmp_path)
+    with pytest.raises(DataError, match="nothing with atomic numbers.*C2H6O"):
+        read_md17("ethanol", at(tmp_path))
 
 
 @pytest.mark.data
 def test_simulated_stand_in_reads_as_md17(tmp_path, shared_data):
     (tmp_path / "md17_ethanol.npz").symlink_to(shared_data / "md_xtb" / "ethanol_xtb.npz")
-    trajectory = read_md17("ethanol", tmp_path)
+    trajectory = read_md17("ethanol", at(tmp_path))
     assert trajectory.positions.shape == (60000, 9, 1, 3)
 
 
@@ -151,7 +133,7 @@ def test_rmd17_is_put_back_in_order(tmp_path, inside):
     arrays, truth = rmd17()
     (tmp_path / inside).mkdir(parents=True, exist_ok=True)
     np.savez(tmp_path / inside / "rmd17_ethanol.npz", **arrays)
-    trajectory = read_rmd17("ethanol", tmp_path)
+    trajectory = read_rmd17("ethanol", at(tmp_path))
     check_order(trajectory, arrays, truth)
     np.testing.assert_array_equal(trajectory.atomic_numbers, ETHANOL)
     np.testing.assert_array_equal(trajectory.node_features, ETHANOL[:, None])
@@ -163,7 +145,7 @@ def test_rmd17_is_put_back_in_order(tmp_path, inside):
 def test_rmd17_without_gaps(tmp_path):
     arrays, truth = rmd17(known=FRAMES, first=0)
     np.savez(tmp_path / "rmd17_ethanol.npz", **arrays)
-    trajectory = read_rmd17("ethanol", tmp_path)
+    trajectory = read_rmd17("ethanol", at(tmp_path))
     assert trajectory.missing is None
     np.testing.assert_array_equal(trajectory.positions[:, :, 0], truth.astype(np.float32))
 
@@ -181,21 +163,19 @@ def test_archive_is_downloaded_once_and_only_what_is_wanted_comes_out(served, ca
         ("rmd17/npz_data/rmd17_ethanol.npz", npz_bytes(**ethanol)),
     ]
     write_archive(folder / "rmd17.tar.bz2", archive)
-    check_order(read_rmd17("ethanol"), ethanol, truth)
-    check_order(read_rmd17("ethanol"), ethanol, truth)
-    assert read_rmd17("benzene").num_nodes == 12
+    check_order(read_rmd17("ethanol", HERE), ethanol, truth)
+    check_order(read_rmd17("ethanol", HERE), ethanol, truth)
+    assert read_rmd17("benzene", HERE).num_nodes == 12
     assert requests == ["/rmd17.tar.bz2"]
     names = {file.name.removesuffix(".sha256") for file in cache.iterdir()}
     files = {"rmd17.tar.bz2", "rmd17_ethanol.npz", "rmd17_benzene.npz"}
-    assert names == files | {"rmd17.tar.bz2.lock"}
+    assert names == files
     assert not list(folder.parent.glob("*.npz"))
     (cache / "rmd17_ethanol.npz").write_bytes(b"")
     with pytest.raises(DataError, match="rmd17_ethanol.npz: was altered"):
-        read_rmd17("ethanol")
-    with pytest.raises(
-        DataError, match="bz2: has no file rmd17_toluene.npz; it is not the archive"
-    ):
-        read_rmd17("toluene")
+        read_rmd17("ethanol", HERE)
+    with pytest.raises(DataError, match="bz2: .*rmd17_toluene.npz"):
+        read_rmd17("toluene", HERE)
 
 
 def test_archive_in_a_folder_and_a_damaged_one(tmp_path, cache):
@@ -205,14 +185,14 @@ def test_archive_in_a_folder_and_a_damaged_one(tmp_path, cache):
     whole = (tmp_path / "rmd17.tar.bz2").read_bytes()
     for bad in (whole[: len(whole) // 2], b"", b"BZh9 no"):
         (tmp_path / "rmd17.tar.bz2").write_bytes(bad)
-        with pytest.raises(DataError, match="bz2: cannot be unpacked to .*damaged") as error:
-            read_rmd17("ethanol", tmp_path)
-        assert "\n" not in str(error.value) and not list(cache.iterdir())
+        with pytest.raises(DataError, match="bz2: .*damaged") as error:
+            read_rmd17("ethanol", at(tmp_path))
+        assert "\n" not in str(error.value) and not cache.exists()
     (tmp_path / "rmd17.tar.bz2").write_bytes(whole)
-    check_order(read_rmd17("ethanol", tmp_path), arrays, truth)
+    check_order(read_rmd17("ethanol", at(tmp_path)), arrays, truth)
     assert (cache / "rmd17_ethanol.npz.sha256").exists()
     (tmp_path / "rmd17.tar.bz2").write_bytes(b"")  # it is not unpacked a second time
-    check_order(read_rmd17("ethanol", tmp_path), arrays, truth)
+    check_order(read_rmd17("ethanol", at(tmp_path)), arrays, truth)
 
 
 def altered(**changes):
@@ -226,44 +206,38 @@ PLACES = rmd17()[0]["old_indices"]
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
-        (altered(old_indices=None), "key old_indices is missing, which tells the order .* in time"),
-        (altered(coords=None), "key coords is missing, the file has energies, forces, nuclear_ch"),
-        (altered(old_indices=PLACES[:-1]), r"old_indices is int64\[24\], expected 25 integers"),
-        (altered(old_indices=PLACES + 0.5), r"old_indices is float64\[25\], expected 25 integers"),
+        (altered(old_indices=None), "lacks old_indices"),
+        (altered(coords=None), "lacks coords; it has energies, forces"),
+        (altered(old_indices=PLACES[:-1]), r"old_indices is int64\[24\].* 25"),
+        (altered(old_indices=PLACES + 0.5), r"old_indices is float64\[25\]"),
         (altered(old_indices=PLACES - PLACES[3] - 1), "old_indices of frame .* is -"),
         (altered(old_indices=PLACES * 10**9), "is .*000000000, expected 0 to 9999999"),
-        (
-            altered(old_indices=np.r_[PLACES[:-1], PLACES[4]]),
-            r"frames 4 and 24 both have \d+ in old",
-        ),
-        (altered(nuclear_charges=ETHANOL[:-1]), r"nuclear_charges is uint8\[8\], expected 9 integ"),
-        (altered(nuclear_charges=ETHANOL * 0), r"nuclear_charges are \[0, .*expected 1 to 118"),
-        (altered(coords=rmd17()[0]["coords"][..., :2]), r"coords is float64\[25, 9, 2\], expected"),
+        (altered(old_indices=np.r_[PLACES[:-1], PLACES[4]]), "frames 4 and 24.*old_indices"),
+        (altered(nuclear_charges=ETHANOL[:-1]), r"nuclear_charges is uint8\[8\].* 9"),
+        (altered(nuclear_charges=ETHANOL * 0), r"nuclear_charges are \[0, .*118"),
+        (altered(coords=rmd17()[0]["coords"][..., :2]), r"coords is float64\[25, 9, 2\]"),
         (altered(coords=np.zeros((0, 9, 3))), r"coords is float64\[0, 9, 3\]"),
-        (altered(nuclear_charges=ETHANOL[::-1].clip(1, 7)), "holds C2H6N, but ethanol is C2H6O"),
-        (
-            altered(coords=np.array({}, dtype=object)),
-            "cannot be read, it may be damaged .ValueError",
-        ),
+        (altered(nuclear_charges=ETHANOL[::-1].clip(1, 7)), "C2H6N.*C2H6O"),
+        (altered(coords=np.array({}, dtype=object)), "pickled objects"),
     ],
 )
 def test_bad_rmd17(tmp_path, arrays, words):
     np.savez(tmp_path / "rmd17_ethanol.npz", **arrays)
     with pytest.raises(DataError, match=words) as error:
-        read_rmd17("ethanol", tmp_path)
+        read_rmd17("ethanol", at(tmp_path))
     assert str(error.value).startswith(str(tmp_path)) and "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("cut", [0, 100, -30])
 def test_rmd17_file_that_is_cut_short(tmp_path, cut):
     (tmp_path / "rmd17_ethanol.npz").write_bytes(npz_bytes(**rmd17()[0])[:cut])
-    with pytest.raises(DataError, match="rmd17_ethanol.npz: is not an npz file or not all of one"):
-        read_rmd17("ethanol", tmp_path)
+    with pytest.raises(DataError, match="rmd17_ethanol.npz.*(not an npz|cut short)"):
+        read_rmd17("ethanol", at(tmp_path))
 
 
 def test_folder_without_any_of_the_files(tmp_path):
-    words = "none of rmd17_uracil.npz, .*rmd17.tar.bz2; give .* as --read.folder, or leave that out"
+    words = "rmd17_uracil.npz, .*rmd17.tar.bz2.*--read.folder"
     with pytest.raises(DataError, match=words):
-        read_rmd17("uracil", tmp_path)
-    with pytest.raises(DataError, match="has none of md17_uracil.npz, uracil_dft.npz"):
-        read_md17("uracil", tmp_path / "none")
+        read_rmd17("uracil", at(tmp_path))
+    with pytest.raises(DataError, match="md17_uracil.npz, uracil_dft.npz"):
+        read_md17("uracil", at(tmp_path / "none"))

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from estag_jax.data.system import DataError
 from estag_jax.sources.mocap import positions, read_amc, read_asf
 
 
@@ -168,3 +169,72 @@ def test_files_against_the_naive_walk(shared_data):
         for i in (0, 100, len(frames) - 1):
             where = walk(bones, frames[i], degrees=True)
             np.testing.assert_allclose(found[i], [where[n] for n in skeleton.names], atol=1e-10)
+
+
+# --- files that are wrong ---
+
+SKELETONS = {  # what is replaced by what, and what the message must name
+    "empty": (ASF, "", ["empty"]),
+    "motion for skeleton": (ASF, AMC, [":bonedata"]),
+    "cut short": (ASF[ASF.index(":hier") :], "", [":hierarchy"]),
+    "unit": ("angle deg", "angle grad", ["line 5", "'grad'"]),
+    "order of root": ("TX TY", "TX TX", ["line 7", "'root'", "tx tx tz"]),
+    "axis of root": ("  axis XYZ", "  axis XXZ", ["line 8", "'root'", "'XXZ'"]),
+    "unknown parent": ("  upper lower", "  uper lower", ["line 33", "'uper'"]),
+    "unknown child": ("  upper lower", "  upper lowr", ["line 33", "'lowr'"]),
+    "two parents": ("root upper", "root upper lower", ["line 33", "'lower'"]),
+    "cycle": ("root upper", "lower upper", ["'lower'", "not connected"]),
+    "unconnected": ("    upper lower\n", "", ["'lower'", "not connected"]),
+    "twice": ("name upper", "name lower", ["two joints 'lower'"]),
+    "no length": ("    length 3.0\n", "", ["line 12", "'lower'", "length"]),
+    "no direction": ("    direction 1 0 0\n", "", ["line 21", "'upper'", "direction"]),
+    "no axis": ("    axis 0 0 90 XYZ\n", "", ["line 21", "'upper'", "axis"]),
+    "no name": ("    name upper\n", "", ["line 21", "no name"]),
+    "length": ("length 3.0", "length 3,0", ["line 16", "'lower'", "'3,0'"]),
+    "direction": ("n 1 0 0", "n 1 0", ["line 24", "'upper'", "'1 0'", "3"]),
+    "axis": ("axis 90 0 0 XYZ", "axis 90 0 nan XYZ", ["line 17", "'lower'", "'90 0 nan'"]),
+    "order": ("90 0 0 XYZ", "90 0 0 XYW", ["line 17", "'lower'", "'XYW'"]),
+    "dof": ("dof rz", "dof rw", ["line 18", "'lower'", "rw", "rx"]),
+}
+MOTIONS = {
+    "empty": (AMC, " \n", ["empty"]),
+    "no frames": (AMC[AMC.index("7") :], "", ["no frames"]),
+    "skeleton for motion": (AMC, ASF, ["line 3", "'mass'", "frame"]),
+    "missing joint": ("upper 90\nlower 180\n9", "lower 180\n9", ["line 10", "frame 8", "'upper'"]),
+    "missing last joint": ("lower 180\n9", "9", ["line 11", "frame 8", "'lower'"]),
+    "unknown joint later": ("lower 180\n9", "lowr 180\n9", ["line 11", "frame 8", "'lowr'"]),
+    "one too many": ("lower 180\n9", "lower 180\nhat 1\n9", ["line 12", "frame 8", "'hat'"]),
+    "twice": ("lower 180\n8", "lower 180\nupper 9\n8", ["line 8", "frame 7", "'upper'", "once"]),
+    "number of values": ("5 0 0 90", "5 0 90", ["line 9", "'root'", "frame 8", "5", "6"]),
+    "not a number": ("5 0 0 90", "5 0 O 90", ["line 9", "'root'", "'0 0 5 0 O 90'"]),
+    "nan": ("5 0 0 90", "5 0 nan 90", ["line 9", "'root'", "nan", "finite"]),
+    "infinite": ("5 0 0 90", "5 0 0 1e999", ["line 9", "'root'", "1e999"]),
+    "truncated": (AMC, AMC[: AMC.rindex("upper")], ["last frame, 9", "'upper'"]),
+    "truncated to its number": (AMC[AMC.rindex("root") :], "", ["last frame, 9"]),
+    "gap": ("\n9\n", "\n10\n", ["line 12", "frame 10", "frame 8"]),
+    "repeated": ("\n8\n", "\n7\n", ["line 8", "frame 7 follows frame 7"]),
+    "joint of another skeleton": ("lower", "thumb", ["line 7", "'thumb'", "a.asf", "take"]),
+    "joint without values": ("lower 180\n", "", ["'lower'", "a.asf", "no frame", "take"]),
+    "values of another skeleton": ("lower 180", "lower 180 0", ["line 7", "'lower'", "2", "a.asf"]),
+}
+
+
+WRONG = [("asf", ASF, *case) for case in SKELETONS.values()]
+WRONG += [("amc", AMC, *case) for case in MOTIONS.values()]
+
+
+@pytest.mark.parametrize(
+    ("kind", "whole", "old", "new", "facts"), WRONG, ids=[*SKELETONS, *MOTIONS]
+)
+def test_bad_files(tmp_path, kind, whole, old, new, facts):
+    assert old in whole
+    with pytest.raises(DataError) as error:
+        pose(tmp_path, **{kind: whole.replace(old, new)})
+    message = str(error.value)
+    assert all(fact in message for fact in [f"a.{kind}", *facts]) and "\n" not in message, message
+
+
+def test_missing_file(tmp_path):
+    for read in (read_asf, read_amc):
+        with pytest.raises(DataError, match="none: .*No such file"):
+            read(tmp_path / "none")

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from estag_jax.train.experiment import Experiment
+from estag_jax.train.loop import TrainingDiverged
 from helpers.paths import ROOT
 
 import estag_jax
@@ -22,8 +24,6 @@ from estag_jax.models.estag import ESTAG, EstagConfig
 from estag_jax.models.st_egnn import StEgnnConfig
 from estag_jax.runs import folder as runfiles
 from estag_jax.runs.run import load_run, train
-from estag_jax.train.experiment import Experiment
-from estag_jax.train.loop import TrainingDiverged
 from estag_jax.train.settings import RunConfig, TrainConfig, make_optimizer
 from estag_jax.train.step import init_state, make_epoch, make_errors
 

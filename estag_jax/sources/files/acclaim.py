@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from estag_jax.data.trajectory import DataError
+from estag_jax.data.system import DataError
 
 _ROOT_DOF = ("tx", "ty", "tz", "rx", "ry", "rz")
 
@@ -100,7 +100,7 @@ def read_asf(path: str | Path) -> Skeleton:
             hierarchy.append((number, words))
     if not bones or not hierarchy:
         what = ":hierarchy" if bones else ":bonedata"
-        raise DataError(f"{path}: is not a whole .asf file, {what} has no entries; get it anew")
+        raise DataError(f"{path}: is not a whole .asf file, {what} has no entries; get it again")
     units, root = tables.values()
     number, angle = units.get("angle", (0, ["deg"]))
     if angle not in (["deg"], ["rad"]):
@@ -163,10 +163,10 @@ def read_amc(path: str | Path) -> Motion:
         rows[name].append((number, words[1:]))
         done += 1
     if not names:
-        raise DataError(f"{path}: has no frames; get it anew")
+        raise DataError(f"{path}: has no frames; get it again")
     if done < len(names):
         text = f"the last frame, {frame}, is cut short before joint {names[done]!r}"
-        raise DataError(f"{path}: {text}; delete its lines or get the file anew")
+        raise DataError(f"{path}: {text}; delete its lines or get the file again")
     values = {name: _array(path, name, rows[name]) for name in names}
     return Motion(str(path), values, {name: rows[name][0][0] for name in names}, radians)
 
@@ -192,7 +192,7 @@ def _lines(path: str | Path) -> Iterator[_Line]:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     if not text.strip():
-        raise DataError(f"{path}: is empty; get it anew")
+        raise DataError(f"{path}: is empty; get it again")
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
         if words and words[0][0] != "#":

@@ -127,6 +127,24 @@ def jump_note(
     )
 
 
+def placeholder_note(edges: Iterable[float]) -> str:
+    """One sentence on a box with an edge below ``DEGENERATE``."""
+    shown = " × ".join(f"{edge:g}" for edge in edges)
+    return f"the periodic box of {shown} Å is a placeholder and was not used"
+
+
+def box_note(bonded: bool, unwrap: bool) -> str:
+    """One sentence on what was done to a periodic system."""
+    if not unwrap:
+        return "the periodic box was left as it is: atoms may jump across it"
+    if bonded:
+        return "unwrapped: molecules made whole, jumps across the periodic box removed"
+    return (
+        "unwrapped: jumps across the periodic box removed; there are no bonds to make molecules whole "
+        "by, they are taken to be whole in frame 0"
+    )
+
+
 def _whole(
     positions: np.ndarray, cell: np.ndarray, parents: np.ndarray, periodic: Sequence[bool]
 ) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from estag_jax.data.trajectory import DataError
+from estag_jax.data.system import DataError
 
 
 def examine(path: Path) -> tuple[bool, tuple[str, ...]]:

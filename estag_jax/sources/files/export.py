@@ -1,15 +1,15 @@
-"""Forecasts as files that ASE and OVITO read."""
+"""Forecasts as files that ASE, OVITO and ``frames.read_frames`` read."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import ase
 import ase.io
 import numpy as np
 
 from estag_jax.data.trajectory import Trajectory
+from estag_jax.io import write_atomic
 
 
 def write_extxyz(
@@ -21,7 +21,8 @@ def write_extxyz(
 ) -> None:
     """Writes frames as extended XYZ; whole or not at all.
 
-    Nodes that are no atoms get the symbol X; with several channels per node, each is a point.
+    Nodes that are no atoms get the symbol X; with several channels per node, each is a point. Each
+    frame has its number as ``step``, its time under the key ``time_UNIT``, and ``length_unit``.
 
     Args:
       path: the file; its folder is made if need be.
@@ -30,17 +31,11 @@ def write_extxyz(
       time_step: time between two frames in the system's unit.
       first_step: number of the first frame, counted from the last known one.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    channels = frames.shape[2]
-    numbers = system.atomic_numbers
-    symbols = np.zeros(system.num_nodes, int) if numbers is None else numbers
-    images = []
-    for i, frame in enumerate(np.asarray(frames, float)):
-        atoms = ase.Atoms(np.repeat(symbols, channels), frame.reshape(-1, 3))
-        step = first_step + i
-        atoms.info = {"step": step, f"time_{system.time_unit}": round(step * time_step, 9)}
+    numbers, (nodes, channels) = system.atomic_numbers, frames.shape[1:3]
+    symbols = np.repeat(np.zeros(nodes, int) if numbers is None else numbers, channels)
+    key, images = f"time_{system.time_unit.replace(' ', '_')}", []
+    for step, frame in enumerate(np.asarray(frames, float), first_step):
+        atoms = ase.Atoms(symbols, frame.reshape(-1, 3))
+        atoms.info = {"step": step, key: step * time_step, "length_unit": system.length_unit}
         images.append(atoms)
-    partial = path.with_name(path.name + ".partial")
-    ase.io.write(partial, images, format="extxyz")
-    os.replace(partial, path)
+    write_atomic(path, lambda partial: ase.io.write(partial, images, format="extxyz"))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import tokenize
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
-from ase.data import chemical_symbols
 
-from estag_jax.data.trajectory import DataError, Trajectory
+from estag_jax import io
+from estag_jax.data.system import DataError
+from estag_jax.data.trajectory import Trajectory
+from estag_jax.sources.files.timing import Step, chosen_step
 
 EXPECTED = (
     "an .npz with R [frames, atoms, 3] and z [atoms] (MD17's format), or an .npy or .npz with "
@@ -21,18 +20,6 @@ EXPECTED = (
 
 MD17_STEP = 0.5
 """fs; the time between frames of an R, z file that does not give it."""
-
-_MAGIC = (b"PK", b"\x93NUMPY")  # of zip archives, which npz files are, and of npy files
-_DAMAGE = (
-    OSError,
-    ValueError,
-    EOFError,
-    RuntimeError,  # an encrypted archive, an unknown compression
-    tokenize.TokenError,  # the header of an array
-    zipfile.BadZipFile,
-    zlib.error,
-)
-
 
 _PLAIN = {
     "node_features": ("fiu", 2),
@@ -53,7 +40,7 @@ _PLAIN = {
 """Optional keys that go into the Trajectory as they are: kinds of dtype, and rank."""
 
 
-def read_npz(path: str | Path, *, frame_step: float | None = None) -> Trajectory:
+def read_npz(path: str | Path, frame_step: float | str | None = None) -> Trajectory:
     """Reads a trajectory from an .npz or .npy file, with all its atoms and without a graph.
 
     Keys: R [frames, atoms, 3] in Å with z [atoms], or positions [frames, N, 3] or [frames, N, C, 3]
@@ -64,8 +51,8 @@ def read_npz(path: str | Path, *, frame_step: float | None = None) -> Trajectory
 
     Args:
       path: the file.
-      frame_step: time between frames where the file has none; else 0.5 fs for R, z files (MD17's)
-        and 1 frame for others.
+      frame_step: time between frames; None takes the file's, else 0.5 fs for R, z files (MD17's) and
+        1 frame for others. A bare number is in the file's unit, and in fs where it has none.
 
     Returns:
       The trajectory, in float64 if the file is and in float32 otherwise.
@@ -77,24 +64,14 @@ def read_npz(path: str | Path, *, frame_step: float | None = None) -> Trajectory
     arrays = _read(path)
     positions = _positions(path, arrays)
     numbers = _atomic_numbers(path, arrays, positions.shape[1])
-    if numbers is None:
-        names = tuple(str(i) for i in range(positions.shape[1]))
-        features = np.ones((positions.shape[1], 1), np.float32)
-    else:
-        names = tuple(chemical_symbols[number] for number in numbers)
-        features = numbers[:, None].astype(np.float32)
-    fields = {
-        "names": names,
-        "node_features": features,
-        "provenance": "read from a file, which does not say how it came to be",
-    }
-    step, unit, note = _time(path, arrays, frame_step)
-    fields |= {"frame_step": step, "time_unit": unit, "notes": note}
+    fields = {"provenance": "read from a file, which does not say how it came to be"}
     if "R" not in arrays and numbers is None:
         fields["length_unit"] = "unit"  # of anything
     fields |= {key: _plain(path, key, arrays[key]) for key in _PLAIN if key in arrays}
-    return Trajectory(
-        positions=positions,
+    (step, unit), notes = _time(path, arrays, frame_step)
+    fields |= {"frame_step": step, "time_unit": unit, "notes": (*fields.get("notes", ()), *notes)}
+    return Trajectory.from_arrays(
+        positions,
         atomic_numbers=numbers,
         lengths=_lengths(path, arrays, len(positions)),
         source=str(path),
@@ -112,66 +89,29 @@ def write_npz(path: str | os.PathLike, trajectory: Trajectory) -> None:
       path: the .npz file; its folder is made if need be.
       trajectory: what to write.
     """
-    path = Path(path)
     arrays = {"positions": trajectory.positions, "lengths": np.asarray(trajectory.lengths)}
-    if trajectory.atomic_numbers is not None:
-        arrays["z"] = trajectory.atomic_numbers
+    if trajectory.system.atomic_numbers is not None:
+        arrays["z"] = trajectory.system.atomic_numbers
     for key in _PLAIN:
         value = getattr(trajectory, key)
         if value is not None and not (isinstance(value, tuple) and not value):
             arrays[key] = np.asarray(value)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-    os.replace(partial, path)
+    io.write_npz(path, arrays, compressed=True)
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     """The arrays of the file that are of use, by key."""
-    if not path.exists():
-        raise DataError(f"{path}: there is no such file; expected is {EXPECTED}")
-    if path.is_dir():
-        raise DataError(f"{path}: this is a folder; expected is {EXPECTED}")
+    wanted = ("positions", "R", "z", "lengths", "dt_fs", *_PLAIN)
     try:
-        # Opened here, because numpy leaves a file open that it finds to be damaged.
-        with path.open("rb") as file:
-            # Without this check, numpy takes any other file for a pickle and says so.
-            if not file.read(6).startswith(_MAGIC):
-                raise DataError(
-                    f"{path}: this is neither an npz nor an npy file; expected is {EXPECTED}"
-                )
-            file.seek(0)
-            loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return {"positions": loaded}
-            _check_keys(path, loaded.files)
-            main = "positions" if "positions" in loaded.files else "R"
-            wanted = (main, "z", "lengths", "dt_fs", *_PLAIN)
-            # A member of a zip archive that is not in npy format comes as bytes.
-            return {key: np.asarray(loaded[key]) for key in wanted if key in loaded.files}
-    except DataError:  # which is a ValueError
-        raise
-    except _DAMAGE as error:
-        if "allow_pickle" in str(error):
-            raise DataError(
-                f"{path}: holds pickled objects, which are refused because loading them can "
-                f"run any code; save plain arrays of numbers"
-            ) from error
-        cause = " ".join(str(error).split())
-        raise DataError(
-            f"{path}: cannot be read, it may be damaged or cut short ({type(error).__name__}: "
-            f"{cause}); copy or save it again"
-        ) from error
-
-
-def _check_keys(path: Path, keys: list[str]) -> None:
-    if "positions" in keys or ("R" in keys and "z" in keys):
-        return
-    missing = "z" if "R" in keys else "R" if "z" in keys else "R and z"
+        arrays = io.read_npz(path, wanted=wanted, bare="positions", error=DataError)
+    except DataError as error:
+        raise DataError(f"{error}; expected is {EXPECTED}") from error
+    if "positions" in arrays or {"R", "z"} <= set(arrays):
+        return arrays
+    missing = "z" if "R" in arrays else "R" if "z" in arrays else "R and z"
+    keys = ", ".join(sorted(io.read_npz(path, error=DataError))) or "no keys"
     raise DataError(
-        f"{path}: key {missing} is missing, the file has {', '.join(sorted(keys)) or 'no keys'}; "
-        f"expected is {EXPECTED}"
+        f"{path}: key {missing} is missing, the file has {keys}; expected is {EXPECTED}"
     )
 
 
@@ -229,23 +169,26 @@ def _lengths(path: Path, arrays: dict[str, np.ndarray], num_frames: int) -> tupl
 
 
 def _time(
-    path: Path, arrays: dict[str, np.ndarray], default: float | None
-) -> tuple[float, str, tuple[str, ...]]:
-    """Time between frames, its unit, and a note where it is not the file's."""
-    unit = "fs" if "R" in arrays or "dt_fs" in arrays else "frame"
-    if "dt_fs" not in arrays:
-        if default is not None:
-            return default, "fs", ()
-        if unit == "frame":
-            return 1.0, unit, ()
+    path: Path, arrays: dict[str, np.ndarray], given: float | str | None
+) -> tuple[Step, tuple[str, ...]]:
+    """Time between frames, and a note where it is not the file's."""
+    stated = None
+    if "dt_fs" in arrays:
+        step = arrays["dt_fs"]
+        if step.dtype.kind not in "fiu" or step.size != 1 or not 0 < step.item() < np.inf:
+            raise DataError(
+                f"{path}: dt_fs is {_show(step)}, expected one positive number of femtoseconds"
+            )
+        stated = float(step.item()), "fs"
+    elif "frame_step" in arrays:
+        unit = _plain(path, "time_unit", arrays["time_unit"]) if "time_unit" in arrays else "frame"
+        stated = _plain(path, "frame_step", arrays["frame_step"]), unit
+    elif given is None and "R" in arrays:
         note = f"the file does not give its time step; {MD17_STEP} fs is assumed, as in MD17"
-        return MD17_STEP, unit, () if "frame_step" in arrays else (note,)
-    step = arrays["dt_fs"]
-    if step.dtype.kind not in "fiu" or step.size != 1 or not 0 < step.item() < np.inf:
-        raise DataError(
-            f"{path}: dt_fs is {_show(step)}, expected one positive number of femtoseconds"
-        )
-    return float(step.item()), unit, ()
+        return (MD17_STEP, "fs"), (note,)
+    elif given is None and "z" not in arrays:
+        return (1.0, "frame"), ()  # plain frames of anything
+    return chosen_step(path.name, stated, given, "fs")
 
 
 def _plain(path: Path, key: str, value: np.ndarray) -> np.ndarray | tuple | float | int | str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from ase.data import atomic_numbers as number_of
 
-from estag_jax.data.trajectory import DataError
+from estag_jax.data.system import DataError
 
 BACKBONE = ("N", "CA", "C", "O")
 """The channels of a residue, in this order."""

@@ -2,49 +2,44 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from estag_jax.data.trajectory import DataError, Trajectory
-from estag_jax.sources.files.boxes import DEGENERATE, jump_note, unwrapped
+from estag_jax.data.system import DataError
+from estag_jax.data.trajectory import Trajectory
+from estag_jax.io import Report
+from estag_jax.sources.files.boxes import (
+    DEGENERATE,
+    box_note,
+    jump_note,
+    placeholder_note,
+    unwrapped,
+)
 from estag_jax.sources.files.dcd import examine
 from estag_jax.sources.files.residues import atom_nodes, residue_nodes
 from estag_jax.sources.files.timing import common_step, time_step
+from estag_jax.sources.options import FileOptions
 
 PARTIAL_BONDS = (".pdb", ".ent", ".xpdb", ".pdbqt", ".cif", ".mmcif", ".mmtf")
 """Formats that list bonds of hetero atoms alone (CONECT), if any."""
 
-Bar = Callable[[str, int | None], contextlib.AbstractContextManager[Callable[[], None]]]
-"""From what is read and the number of frames to a context, whose value is called at each frame."""
-
 
 def read_universe(
-    topology: Path,
-    runs: list[Path],
-    *,
-    select: str,
-    nodes: Literal["atoms", "residues"],
-    frame_step: float | None,
-    unwrap: bool,
-    bar: Bar,
+    topology: Path, runs: list[Path], options: FileOptions, report: Report
 ) -> Trajectory:
     """Reads one system's topology and its trajectories, each of which is a run of its own.
 
     Args:
       topology: any topology that MDAnalysis reads.
       runs: trajectories; none takes the coordinates in the topology's own file.
-      select: atoms to keep in MDAnalysis' selection language, or "" for all.
-      nodes: what a node is.
-      frame_step: time between frames in ps, in place of what the files say.
-      unwrap: take jumps across the periodic box out.
-      bar: shows the progress.
+      options: what to keep, what a node is, and the time between frames.
+      report: is told the frames that are read.
 
     Returns:
       The trajectory, without a graph; positions [frames, N, C, 3] float32 in Å.
@@ -62,10 +57,10 @@ def read_universe(
         # MDAnalysis warns of every field that a format lacks; what matters here becomes a note.
         warnings.simplefilter("ignore")
         universe = _open(topology)
-        group = _selected(source, universe, select)
+        group = _selected(source, universe, options.select)
         bonds, orders, said = _bonds(topology, universe)
         notes += said
-        if nodes == "residues":
+        if options.nodes == "residues":
             chosen = residue_nodes(source, group)
         else:
             chosen = atom_nodes(source, group, bonds, orders)
@@ -74,23 +69,25 @@ def read_universe(
         for path in runs or [topology]:
             if runs:
                 _load(universe, topology, path)
-            positions, times, box = _frames(path, universe, chosen.atoms, bonds, unwrap, bar)
+            positions, times, box = _frames(
+                path, universe, chosen.atoms, bonds, options.unwrap, report
+            )
             parts.append(positions)
             boxes.add(box)
-            step, said = time_step(path, universe.trajectory, times)
+            step, said = time_step(path, universe.trajectory, times, options.frame_step is not None)
             steps.append(step if believed[path] else None)
             notes += said
             universe.trajectory.close()
-    step, unit, said = common_step(runs or [topology], steps, frame_step)
+    (step, unit), said = common_step(runs or [topology], steps, options.frame_step)
     positions = np.concatenate(parts) if len(parts) > 1 else parts[0]
     lengths, names = tuple(map(len, parts)), tuple(path.name for path in runs or [topology])
-    notes += [*said, *_box_notes(boxes, bonds is not None, unwrap)]
+    notes += [*said, *_box_notes(boxes, bonds is not None, options.unwrap)]
     if "box" not in boxes and (
         note := jump_note(positions, lengths, chosen.fields["names"], names)
     ):
         notes.append(note)
-    return Trajectory(
-        positions=positions,
+    return Trajectory.from_arrays(
+        positions,
         **chosen.fields,
         frame_step=step,
         time_unit=unit,
@@ -191,7 +188,7 @@ def _frames(
     atoms: np.ndarray,
     bonds: np.ndarray | None,
     unwrap: bool,
-    bar: Bar,
+    report: Report,
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """One run: positions [frames, N, C, 3] of atoms [N, C], times [frames], and "box", "" or a note."""
     if not hasattr(universe, "trajectory"):
@@ -207,28 +204,26 @@ def _frames(
     places = np.searchsorted(carried, atoms)
     positions = np.empty((len(reader), *atoms.shape, 3), np.float32)
     times = np.empty(len(reader))
-    with bar(path.name, len(reader)) as advance:
 
-        def frames() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-            for k in range(len(reader)):
-                ts = _frame(path, reader, k)
-                cell, now = _cell(ts.dimensions)
-                if (now == "box") != (box == "box"):
-                    raise DataError(
-                        f"{path}: frame {k} has {'a' if now == 'box' else 'no'} periodic box, unlike "
-                        f"frame 0; give files of one kind"
-                    )
-                times[k] = ts.time
-                advance()
-                yield ts.positions[carried], cell
+    def frames() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for k in range(len(reader)):
+            ts = _frame(path, reader, k)
+            cell, now = _cell(ts.dimensions)
+            if (now == "box") != (box == "box"):
+                raise DataError(
+                    f"{path}: frame {k} has {'a' if now == 'box' else 'no'} periodic box, unlike "
+                    f"frame 0; give files of one kind"
+                )
+            times[k] = ts.time
+            report(path.name, k + 1, len(reader))
+            yield ts.positions[carried], cell
 
-        stream = frames()
-        if box == "box" and unwrap:
-            stream = unwrapped(stream, inner)
-        else:
-            stream = (frame for frame, _ in stream)
-        for k, frame in enumerate(stream):
-            positions[k] = frame[places]
+    if box == "box" and unwrap:
+        stream = unwrapped(frames(), inner)
+    else:
+        stream = (frame for frame, _ in frames())
+    for k, frame in enumerate(stream):
+        positions[k] = frame[places]
     return positions, times, box
 
 
@@ -251,8 +246,7 @@ def _cell(dimensions: np.ndarray | None) -> tuple[np.ndarray, str]:
         return np.eye(3), ""
     cell = triclinic_vectors(dimensions, dtype=np.float64)
     if not (dimensions[:3] >= DEGENERATE).all() or not cell.any():
-        shown = " × ".join(f"{edge:g}" for edge in dimensions[:3])
-        return np.eye(3), f"the periodic box of {shown} Å is a placeholder and was not used"
+        return np.eye(3), placeholder_note(dimensions[:3])
     return cell, "box"
 
 
@@ -267,15 +261,7 @@ def _box_notes(boxes: set[str], bonded: bool, unwrap: bool) -> list[str]:
     notes = sorted(box for box in boxes if box not in ("", "box"))
     if "box" not in boxes:
         return notes
-    if not unwrap:
-        return [*notes, "the periodic box was left as it is: atoms may jump across it"]
-    if bonded:
-        return [*notes, "unwrapped: molecules made whole, jumps across the periodic box removed"]
-    note = (
-        "unwrapped: jumps across the periodic box removed; the topology has no bonds to make "
-        "molecules whole by, they are taken to be whole in frame 0"
-    )
-    return [*notes, note]
+    return [*notes, box_note(bonded, unwrap)]
 
 
 def _cause(error: Exception) -> str:

@@ -1,0 +1,145 @@
+"""Options of the sources, and of what is done to every trajectory; apart from what uses them.
+
+What a source takes are the fields of its options class, and an option that is no field of it is an
+error there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from typing import Literal, get_args
+
+from estag_jax.simulate.settings import SyntheticConfig, XtbConfig
+
+TIME_UNITS = {"fs": 1e-15, "ps": 1e-12, "s": 1.0, "frame": None}
+"""Units of time in seconds; frames are counted where the time is not known."""
+
+Centre = Literal["source", "none", "run", "frame"]
+Nodes = Literal["atoms", "residues"]
+
+
+@dataclasses.dataclass(frozen=True)
+class NoOptions:
+    """Of a source that has none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderOptions:
+    """Of a source whose files are downloaded.
+
+    Args:
+      folder: where the source's files lie, in place of downloading them; None for the cache
+        (environment variable ESTAG_DATA).
+    """
+
+    folder: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class XtbOptions(FolderOptions):
+    """Of simulated molecules.
+
+    Args:
+      xtb: how xtb: simulates.
+    """
+
+    xtb: XtbConfig = XtbConfig()
+
+
+@dataclasses.dataclass(frozen=True)
+class SyntheticOptions:
+    """Of simulated systems.
+
+    Args:
+      synthetic: how synthetic: simulates.
+    """
+
+    synthetic: SyntheticConfig = SyntheticConfig()
+
+
+@dataclasses.dataclass(frozen=True)
+class FileOptions:
+    """Of files.
+
+    Args:
+      frame_step: time between frames, as 0.5fs, "2 ps", "0.01 s" or "3 frame"; it goes before what the
+        file says. A bare number is in the file's own unit, and where the file has none in ps for
+        formats that MDAnalysis reads and in fs for all others. None takes the file's.
+      select: atoms to keep, in MDAnalysis' selection language (files that MDAnalysis reads).
+      nodes: what a node is: an atom, or a residue with its backbone N, CA, C, O as four channels.
+      unwrap: undo jumps across a periodic box.
+
+    Raises:
+      ValueError: a value is out of its range.
+    """
+
+    frame_step: float | str | None = None
+    select: str = ""
+    nodes: Nodes = "atoms"
+    unwrap: bool = True
+
+    def __post_init__(self):
+        if self.frame_step is not None:
+            parse_step(self.frame_step)
+        _check_choice(self, "nodes", Nodes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Transforms:
+    """What is done to a trajectory of any source.
+
+    Args:
+      hydrogens: keep hydrogen atoms; the published protocol leaves them out as the unobserved part.
+        With ``select``, the selection alone decides.
+      min_frames: leave out runs with fewer frames.
+      centre: "run" subtracts the mean of each run, "frame" the centroid of each frame; "source" does
+        what the source's protocol does.
+      align: superimpose each frame on the first of its run.
+      unit: convert lengths to this unit (Å, nm, bohr, …); None keeps the source's.
+
+    Raises:
+      ValueError: a value is out of its range.
+    """
+
+    hydrogens: bool = False
+    min_frames: int = 1
+    centre: Centre = "source"
+    align: bool = False
+    unit: str | None = None
+
+    def __post_init__(self):
+        if self.min_frames < 1:
+            raise ValueError(f"read min_frames is {self.min_frames}, it must be at least 1")
+        _check_choice(self, "centre", Centre)
+
+
+def parse_step(step: float | str) -> tuple[float, str | None]:
+    """The number and the unit of "0.5fs", "2 ps", "3 frame" or 0.5, which has none.
+
+    Raises:
+      ValueError: it is not a positive number, or the unit is not known.
+    """
+    number, unit = re.fullmatch(r"\s*(.*?)\s*([A-Za-zµ]*)\s*", str(step), re.DOTALL).groups()
+    try:
+        value = float(number)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise ValueError(
+            f"read frame_step is {step}, it must be positive: a number, or one with its unit as 0.5fs"
+        )
+    if unit and unit not in TIME_UNITS:
+        raise ValueError(
+            f"read frame_step is {step}: {unit!r} is no unit of time that is known, they are "
+            f"{', '.join(TIME_UNITS)}"
+        )
+    return value, unit or None
+
+
+def _check_choice(options: object, name: str, known: object) -> None:
+    if getattr(options, name) not in get_args(known):
+        raise ValueError(
+            f"read {name} is {getattr(options, name)!r}, expected one of {', '.join(get_args(known))}"
+        )
