@@ -1,8 +1,8 @@
 """Checkpoints on disk: the only file that imports orbax.
 
-A run's folder keeps two, the latest and the best by validation error, written asynchronously and
-renamed into place when whole. Each holds the model's variables, the optimiser's state and the
-evaluation's figures; the folder carries the run's config and the fingerprint of its data.
+The latest state of training is kept, written asynchronously and renamed into place when whole: the
+variables and optimiser of every seed, the best variables, and the evaluations so far. Only the process
+that trains opens the folder; what readers need is in forecaster.npz.
 """
 
 from __future__ import annotations
@@ -13,100 +13,93 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from estag_jax.train.step import TrainState
+from estag_jax.runs.folder import RunError
+from estag_jax.train.callbacks import Callback
+from estag_jax.train.fit import Loop
 
 logging.getLogger("absl").setLevel(logging.ERROR)
 
-METRIC = "validation_mse"
 
-
-class CheckpointError(ValueError):
-    """A folder holds no usable checkpoint; the message is one line for the user."""
-
-
-class Checkpoints:
-    """The checkpoints of one run.
+class Checkpoints(Callback):
+    """Saves the loop after every evaluation and takes it up again where an earlier process stopped.
 
     Args:
       folder: where they are kept; created when the first is saved.
-      about: JSON-ready facts stored once with the folder (config, data fingerprint).
+      key: what a checkpoint must have been made with to be taken up (settings, data), JSON-ready.
     """
 
-    def __init__(self, folder: str | os.PathLike, about: dict[str, Any] | None = None):
-        policies = ocp.training.preservation_policies
-        self.folder = Path(folder).absolute()
+    def __init__(self, folder: str | os.PathLike, key: Any = None):
+        self.folder, self.key = Path(folder).absolute(), key
+        self._checkpointer: Any = None
+
+    def begin(self, loop: Loop) -> None:
         self._checkpointer = ocp.training.Checkpointer(
             self.folder,
-            preservation_policy=policies.AnyPreservationPolicy(
-                [
-                    policies.LatestN(1),
-                    policies.BestN(get_metric_fn=lambda m: m[METRIC], reverse=True, n=1),
-                ]
-            ),
-            custom_metadata=about,
+            # One behind the latest stays, in case the latest is damaged.
+            preservation_policy=ocp.training.preservation_policies.LatestN(2),
+            custom_metadata={"key": self.key},
             cleanup_tmp_directories=True,
         )
+        known = (self._checkpointer.root_metadata().custom_metadata or {}).get("key", self.key)
+        if known != self.key:
+            raise RunError(
+                f"{self.folder}: was made with other settings or data; choose another --out"
+            )
+        latest = self._checkpointer.latest
+        if latest is not None:
+            self._restore(loop, latest)
 
-    @property
-    def about(self) -> dict[str, Any]:
-        """Facts stored with the folder when it was made; empty where there are none."""
-        return self._checkpointer.root_metadata().custom_metadata or {}
-
-    def save(self, epoch: int, state: TrainState, evaluation: dict[str, float]) -> None:
-        """Starts to write a checkpoint; waits first for the one before it.
-
-        Args:
-          epoch: epochs trained so far, the checkpoint's number.
-          state: what to keep.
-          evaluation: figures of this epoch, with the validation error under METRIC.
-        """
-        # Without waiting, orbax would skip a save that comes while another is under way.
+    def evaluated(self, loop: Loop, evaluation: dict[str, Any]) -> None:
+        # Without waiting, orbax would skip a save that comes while another is under way. Copies,
+        # because the next step overwrites the donated state while orbax still writes.
         self._checkpointer.wait()
+        arrays = jax.tree.map(jnp.copy, _arrays(loop))
+        facts = {
+            "epoch": loop.epoch,
+            "best_epoch": loop.best_epoch.tolist(),
+            "best_error": [None if np.isinf(e) else float(e) for e in loop.best_error],
+            "frozen": loop.frozen.tolist(),
+            "seconds": loop.seconds,
+            "log": loop.log,
+        }
         self._checkpointer.save_checkpointables_async(
-            epoch, state._asdict(), metrics=evaluation, force=True
+            loop.epoch, arrays, metrics=facts, force=True
         )
 
-    def best(self) -> dict[str, Any] | None:
-        """Figures of the best evaluation among those kept, None where there is none."""
-        kept = [c.metrics for c in self._checkpointer.checkpoints if c.metrics]
-        return min(kept, key=lambda m: (m[METRIC], m["epoch"]), default=None)
+    def end(self, loop: Loop) -> None:
+        if self._checkpointer is not None:
+            self._checkpointer.close()
 
-    def latest(self) -> dict[str, Any] | None:
-        """Figures of the latest evaluation, None where there is none."""
-        return None if self._checkpointer.latest is None else self._checkpointer.latest.metrics
-
-    def restore(self, epoch: int, like: TrainState) -> TrainState:
-        """The whole state of a kept epoch, placed and sharded as ``like``."""
-        return TrainState(**self._load(epoch, like._asdict()))
-
-    def restore_variables(self, epoch: int, like: Any) -> Any:
-        """The model's variables of a kept epoch, placed and sharded as ``like``."""
-        return self._load(epoch, {"variables": like})["variables"]
-
-    def _load(self, epoch: int, like: dict[str, Any]) -> dict[str, Any]:
-        self._checkpointer.wait()
+    def _restore(self, loop: Loop, latest: Any) -> None:
         try:
-            return self._checkpointer.load_checkpointables(epoch, like)
-        except (ValueError, KeyError, OSError) as error:
+            like = jax.tree.map(
+                lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), _arrays(loop)
+            )
+            arrays = self._checkpointer.load_checkpointables(latest.step, like)
+            facts = latest.metrics
+            loop.restore(
+                state=type(loop.state)(arrays["variables"], arrays["opt_state"]),
+                best=arrays["best"],
+                epoch=facts["epoch"],
+                best_epoch=np.array(facts["best_epoch"]),
+                best_error=np.array([np.inf if e is None else e for e in facts["best_error"]]),
+                frozen=np.array(facts["frozen"]),
+                seconds=dict(facts["seconds"]),
+                log=list(facts["log"]),
+            )
+        except (ValueError, KeyError, OSError, TypeError) as error:
             # Orbax explains over many lines; the first says what is wrong.
-            reason = str(error).strip().split("\n")[0]
-            raise CheckpointError(f"{self.folder}/{epoch}: cannot be restored: {reason}") from error
-
-    def close(self) -> None:
-        """Waits for writes under way; call it before the program ends."""
-        self._checkpointer.close()
-
-    def __enter__(self) -> Checkpoints:
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.close()
+            reason = str(error).strip().split("\n")[0][:200]
+            raise RunError(f"{self.folder}/{latest.step}: cannot be restored: {reason}") from error
 
 
-def abstract(tree: Any, sharding: jax.sharding.Sharding | None = None) -> Any:
-    """Shapes and dtypes of a tree of arrays, to restore into; placed as given or as the arrays are."""
-    return jax.tree.map(
-        lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding or a.sharding), tree
-    )
+def _arrays(loop: Loop) -> dict[str, Any]:
+    return {
+        "variables": loop.state.variables,
+        "opt_state": loop.state.opt_state,
+        "best": loop.best,
+    }

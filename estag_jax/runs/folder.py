@@ -1,127 +1,234 @@
-"""The files of a run's folder: whole or not there, never half-written.
+"""A run's folder: what it holds, who may write to it, and what may be deleted.
 
-config.json     the run's settings
-system.npz      node features, names and graph, from which a forecaster is rebuilt
-checkpoints/    latest and best (estag_jax.runs.checkpoint)
+run.json        format, settings, fingerprint of the data: a folder with it is a run
+forecaster.npz  the best forecaster so far (estag_jax.load reads this file alone)
+checkpoints/    the state of training, for --resume (runs.checkpoint)
 metrics.jsonl   one object per evaluation
-result.json     final figures, baselines, config, versions, device, seconds
-table.md        the result table
+result.json     the evaluation (evaluate.result)
+table.md        its table
 figures/        pictures
+lock            who is writing
+
+Readers write nothing. A file is whole or not there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
+import socket
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from estag_jax.config import from_dict, to_dict
+from estag_jax.evaluate.result import Result
+from estag_jax.io import FileError, read_json, write_json
+from estag_jax.runs.settings import RunConfig
 
-from estag_jax.data.trajectory import Trajectory
-from estag_jax.types import Topology
+RUN, FORECASTER, CHECKPOINTS = "run.json", "forecaster.npz", "checkpoints"
+METRICS, RESULT, TABLE, FIGURES, LOCK = (
+    "metrics.jsonl",
+    "result.json",
+    "table.md",
+    "figures",
+    "lock",
+)
+FILES = (FORECASTER, CHECKPOINTS, METRICS, RESULT, TABLE, FIGURES, RUN)
+"""All that a run writes; nothing else is ever deleted. RUN last: without it the folder is no run."""
 
-CONFIG, SYSTEM, CHECKPOINTS = "config.json", "system.npz", "checkpoints"
-METRICS, RESULT, TABLE, FIGURES = "metrics.jsonl", "result.json", "table.md", "figures"
+PREVIOUS = ".previous"
+"""Where an earlier run waits while --overwrite has nothing to show yet."""
+
+FORMAT, VERSION = "estag_jax run", 1
 
 
 class RunError(ValueError):
     """A run's folder cannot be used as asked; the message is one line for the user."""
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a file under a temporary name and renames it into place."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+def is_run(folder: Path) -> bool:
+    """Whether a folder holds a run of this version: by what run.json says."""
+    try:
+        saved = read_json(folder / RUN)
+    except FileError:
+        return False
+    return isinstance(saved, dict) and saved.get("format") == FORMAT
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON (no NaN: they are not JSON) by :func:`write_text`."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Reads JSON.
+def read_run(folder: Path) -> tuple[RunConfig, dict[str, Any]]:
+    """The settings of a run, and what else run.json holds.
 
     Raises:
-      RunError: the file is missing or no JSON.
+      RunError: the folder holds no run, or one of another version.
     """
+    path = folder / RUN
+    if not path.exists():
+        if (folder / "config.json").exists() and (folder / "system.npz").exists():
+            raise RunError(
+                f"{folder}: holds a run of estag_jax before version 0.2, which this one cannot read; "
+                f"train again into another folder, or install estag_jax 0.1 to use it"
+            )
+        kind = "holds no run" if folder.is_dir() else "is not the folder of a run"
+        raise RunError(f"{folder}: {kind} (there is no {RUN} in it)")
+    saved = read_json(path, RunError)
+    if not isinstance(saved, dict) or saved.get("format") != FORMAT:
+        raise RunError(f"{path}: is not the file of a run of estag_jax")
+    if saved.get("version") != VERSION:
+        raise RunError(
+            f"{path}: has format {saved.get('version')}, this estag_jax reads {VERSION}; use the "
+            f"version of estag_jax that wrote it"
+        )
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunError(f"{path}: no such file; is {path.parent} the folder of a run?") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RunError(f"{path}: not JSON ({error})") from None
+        return from_dict(RunConfig, saved["config"]), saved
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path}: {error}") from None
 
 
-def append_metrics(path: Path, evaluation: dict[str, Any]) -> None:
+def write_run(folder: Path, config: RunConfig, **about: Any) -> None:
+    """Makes the folder a run."""
+    saved = {"format": FORMAT, "version": VERSION, "config": to_dict(config)}
+    write_json(folder / RUN, saved | about)
+
+
+def read_result(folder: Path) -> Result | None:
+    """The evaluation of a run, None where it has none yet.
+
+    Raises:
+      RunError: the file is damaged.
+    """
+    path = folder / RESULT
+    if not path.exists():
+        return None
+    try:
+        return Result.from_dict(read_json(path, RunError))
+    except ValueError as error:
+        raise RunError(f"{path}: {error}") from None
+
+
+def append_metrics(folder: Path, evaluation: dict[str, Any]) -> None:
     """Adds one evaluation's line."""
-    with path.open("a", encoding="utf-8") as file:
+    with (folder / METRICS).open("a", encoding="utf-8") as file:
         file.write(json.dumps(evaluation, allow_nan=False) + "\n")
 
 
-def read_metrics(path: Path, up_to_epoch: int | None = None) -> list[dict[str, Any]]:
-    """The evaluations so far, those after ``up_to_epoch`` and a torn last line left out."""
-    evaluations = []
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The evaluations so far; a torn last line is left out."""
+    path, evaluations = folder / METRICS, []
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         try:
             evaluation = json.loads(line)
         except json.JSONDecodeError:
             break
-        if up_to_epoch is None or evaluation["epoch"] <= up_to_epoch:
+        if isinstance(evaluation, dict) and "epoch" in evaluation:
             evaluations.append(evaluation)
     return evaluations
 
 
-def write_system(path: Path, trajectory: Trajectory) -> None:
-    """Keeps what a forecaster needs to know of the system besides the weights."""
-    topology = trajectory.topology
-    arrays = {
-        "node_features": trajectory.node_features,
-        "names": np.array(trajectory.names),
-        "senders": topology.senders,
-        "receivers": topology.receivers,
-        "frame_step": np.float64(trajectory.frame_step),
-        "time_unit": np.array(trajectory.time_unit),
-        "length_unit": np.array(trajectory.length_unit),
-        "channels": np.int64(trajectory.channels),
-        "dtype": np.array(str(trajectory.positions.dtype)),
-    }
-    if topology.edge_features is not None:
-        arrays["edge_features"] = topology.edge_features
-    if trajectory.atomic_numbers is not None:
-        arrays["atomic_numbers"] = trajectory.atomic_numbers
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        np.savez(file, **arrays)
-    os.replace(partial, path)
+def set_aside(folder: Path) -> None:
+    """Moves the run that is there to PREVIOUS, for a new one to take its place."""
+    _delete(folder / PREVIOUS)
+    (folder / PREVIOUS).mkdir()
+    for name in reversed(FILES):
+        if (folder / name).exists():
+            (folder / name).rename(folder / PREVIOUS / name)
 
 
-def read_system(path: Path) -> Trajectory:
-    """The system of a run as a Trajectory without frames.
+def forget_previous(folder: Path) -> None:
+    """Deletes the run that was set aside, once the new one has something to show."""
+    _delete(folder / PREVIOUS)
+
+
+def bring_back(folder: Path) -> None:
+    """Puts a run that was set aside back, where the new one was killed with nothing to show."""
+    if (folder / PREVIOUS / RUN).exists() and not (folder / FORECASTER).exists():
+        for name in FILES:
+            _delete(folder / name)
+            if (folder / PREVIOUS / name).exists():
+                (folder / PREVIOUS / name).rename(folder / name)
+        _delete(folder / PREVIOUS)
+
+
+def foreign(folder: Path) -> list[str]:
+    """What lies in a folder besides the files of a run and leftovers of their writing."""
+    if not folder.is_dir():
+        return []
+    own = (*FILES, LOCK, PREVIOUS)
+    return sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.name not in own
+        and not (path.name.endswith(".partial") and path.name.startswith(own))
+    )
+
+
+@contextlib.contextmanager
+def locked(folder: Path, take_over: bool = False) -> Iterator[None]:
+    """The only writer of a folder; a second one is refused.
+
+    A lock whose process has ended on this machine is removed.
+
+    Args:
+      folder: made if need be.
+      take_over: remove a lock of another machine, whose process cannot be looked at.
 
     Raises:
-      RunError: the file is missing or damaged.
+      RunError: another process writes to the folder; names it.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / LOCK
+    own = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.ctime()}
+    while True:
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                json.dump(own, file)
+            break
+        except FileExistsError:
+            holder = _holder(path)
+            if holder is None or take_over or _ended(holder):
+                path.unlink(missing_ok=True)
+                continue
+            raise RunError(
+                f"{folder}: process {holder.get('pid')} on {holder.get('host')} has been writing to it "
+                f"since {holder.get('since')}; wait for it, choose another --out, or, if it is gone, add "
+                f"--take-over"
+            ) from None
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-        nodes = arrays["node_features"].shape[0]
-        return Trajectory(
-            positions=np.empty((0, nodes, int(arrays["channels"]), 3), str(arrays["dtype"])),
-            node_features=arrays["node_features"],
-            names=tuple(map(str, arrays["names"])),
-            topology=Topology(
-                arrays["senders"], arrays["receivers"], nodes, arrays.get("edge_features")
-            ),
-            frame_step=float(arrays["frame_step"]),
-            time_unit=str(arrays["time_unit"]),
-            length_unit=str(arrays["length_unit"]),
-            atomic_numbers=arrays.get("atomic_numbers"),
-            source=str(path),
-        )
-    except FileNotFoundError:
-        raise RunError(f"{path}: no such file; is {path.parent} the folder of a run?") from None
-    except (OSError, KeyError, ValueError) as error:
-        raise RunError(f"{path}: damaged ({error}); train again") from None
+        yield
+    finally:
+        if _holder(path) == own:
+            path.unlink(missing_ok=True)
+
+
+def _holder(path: Path) -> dict[str, Any] | None:
+    """Who holds a lock; None where it is unreadable for more than a moment."""
+    for _ in range(10):
+        try:
+            holder = read_json(path)
+            return holder if isinstance(holder, dict) else None
+        except FileError:
+            time.sleep(0.02)  # being written
+    return None
+
+
+def _ended(holder: dict[str, Any]) -> bool:
+    pid = holder.get("pid")
+    if holder.get("host") != socket.gethostname() or not isinstance(pid, int):
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -81,6 +81,3 @@ def _by_data() -> dict[str, dict[str, float]]:
 
 PUBLISHED: dict[str, dict[str, float]] = _by_data()
 """By data set and row, the published mean squared error in the square of the data's unit."""
-
-CLOSED_FORM = {"First frame": "PT-s", "Middle frame": "PT-m", "Last frame": "PT-t"}
-"""Our closed-form predictors that stand in the published tables, and their names there."""

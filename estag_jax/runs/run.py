@@ -1,293 +1,339 @@
-"""A whole run: read, train, evaluate beside the closed-form predictors, write the folder."""
+"""A whole run: read, fit, evaluate beside the closed forms, write the folder."""
 
 from __future__ import annotations
 
-import platform
-import shutil
+import contextlib
+import dataclasses
+import os
 import time
-from collections.abc import Callable
-from functools import partial
-from importlib.metadata import version
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import flax.linen as nn
-import jax
-import jax.numpy as jnp
-import numpy as np
+from estag_jax.config import to_dict
+from estag_jax.data.task import Task
+from estag_jax.evaluate.evaluate import evaluate
+from estag_jax.evaluate.result import Result, Row
+from estag_jax.io import FileError, Report, write_json
+from estag_jax.models import catalog
+from estag_jax.models.base import ClosedForm
+from estag_jax.models.forecaster import Forecaster
+from estag_jax.runs import folder
+from estag_jax.runs.checkpoint import Checkpoints
+from estag_jax.runs.folder import RunError
+from estag_jax.runs.settings import RunConfig, prepare
+from estag_jax.sources.catalog import find
+from estag_jax.train.callbacks import Callback
+from estag_jax.train.fit import Fit, Loop, fit, refuse_systems
 
-from estag_jax.config import from_dict, to_dict
-from estag_jax.data.trajectory import Trajectory
-from estag_jax.evaluate.metrics import mse, per_window_mse
-from estag_jax.evaluate.rollout import (
-    rollout,
-    rollout_eager,
-    rollout_errors,
-    rollout_figures,
-    rollout_starts,
-)
-from estag_jax.models.closed_form import fit_all
-from estag_jax.models.registry import abstract_variables, model_name
-from estag_jax.report.tables import add_ratios, markdown, row
-from estag_jax.runs import folder as runfiles
-from estag_jax.runs.checkpoint import Checkpoints, abstract
-from estag_jax.train.experiment import Experiment
-from estag_jax.train.loop import EVALUATION_BATCH, Report, fit
-from estag_jax.train.settings import RunConfig
-from estag_jax.train.sharding import replicate
-from estag_jax.train.step import make_errors, predict_windows
-
-ROLLOUT_STEPS, ROLLOUT_STARTS = 20, 200
-PACKAGES = ("estag_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+ROLLOUT_STEPS, ROLLOUTS = 20, 200
 
 
 class Finished(NamedTuple):
-    """A trained and tested run.
+    """A fitted and tested run.
 
     Args:
-      experiment: data, windows and model.
-      variables: the model's variables at the best validation epoch.
-      result: what result.json holds.
+      config: all settings, what depends on the data filled in.
+      task: the data and windows.
+      forecaster: of the run.
+      result: what result.json holds; the run's own method is its last row.
     """
 
-    experiment: Experiment
-    variables: Any
-    result: dict[str, Any]
+    config: RunConfig
+    task: Task
+    forecaster: Forecaster
+    result: Result
+
+
+class Saved(Callback):
+    """Keeps the log and the best forecaster in a run's folder, for readers and for --resume."""
+
+    def __init__(self, out: Path):
+        self.out = out
+
+    def begin(self, loop: Loop) -> None:
+        (self.out / folder.METRICS).unlink(missing_ok=True)
+        for evaluation in loop.log:
+            folder.append_metrics(self.out, evaluation)
+
+    def evaluated(self, loop: Loop, evaluation: dict[str, Any]) -> None:
+        folder.append_metrics(self.out, evaluation)
+        if loop.best_epoch[0] == loop.epoch:
+            loop.snapshot().forecaster.save(self.out / folder.FORECASTER)
+            folder.forget_previous(self.out)
 
 
 def train(
     config: RunConfig,
-    out: Path,
+    out: str | os.PathLike,
     *,
     resume: bool = False,
     overwrite: bool = False,
-    report: Report = lambda epoch, evaluation: None,
-    announce: Callable[[Experiment], None] = lambda experiment: None,
+    take_over: bool = False,
+    callbacks: Sequence[Callback] = (),
+    report: Report | None = None,
+    announce: Callable[[RunConfig, Task, list[Row]], None] = lambda config, task, skipped: None,
 ) -> Finished:
-    """Trains a model and evaluates it once on the test windows, at its best validation epoch.
+    """Fits a method and evaluates it once on the test windows, at its best validation epoch.
 
     Args:
       config: all settings.
       out: the run's folder, made if need be.
       resume: go on with the run that is there (with the same settings; ``epochs`` may grow).
-      overwrite: replace the run that is there.
-      report: called after every evaluation, for a progress bar.
-      announce: called once the data are read, before anything is compiled.
+      overwrite: replace the run that is there; it is kept until the new one has something to show.
+      take_over: remove the lock of another machine.
+      callbacks: of training, besides those of the folder.
+      report: is told the progress of reading.
+      announce: called once the data are read, before anything is compiled, with the closed forms that
+        cannot be fitted.
 
     Returns:
-      Data and model, the variables at the best validation epoch, and what result.json holds.
+      Settings, data, the forecaster and the result.
 
     Raises:
-      DataError: bad data. RunError: the folder holds a run and neither flag is given, or holds one
+      DataError: bad data. RunError: the folder is in use, holds a run and neither flag is given, or one
         with other settings. TrainingDiverged: the loss is not finite.
     """
-    began = time.perf_counter()
-    out = Path(out)
-    exists = (out / runfiles.CONFIG).exists()
-    if exists and not (resume or overwrite):
-        raise runfiles.RunError(
-            f"{out}: holds a run already; add --resume to go on with it or --overwrite to replace it"
-        )
-    if out.exists() and not exists and any(out.iterdir()):
-        raise runfiles.RunError(f"{out}: is not empty and holds no run; choose another --out")
-    if exists and not overwrite:
-        _check_resumable(config, out)
+    began, out = time.perf_counter(), Path(out)
+    _check_place(out, resume, overwrite)
     # Everything that can be wrong with the data is found before the folder is touched.
-    experiment = Experiment.prepare(config)
-    announce(experiment)
-    fingerprint = experiment.trajectory.fingerprint
-    if exists and overwrite:
-        shutil.rmtree(out)
-    out.mkdir(parents=True, exist_ok=True)
-    runfiles.write_json(out / runfiles.CONFIG, to_dict(config))
-    runfiles.write_system(out / runfiles.SYSTEM, experiment.trajectory)
+    config, task = prepare(config, report)
+    fingerprints = [t.fingerprint for t in task.trajectories]
+    if not isinstance(config.model, ClosedForm):
+        refuse_systems(config.model.build(), task, config.method or type(config.model).__name__)
+    baselines, skipped = closed_forms(task, config.method)
+    announce(config, task, skipped)
+    with folder.locked(out, take_over):
+        folder.bring_back(out)
+        if folder.is_run(out) and not overwrite:
+            _check_resumable(config, fingerprints, out)
+        elif folder.is_run(out):
+            folder.set_aside(out)
+        folder.write_run(out, config, fingerprints=fingerprints, read_from=os.getcwd())
+        key = _comparable(config) | {"fingerprints": fingerprints}
+        fitted = fit(
+            config.model,
+            task,
+            train=config.train,
+            label=catalog_label(config),
+            callbacks=(Checkpoints(out / folder.CHECKPOINTS, key), Saved(out), *callbacks),
+        )
+        fitted.forecaster.save(out / folder.FORECASTER)
+        folder.forget_previous(out)
+        result = evaluate(
+            [*(fit(name, task) for name in baselines), fitted],
+            task,
+            rollout_steps=ROLLOUT_STEPS,
+            rollouts=ROLLOUTS,
+        )
+        result.rows[:] = [*result.rows[:-1], *skipped, result.rows[-1]]
+        result.about.update(
+            config=to_dict(config),
+            seconds=fitted.seconds | {"total": round(time.perf_counter() - began, 3)},
+        )
+        write_json(out / folder.RESULT, result.to_dict())
+    return Finished(config, task, fitted.forecaster, result)
 
-    about = {"config": to_dict(config), "fingerprint": fingerprint}
-    with Checkpoints(out / runfiles.CHECKPOINTS, about) as checkpoints:
-        _check_same_data(checkpoints, fingerprint, config, out)
-        fitted = fit(experiment, out, checkpoints, report)
-    result = evaluate(experiment, fitted.variables) | {
-        "status": "finished",
-        "best": fitted.best,
-        "config": to_dict(config),
-        "seconds": fitted.seconds | {"total": time.perf_counter() - began},
-        "versions": {name: version(name) for name in PACKAGES}
-        | {"python": platform.python_version()},
-        "device": {
-            "platform": jax.default_backend(),
-            "kind": jax.devices()[0].device_kind,
-            "count": jax.device_count(),
-        },
-    }
-    runfiles.write_json(out / runfiles.RESULT, result)
-    runfiles.write_text(
-        out / runfiles.TABLE, markdown(result["rows"], experiment.trajectory.length_unit)
-    )
-    return Finished(experiment, fitted.variables, result)
+
+def catalog_label(config: RunConfig) -> str:
+    """The name of a run's method in its table."""
+    return config.method or catalog.label(config.model)
 
 
-def evaluate(experiment: Experiment, variables: Any) -> dict[str, Any]:
-    """Test errors and rollouts of a trained model and of the closed-form predictors.
+def closed_forms(task: Task, method: str = "") -> tuple[list[str], list[Row]]:
+    """The closed forms that every table has, as far as they can be fitted and afforded.
 
     Args:
-      experiment: data, windows and model.
-      variables: the trained variables.
+      task: what they would be fitted to.
+      method: one that is fitted anyway and left out here.
 
     Returns:
-      ``data`` (facts), ``rows`` (one per predictor, best last) and ``rollout`` (errors by
-      step); errors in squared length units.
+      Their names, and rows that say why the others are skipped.
     """
-    config, data = experiment.config, experiment.dataset
-    window = config.window
-    errors = jax.jit(make_errors(experiment.model, window, EVALUATION_BATCH, experiment.mesh))(
-        variables, experiment.starts("test"), data
-    )
-    history, target = experiment.windows("test")
-    validation = experiment.windows("validation")
-    linear = fit_all(*experiment.windows("train"), *validation, window.horizon)
-    name = model_name(config.model)
-    rows = [
-        row(
-            f.name,
-            per_window_mse(f(history), target),
-            f.parameters,
-            validation_mse=float(mse(f(validation[0]), validation[1])),
-            ridge=f.ridge,
+    names, skipped = [], []
+    for name in catalog.CLOSED_FORMS:
+        if name == method:
+            continue
+        why = catalog.settings(name, task).refuse(task)
+        if why is None:
+            names.append(name)
+        else:
+            skipped.append(Row(name, status="skipped", reason=why))
+    return names, skipped
+
+
+def load(run: str | os.PathLike, method: Any = None) -> Forecaster:
+    """The forecaster that a run left, at its best validation epoch, or one that was saved by itself.
+
+    Needs no data and writes nothing; a run may be under way.
+
+    Args:
+      run: the folder given to ``estag train --out``, or the file of ``Forecaster.save``.
+      method: the settings or the Flax module of a method of one's own.
+
+    Raises:
+      RunError: the folder holds no run. FileError: a damaged forecaster.
+    """
+    path = Path(run)
+    if not path.is_dir():
+        return Forecaster.load(path, method)
+    folder.read_run(path)
+    if not (path / folder.FORECASTER).exists():
+        raise RunError(f"{path}: has no forecaster yet; train until the first evaluation")
+    return Forecaster.load(path / folder.FORECASTER, method)
+
+
+def load_task(run: str | os.PathLike, data: Sequence[str] | None = None) -> tuple[RunConfig, Task]:
+    """The task of a run, or its windows on other data of the same system.
+
+    Args:
+      run: the run's folder.
+      data: other data in place of the run's own.
+
+    Raises:
+      RunError: no run, or its data are not there or have changed since. DataError: bad data.
+    """
+    run = Path(run)
+    config, saved = folder.read_run(run)
+    if data:
+        return prepare(dataclasses.replace(config, data=tuple(data)))
+    with _from_folder(config, saved, run):
+        config, task = prepare(config)
+    found = [t.fingerprint for t in task.trajectories]
+    if found != saved.get("fingerprints", found):
+        raise RunError(
+            f"{', '.join(config.data)}: is not what {run} was trained on (the data have changed); "
+            f"restore the file, or name other data of the same system with --data"
         )
-        for f in linear
-    ]
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-    rows.append(row(name, errors, parameters))
+    return config, task
 
-    starts = rollout_starts(
-        experiment.split.test,
-        experiment.trajectory,
-        window,
-        ROLLOUT_STEPS,
-        ROLLOUT_STARTS,
-    )
 
-    def network(history, steps):
-        predict = partial(predict_windows, experiment.model, variables, data)
-        return jax.jit(rollout, static_argnums=(0, 2))(predict, jnp.asarray(history), steps)
+def evaluate_run(run: str | os.PathLike, data: Sequence[str] | None = None) -> Result:
+    """Tests a run's forecaster, and the closed forms fitted to the same task. Writes nothing.
 
-    rolls = {f.name: partial(rollout_eager, f) for f in linear} | {name: network}
-    predictors = {}
-    if starts.size:
-        positions = experiment.trajectory.positions
-        centroid = target.mean(axis=1, keepdims=True)
-        size = float(mse(np.broadcast_to(centroid, target.shape), target))
-        for label, roll in rolls.items():
-            errors = rollout_errors(
-                roll, positions, starts, window.past, window.delta, ROLLOUT_STEPS
+    Args:
+      run: the run's folder.
+      data: other data of the same system, in place of the run's own.
+
+    Raises:
+      RunError, DataError: no run, bad data, or data of another system, step or unit.
+    """
+    forecaster = load(run)
+    config, task = load_task(run, data)
+    check_same_system(forecaster, task, run)
+    names, skipped = closed_forms(task, config.method)
+    label = catalog_label(config)
+    own = _Loaded(label, forecaster)
+    fits = [fit(name, task) for name in names]
+    result = evaluate([*fits, own], task, rollout_steps=ROLLOUT_STEPS, rollouts=ROLLOUTS)
+    result.rows[:] = [*result.rows[:-1], *skipped, result.rows[-1]]
+    return result
+
+
+class _Loaded:
+    """A forecaster under the label of its run."""
+
+    def __init__(self, label: str, forecaster: Forecaster):
+        self.label, self.method, self.predictor = label, forecaster.method, forecaster.predictor
+
+
+def check_same_system(forecaster: Forecaster, task: Task, run: str | os.PathLike) -> None:
+    """Raises RunError where data are not of the system, step and unit that a forecaster knows."""
+    trajectory = task.trajectories[0]
+    ours, theirs = forecaster.system, trajectory.system
+    facts = {
+        "nodes": (len(ours.names), len(theirs.names)),
+        "names of the nodes": (ours.names, theirs.names),
+        "channels": (ours.channels, theirs.channels),
+        "edges": (ours.graph.num_edges, theirs.graph.num_edges),
+        "length unit": (ours.length_unit, theirs.length_unit),
+        "time unit": (forecaster.time_unit, trajectory.time_unit),
+        "time between frames": (forecaster.frame_step, trajectory.frame_step),
+    }
+    for name, (one, other) in facts.items():
+        close = isinstance(one, float) and abs(one - other) <= 1e-3 * abs(one)
+        if one != other and not close:
+            raise RunError(
+                f"{trajectory.source}: {name}: {_short(other)}, but {run} was trained on "
+                f"{_short(one)}"
             )
-            predictors[label] = rollout_figures(errors, size)
-    return {
-        "data": experiment.describe(),
-        "rows": add_ratios(rows),
-        "rollout": {
-            "windows": int(starts.size),
-            "steps": ROLLOUT_STEPS,
-            "predictors": predictors,
-        },
-    }
 
 
-def load_run(out: Path, data: str | None = None) -> tuple[Experiment, Any, dict[str, Any]]:
-    """A finished or interrupted run, ready to evaluate.
-
-    Args:
-      out: the run's folder.
-      data: other data of the same system in place of the run's own, or None.
-
-    Returns:
-      (experiment, variables at the best validation epoch, figures of that epoch).
-
-    Raises:
-      RunError: no run, no checkpoint, or the run's own data have changed since.
-    """
-    out = Path(out)
-    config = read_config(out)
-    if data is not None:
-        config = from_dict(RunConfig, to_dict(config) | {"data": data})
-    experiment = Experiment.prepare(config)
-    system = runfiles.read_system(out / runfiles.SYSTEM)
-    if experiment.trajectory.names != system.names:
-        raise runfiles.RunError(
-            f"{config.data}: its nodes are not those that {out} was trained on "
-            f"({len(experiment.trajectory.names)} nodes, {len(system.names)} expected)"
-        )
-    with Checkpoints(out / runfiles.CHECKPOINTS) as checkpoints:
-        if data is None:
-            _check_same_data(checkpoints, experiment.trajectory.fingerprint, config, out)
-    variables, best = restore_best(out, experiment.model, experiment.trajectory)
-    return experiment, replicate(variables, experiment.mesh), best
+def _short(value: Any) -> str:
+    text = " ".join(value) if isinstance(value, tuple) else str(value)
+    return text if len(text) <= 60 else text[:60] + " …"
 
 
-def read_config(out: Path) -> RunConfig:
-    """The settings of a run.
-
-    Raises:
-      RunError: the folder holds no run, or one of another version.
-    """
-    path = Path(out) / runfiles.CONFIG
-    try:
-        return from_dict(RunConfig, runfiles.read_json(path))
-    except runfiles.RunError:
-        raise
-    except (ValueError, TypeError) as error:
-        raise runfiles.RunError(f"{path}: {error}") from None
-
-
-def restore_best(out: Path, model: nn.Module, system: Trajectory) -> tuple[Any, dict[str, Any]]:
-    """Variables of a run's model at its best validation epoch, with that evaluation's figures.
-
-    Args:
-      out: the run's folder.
-      model: its network.
-      system: nodes and graph, with or without frames.
-
-    Raises:
-      RunError: there is no checkpoint.
-    """
-    folder, config = Path(out) / runfiles.CHECKPOINTS, read_config(out)
-    if not folder.is_dir():
-        raise runfiles.RunError(f"{folder}: no checkpoints; train first")
-    history = jax.ShapeDtypeStruct(
-        (system.num_nodes, config.window.past, system.channels, 3), system.positions.dtype
-    )
-    like = abstract_variables(model, history, system.node_features, system.topology)
-    like = abstract(like, jax.sharding.SingleDeviceSharding(jax.devices()[0]))
-    with Checkpoints(folder) as checkpoints:
-        best = checkpoints.best()
-        if best is None:
-            raise runfiles.RunError(f"{folder}: holds no finished checkpoint; train first")
-        return checkpoints.restore_variables(best["epoch"], like), best
-
-
-def _check_same_data(
-    checkpoints: Checkpoints, fingerprint: str, config: RunConfig, out: Path
-) -> None:
-    trained_on = checkpoints.about.get("fingerprint", fingerprint)
-    if trained_on != fingerprint:
-        raise runfiles.RunError(
-            f"{config.data}: is not what {out} was trained on (fingerprint {fingerprint[:12]}, then "
-            f"{trained_on[:12]}); restore the file, or choose another --out"
+def _check_place(out: Path, resume: bool, overwrite: bool) -> None:
+    """Refuses a folder that cannot be written to as asked, before the data are read."""
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out}: is a file; choose another --out")
+    previous = (out / folder.PREVIOUS / folder.RUN).exists()
+    if folder.is_run(out) or previous:
+        if not (resume or overwrite):
+            raise RunError(
+                f"{out}: holds a run already; add --resume to go on with it or --overwrite to replace it"
+            )
+        return
+    if (out / folder.RUN).exists() or (out / "config.json").exists():
+        folder.read_run(out)  # says what is the matter with it
+    if others := folder.foreign(out):
+        raise RunError(
+            f"{out}: is not empty ({', '.join(others[:3])}{' …' * (len(others) > 3)}) and holds no run; "
+            f"choose another --out"
         )
 
 
-def _check_resumable(config: RunConfig, out: Path) -> None:
-    """Only the number of epochs may differ from the run that is there."""
-    new, old = to_dict(config), to_dict(read_config(out))
-    changed = [
-        f"{group}.{name}" if isinstance(old[group], dict) else group
-        for group in old
-        for name in (old[group] if isinstance(old[group], dict) else [group])
-        if (group, name) != ("train", "epochs")
-        and (old[group][name] if isinstance(old[group], dict) else old[group])
-        != (new[group].get(name) if isinstance(new[group], dict) else new[group])
-    ]
+def _comparable(config: RunConfig) -> dict[str, Any]:
+    """All settings that a resumed run must share; only the number of epochs may grow."""
+    saved = to_dict(config)
+    saved["train"].pop("epochs")
+    saved.pop("data")  # by their fingerprints: the same file may lie in another folder
+    return saved
+
+
+def _check_resumable(config: RunConfig, fingerprints: list[str], out: Path) -> None:
+    was, saved = folder.read_run(out)
+    new, old = _comparable(config), _comparable(was)
+    changed = []
+    for group in old:
+        if isinstance(old[group], dict) and isinstance(new.get(group), dict):
+            names = dict.fromkeys((*old[group], *new[group]))
+            changed += [
+                f"{group}.{name}" for name in names if old[group].get(name) != new[group].get(name)
+            ]
+        elif old[group] != new.get(group):
+            changed.append(group)
     if changed:
-        raise runfiles.RunError(
+        raise RunError(
             f"{out}: was run with other settings ({', '.join(changed)}); choose another --out"
         )
+    if saved.get("fingerprints") != fingerprints:
+        raise RunError(
+            f"{', '.join(config.data)}: is not what {out} was trained on; restore the file, or choose "
+            f"another --out"
+        )
+
+
+@contextlib.contextmanager
+def _from_folder(config: RunConfig, saved: dict[str, Any], run: Path) -> Iterator[None]:
+    """Says where a run's data were, when they are named by a path that is not found from here."""
+    try:
+        yield
+    except (FileError, ValueError) as error:
+        there = saved.get("read_from")
+        missing = [spec for spec in config.data if _named_by_path(spec)]
+        if there and there != os.getcwd() and missing:
+            raise RunError(
+                f"{error}; {run} was trained on it from the folder {there}; name the data with --data"
+            ) from None
+        raise
+
+
+def _named_by_path(spec: str) -> bool:
+    """Whether data are named by a relative path."""
+    try:
+        source, _ = find(spec)
+    except ValueError:
+        return True
+    return source.function.startswith("files.") and not Path(spec).is_absolute()

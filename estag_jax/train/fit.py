@@ -203,7 +203,7 @@ class Loop:
                 callback.end(self)
         if not np.isfinite(self.best_error).any():
             raise TrainingDiverged(f"{self.label}: no seed had a finite validation error")
-        return self._fit()
+        return self.snapshot()
 
     def validation_errors(self) -> np.ndarray:
         """Mean squared error at the first horizon of each seed, over all validation windows [S]."""
@@ -314,7 +314,8 @@ class Loop:
         for callback in callbacks:
             callback.evaluated(self, evaluation)
 
-    def _fit(self) -> Fit:
+    def snapshot(self) -> Fit:
+        """The best so far."""
         best = [jax.tree.map(lambda leaf: leaf[i], self.best) for i in range(len(self.seeds))]
         return Fit(
             self.label,
