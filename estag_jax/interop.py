@@ -10,11 +10,11 @@ from typing import Any
 import flax.linen as nn
 import numpy as np
 
-from estag_jax.models.estag import ESTAG, EstagConfig
-from estag_jax.models.st_egnn import StEgnn, StEgnnConfig
+from estag_jax.models.estag import EstagConfig
+from estag_jax.models.st_egnn import StEgnnConfig
 
 
-def load_reference(
+def load_released(
     source: str | os.PathLike | Mapping[str, Any], **overrides: Any
 ) -> tuple[nn.Module, dict]:
     """Builds ESTAG or ST_EGNN from arrays in the released program's naming.
@@ -29,8 +29,8 @@ def load_reference(
       **overrides: config fields that differ from the released program's defaults.
 
     Returns:
-      (model, variables), for ``model.apply(variables, history, node_features, topology)``.
-      Parameters keep the dtype of the arrays.
+      (model, variables), for ``model.apply(variables, history [B,N,T,C,3], node_features [G,N,F],
+      graph)``. Parameters keep the dtype of the arrays.
 
     Raises:
       ValueError: an array is missing or has the wrong shape; names it.
@@ -50,7 +50,7 @@ def _estag(arrays: _Arrays, overrides: dict) -> tuple[nn.Module, dict]:
     past, hidden = arrays["TimeEmbedding.weight"].shape
     layers = arrays.count(r"egcl_(\d+)\.edge_mlp\.0\.weight")
     channels = arrays["egcl_1.coord_mlp.2.weight"].shape[0]
-    config = EstagConfig.reference(
+    config = EstagConfig.released(
         channels,
         **dict(
             hidden=hidden,
@@ -77,7 +77,7 @@ def _estag(arrays: _Arrays, overrides: dict) -> tuple[nn.Module, dict]:
                 "phi_v": arrays.mlp(f"{at}.v_mlp"),
                 "phi_x": arrays.mlp(f"{at}.coord_mlp"),
             }
-    return ESTAG(config), {"params": params}
+    return config.build(), {"params": params}
 
 
 def _st_egnn(arrays: _Arrays, overrides: dict) -> tuple[nn.Module, dict]:
@@ -91,7 +91,7 @@ def _st_egnn(arrays: _Arrays, overrides: dict) -> tuple[nn.Module, dict]:
         "embedding": _embedding(arrays),
         "pooling": _pooling(arrays, config.head, past),
     } | {f"spatial_{i}": _spatial(arrays, f"gcl_{i}") for i in range(layers)}
-    return StEgnn(config), {"params": params}
+    return config.build(), {"params": params}
 
 
 def _embedding(arrays: _Arrays) -> dict:
@@ -119,7 +119,7 @@ class _Arrays:
 
     def __init__(self, source: str | os.PathLike | Mapping[str, Any]):
         if isinstance(source, Mapping):
-            self.label, items = "reference arrays", dict(source)
+            self.label, items = "released arrays", dict(source)
         else:
             self.label = os.fspath(source)
             with np.load(source, allow_pickle=False) as file:

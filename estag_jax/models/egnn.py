@@ -7,23 +7,22 @@ from typing import Literal
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
-from estag_jax.nn.heads import Head, TemporalPooling
-from estag_jax.nn.layers import Activation, Linear, SpatialModule
+from estag_jax.graph import Graph
+from estag_jax.nn.config import Activation, Head, NetworkConfig
+from estag_jax.nn.heads import TemporalPooling
+from estag_jax.nn.linear import Linear
+from estag_jax.nn.messages import SpatialModule
 from estag_jax.ops.geometry import centre
 from estag_jax.ops.segment import at_receivers, at_senders
-from estag_jax.types import Topology
 
 
 @dataclasses.dataclass(frozen=True)
-class EgnnConfig:
+class EgnnConfig(NetworkConfig):
     """EGNN on a single frame, as ESTAG's authors set it up for the comparison."""
 
     frame: Literal["first", "middle", "last"] = "last"
     """The frame that is seen: first (EGNN-s), middle, that is (T-1)//2 (EGNN-m), or last (EGNN-t)."""
-    hidden: int = 16
-    """Hidden features H."""
     layers: int = 2
     """Message-passing layers L; 0 copies the frame."""
     activation: Activation = "silu"
@@ -36,12 +35,12 @@ class EgnnConfig:
     """Factor on the coordinate update (3 for proteins there)."""
 
     def __post_init__(self):
+        super().__post_init__()
         if self.frame not in ("first", "middle", "last"):
             raise ValueError(f"frame is {self.frame!r}, expected first, middle or last")
-        if self.hidden < 1 or self.layers < 0:
-            raise ValueError(
-                f"hidden={self.hidden}, layers={self.layers}: hidden must be at least 1, layers at least 0"
-            )
+
+    def build(self) -> Egnn:
+        return Egnn(self)
 
 
 class Egnn(nn.Module):
@@ -68,27 +67,25 @@ class Egnn(nn.Module):
     config: EgnnConfig = EgnnConfig()
 
     @nn.compact
-    def __call__(
-        self, history: jax.Array, node_features: jax.Array, topology: Topology
-    ) -> jax.Array:
-        """Returns the predicted frame [N, C, 3].
+    def __call__(self, history: jax.Array, node_features: jax.Array, graph: Graph) -> jax.Array:
+        """Returns the predicted frames [B, N, C, 3].
 
         Args:
-          history: past frames, oldest first [N, T, C, 3].
-          node_features: invariant features [N, F].
-          topology: the graph.
+          history: past frames of every window, oldest first [B, N, T, C, 3].
+          node_features: invariant features [G, N, F].
+          graph: one for all windows or one a window.
         """
         config = self.config
-        last = history.shape[1] - 1
+        last = history.shape[2] - 1
         seen = {"first": 0, "middle": last // 2, "last": last}[config.frame]
-        origin = centre(history[:, seen : seen + 1])
-        frame = history[:, seen : seen + 1] - origin
+        frame = history[:, :, seen : seen + 1]
+        origin = centre(frame, graph)
+        frame = frame - origin
         features = node_features.astype(frame.dtype)
-        edges = [at_receivers(features, topology), at_senders(features, topology)]
-        if topology.edge_features is not None:
-            edges.append(topology.edge_features.astype(frame.dtype))
-        edges = jnp.concatenate(edges, axis=-1)
-        h, x = Linear(config.hidden, name="embedding")(features)[:, None], frame
+        edges = [at_receivers(features, graph), at_senders(features, graph)]
+        if graph.edge_features is not None:
+            edges.append(graph.edge_features)
+        h, x = Linear(config.hidden, name="embedding")(features)[:, :, None], frame
         for i in range(config.layers):
             h, x = SpatialModule(
                 config.hidden,
@@ -97,7 +94,7 @@ class Egnn(nn.Module):
                 clamp=config.clamp,
                 coordinate_weight=config.coordinate_weight,
                 name=f"spatial_{i}",
-            )(h, x, topology, edges)
-        y = (x if config.head == "absolute" else x - frame)[:, 0]
+            )(h, x, graph, edges)
+        y = (x if config.head == "absolute" else x - frame)[:, :, 0]
         head = TemporalPooling(config.head, displacements=True, name="pooling")
-        return head(y, history - origin) + origin
+        return head(y, history - origin) + origin[:, 0]

@@ -7,26 +7,24 @@ from typing import Literal
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
-from estag_jax.nn.heads import Head, TemporalPooling
-from estag_jax.nn.layers import Activation, Linear, NodeEmbedding, SpatialModule, TemporalModule
+from estag_jax.graph import Graph
+from estag_jax.nn.config import Head, NetworkConfig
+from estag_jax.nn.heads import TemporalPooling
+from estag_jax.nn.linear import Linear
+from estag_jax.nn.messages import NodeEmbedding, SpatialModule
+from estag_jax.nn.temporal import TemporalModule
 from estag_jax.ops.edft import edft, edge_coherence, node_power, normalize_over_frequencies
 from estag_jax.ops.geometry import centre
 from estag_jax.ops.segment import at_receivers, at_senders
-from estag_jax.types import Topology
 
 
 @dataclasses.dataclass(frozen=True)
-class EstagConfig:
-    """ESTAG. The defaults are the paper's equations; ``reference`` is the released program."""
+class EstagConfig(NetworkConfig):
+    """ESTAG. The defaults are the paper's equations; :meth:`released` is the authors' program."""
 
-    hidden: int = 16
-    """Hidden features H."""
     layers: int = 2
     """Pairs of spatial and temporal modules L; 0 leaves the temporal pooling alone."""
-    activation: Activation = "silu"
-    """Nonlinearity of all perceptrons."""
     head: Head = "residual"
     """How frames become the prediction; softmax is the ablation without pooling."""
     edft: bool = True
@@ -35,8 +33,8 @@ class EstagConfig:
     """Use the temporal modules; False is the ablation without attention."""
     causal: bool = True
     """Attention sees past frames only."""
-    edft_channel: int = 0
-    """Channel that is transformed where C > 1."""
+    edft_channel: int | None = None
+    """Channel that is transformed; None: the second (CA of a backbone) where there are several."""
     edft_filter: Literal["frequency", "frame"] = "frequency"
     """w_k from the node features by one output per frequency, or (released program) one linear map
     applied to the features of frame k with its time embedding."""
@@ -45,7 +43,7 @@ class EstagConfig:
     edft_normalize: float | None = None
     """Divide the features by their sum over k plus this epsilon (released program)."""
     edge_features: Literal["concat", "replace"] = "concat"
-    """Whether EDFT features join the topology's edge features or replace them (released program)."""
+    """Whether EDFT features join the graph's edge features or replace them (released program)."""
     aggregate: Literal["sum", "mean"] = "sum"
     """Coordinate messages summed, or averaged over the neighbours (released program)."""
     unit_vectors: bool = False
@@ -57,15 +55,9 @@ class EstagConfig:
     flip_time_difference: bool = False
     """Attention moves x(t) by x(s) - x(t) in place of x(t) - x(s) (released program, C = 1)."""
 
-    def __post_init__(self):
-        if self.hidden < 1 or self.layers < 0:
-            raise ValueError(
-                f"hidden={self.hidden}, layers={self.layers}: hidden must be at least 1, layers at least 0"
-            )
-
     @classmethod
-    def reference(cls, channels: int = 1, **overrides) -> EstagConfig:
-        """The released program's departures from the equations, all of them.
+    def released(cls, channels: int = 1, **overrides) -> EstagConfig:
+        """The authors' released program: all its departures from the equations.
 
         Args:
           channels: C; that program has other conventions for one channel than for several.
@@ -77,58 +69,69 @@ class EstagConfig:
             edge_features="replace",
             aggregate="mean",
             activate_qkv=True,
+            elements="number",
         )
         if channels == 1:
             fields |= dict(
                 edft_normalize=1e-9, unit_vectors=True, clamp=100.0, flip_time_difference=True
             )
         else:
-            fields |= dict(edft_normalize=1e-6, activation="leaky_relu", edft_channel=1)
+            fields |= dict(edft_normalize=1e-6, activation="leaky_relu")
         return cls(**fields | overrides)
+
+    def build(self) -> ESTAG:
+        return ESTAG(self)
 
 
 class EDFTFeatures(nn.Module):
     """Fourier features A_ij(k) and c_i(k) of a history; equations in estag_jax.ops.edft.
 
     Args:
-      config: the edft_* fields are read.
+      channel: the one that is transformed.
+      filter: w_k by one output per frequency, or from the features of frame k.
+      complex_square: c_i is |sum f²| in place of ||f||².
+      normalize: divide by the sum over k plus this epsilon, or None.
     """
 
-    config: EstagConfig
+    channel: int = 0
+    filter: Literal["frequency", "frame"] = "frequency"
+    complex_square: bool = False
+    normalize: float | None = None
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, features: jax.Array, h: jax.Array, topology: Topology
+        self, x: jax.Array, features: jax.Array, h: jax.Array, graph: Graph
     ) -> tuple[jax.Array, jax.Array]:
-        """Returns edge features [E, K] and node features [N, K].
+        """Returns edge features [B, E, K] and node features [B, N, K].
 
         Args:
-          x: history [N, T, C, 3].
-          features: embedded node features [N, H].
-          h: the same with time embedding [N, T, H].
-          topology: the graph.
+          x: history [B, N, T, C, 3].
+          features: embedded node features [G, N, H].
+          h: the same with time embedding [G, N, T, H].
+          graph: the edges.
+
+        Raises:
+          ValueError: there is no such channel.
         """
-        config = self.config
-        if not config.edft_channel < x.shape[2]:
+        if not self.channel < x.shape[3]:
             raise ValueError(
-                f"edft_channel={config.edft_channel}, but the history has {x.shape[2]} channel(s)"
+                f"edft_channel={self.channel}, but the history has {x.shape[3]} channel(s)"
             )
-        spectrum = edft(x[:, :, config.edft_channel])
-        if config.edft_filter == "frequency":
-            w = nn.sigmoid(Linear(x.shape[1] - 1, name="filter")(features))
+        spectrum = edft(x[:, :, :, self.channel], graph)
+        if self.filter == "frequency":
+            w = nn.sigmoid(Linear(x.shape[2] - 1, name="filter")(features))
         else:
-            w = nn.sigmoid(Linear(1, name="filter")(h[:, 1:]))[..., 0]
-        edges = at_receivers(w, topology) * at_senders(w, topology)
-        edges = edges * edge_coherence(spectrum, topology)
-        nodes = w * node_power(spectrum, config.edft_complex_square)
-        if config.edft_normalize is not None:
-            edges = normalize_over_frequencies(edges, config.edft_normalize)
-            nodes = normalize_over_frequencies(nodes, config.edft_normalize)
+            w = nn.sigmoid(Linear(1, name="filter")(h[:, :, 1:]))[..., 0]
+        edges = at_receivers(w, graph) * at_senders(w, graph) * edge_coherence(spectrum, graph)
+        nodes = w * node_power(spectrum, self.complex_square)
+        if self.normalize is not None:
+            edges = normalize_over_frequencies(edges, self.normalize)
+            nodes = normalize_over_frequencies(nodes, self.normalize)
         return edges, nodes
 
 
 class ESTAG(nn.Module):
-    """Forecasts the next frame of one graph from T past ones, exactly E(3)- and permutation-equivariant.
+    """Forecasts the next frame from T past ones, exactly E(3)- and permutation-equivariant.
 
     EDFT of the history, L times (spatial message passing in every frame, causal attention over the
     frames of every node), then temporal pooling. (ESTAG, arXiv 2405.12868, section 3.)
@@ -143,29 +146,32 @@ class ESTAG(nn.Module):
     config: EstagConfig = EstagConfig()
 
     @nn.compact
-    def __call__(
-        self, history: jax.Array, node_features: jax.Array, topology: Topology
-    ) -> jax.Array:
-        """Returns the predicted frame [N, C, 3].
+    def __call__(self, history: jax.Array, node_features: jax.Array, graph: Graph) -> jax.Array:
+        """Returns the predicted frames [B, N, C, 3].
 
         Args:
-          history: past frames, oldest first [N, T, C, 3].
-          node_features: invariant features [N, F].
-          topology: the graph.
+          history: past frames of every window, oldest first [B, N, T, C, 3].
+          node_features: invariant features [G, N, F].
+          graph: one for all windows or one a window.
         """
         config = self.config
-        origin = centre(history)
+        origin = centre(history, graph)
         x = history - origin
-        edges, nodes = topology.edge_features, None
+        edges = () if graph.edge_features is None else (graph.edge_features,)
+        nodes = None
         if config.layers:
             embedding = NodeEmbedding(config.hidden, name="embedding")
-            features, h = embedding(node_features.astype(x.dtype), x.shape[1])
+            features, h = embedding(node_features.astype(x.dtype), x.shape[2])
             if config.edft:
-                fourier, nodes = EDFTFeatures(config, name="edft")(x, features, h, topology)
-                if edges is None or config.edge_features == "replace":
-                    edges = fourier
-                else:
-                    edges = jnp.concatenate([edges.astype(x.dtype), fourier], axis=-1)
+                channel = config.edft_channel
+                fourier, nodes = EDFTFeatures(
+                    min(1, x.shape[3] - 1) if channel is None else channel,
+                    config.edft_filter,
+                    config.edft_complex_square,
+                    config.edft_normalize,
+                    name="edft",
+                )(x, features, h, graph)
+                edges = (*edges, fourier) if config.edge_features == "concat" else (fourier,)
         for i in range(config.layers):
             h, x = SpatialModule(
                 config.hidden,
@@ -174,7 +180,7 @@ class ESTAG(nn.Module):
                 config.unit_vectors,
                 config.clamp,
                 name=f"spatial_{i}",
-            )(h, x, topology, edges, nodes)
+            )(h, x, graph, edges, nodes)
             if config.attention:
                 h, x = TemporalModule(
                     config.hidden,
@@ -184,4 +190,4 @@ class ESTAG(nn.Module):
                     config.flip_time_difference,
                     name=f"temporal_{i}",
                 )(h, x)
-        return TemporalPooling(config.head, name="pooling")(x) + origin
+        return TemporalPooling(config.head, name="pooling")(x) + origin[:, 0]

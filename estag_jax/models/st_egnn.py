@@ -7,34 +7,23 @@ import dataclasses
 import flax.linen as nn
 import jax
 
-from estag_jax.nn.heads import Head, TemporalPooling
-from estag_jax.nn.layers import Activation, NodeEmbedding, SpatialModule
+from estag_jax.graph import Graph
+from estag_jax.nn.config import Head, NetworkConfig
+from estag_jax.nn.heads import TemporalPooling
+from estag_jax.nn.messages import NodeEmbedding, SpatialModule
 from estag_jax.ops.geometry import centre
-from estag_jax.types import Topology
 
 
 @dataclasses.dataclass(frozen=True)
-class StEgnnConfig:
+class StEgnnConfig(NetworkConfig):
     """ST_EGNN, as ESTAG's authors set it up for the comparison."""
 
-    hidden: int = 16
-    """Hidden features H."""
-    layers: int = 2
-    """Message-passing layers L."""
-    activation: Activation = "silu"
-    """Nonlinearity of all perceptrons."""
     head: Head = "softmax"
     """How frames become the prediction; the published combination is softmax."""
     clamp: float | None = 100.0
     """Bound on each component of a coordinate message."""
     coordinate_weight: float = 1.0
     """Factor on the coordinate update (3 for proteins in the released program)."""
-
-    def __post_init__(self):
-        if self.hidden < 1 or self.layers < 0:
-            raise ValueError(
-                f"hidden={self.hidden}, layers={self.layers}: hidden must be at least 1, layers at least 0"
-            )
 
     @classmethod
     def gmn(cls, **overrides) -> StEgnnConfig:
@@ -47,6 +36,9 @@ class StEgnnConfig:
           **overrides: fields that differ from it.
         """
         return cls(**dict(activation="leaky_relu", coordinate_weight=3.0) | overrides)
+
+    def build(self) -> StEgnn:
+        return StEgnn(self)
 
 
 class StEgnn(nn.Module):
@@ -65,21 +57,20 @@ class StEgnn(nn.Module):
     config: StEgnnConfig = StEgnnConfig()
 
     @nn.compact
-    def __call__(
-        self, history: jax.Array, node_features: jax.Array, topology: Topology
-    ) -> jax.Array:
-        """Returns the predicted frame [N, C, 3].
+    def __call__(self, history: jax.Array, node_features: jax.Array, graph: Graph) -> jax.Array:
+        """Returns the predicted frames [B, N, C, 3].
 
         Args:
-          history: past frames, oldest first [N, T, C, 3].
-          node_features: invariant features [N, F].
-          topology: the graph.
+          history: past frames of every window, oldest first [B, N, T, C, 3].
+          node_features: invariant features [G, N, F].
+          graph: one for all windows or one a window.
         """
         config = self.config
-        origin = centre(history)
+        origin = centre(history, graph)
         x = history - origin
         embedding = NodeEmbedding(config.hidden, name="embedding")
-        _, h = embedding(node_features.astype(x.dtype), x.shape[1])
+        _, h = embedding(node_features.astype(x.dtype), x.shape[2])
+        edges = () if graph.edge_features is None else (graph.edge_features,)
         for i in range(config.layers):
             h, x = SpatialModule(
                 config.hidden,
@@ -88,5 +79,5 @@ class StEgnn(nn.Module):
                 clamp=config.clamp,
                 coordinate_weight=config.coordinate_weight,
                 name=f"spatial_{i}",
-            )(h, x, topology, topology.edge_features)
-        return TemporalPooling(config.head, name="pooling")(x) + origin
+            )(h, x, graph, edges)
+        return TemporalPooling(config.head, name="pooling")(x) + origin[:, 0]

@@ -7,30 +7,22 @@ import dataclasses
 import flax.linen as nn
 import jax
 
-from estag_jax.nn.heads import Head, TemporalPooling
-from estag_jax.nn.layers import MLP, Activation, Linear
+from estag_jax.graph import Graph
+from estag_jax.nn.config import Activation, Head, NetworkConfig
+from estag_jax.nn.heads import TemporalPooling
+from estag_jax.nn.linear import MLP, Linear
 from estag_jax.ops.segment import at_receivers, at_senders, sum_at_receivers
-from estag_jax.types import Topology
 
 
 @dataclasses.dataclass(frozen=True)
-class GnnConfig:
+class StGnnConfig(NetworkConfig):
     """ST_GNN, as ESTAG's authors set it up for the comparison."""
 
-    hidden: int = 16
-    """Hidden features H."""
-    layers: int = 2
-    """Message-passing layers L."""
-    activation: Activation = "silu"
-    """Nonlinearity of all perceptrons."""
     head: Head = "softmax"
     """How the outputs of the frames become the prediction; published: softmax of absolute outputs."""
 
-    def __post_init__(self):
-        if self.hidden < 1 or self.layers < 0:
-            raise ValueError(
-                f"hidden={self.hidden}, layers={self.layers}: hidden must be at least 1, layers at least 0"
-            )
+    def build(self) -> StGnn:
+        return StGnn(self)
 
 
 class MessageLayer(nn.Module):
@@ -49,32 +41,32 @@ class MessageLayer(nn.Module):
     activation: Activation = "silu"
 
     @nn.compact
-    def __call__(self, h: jax.Array, node_features: jax.Array, topology: Topology) -> jax.Array:
-        """Returns h [N, T, H].
+    def __call__(self, h: jax.Array, node_features: jax.Array, graph: Graph) -> jax.Array:
+        """Returns h [B, N, T, H].
 
         Args:
-          h: [N, T, H].
-          node_features: f, the same in every frame [N, F].
-          topology: the graph with e_ij.
+          h: [B, N, T, H].
+          node_features: f, the same in every frame [G, N, F].
+          graph: the edges with e_ij.
         """
 
         def to_receivers(values):
-            return at_receivers(values, topology)
+            return at_receivers(values, graph)
 
         def to_senders(values):
-            return at_senders(values, topology)
+            return at_senders(values, graph)
 
         parts = [
             (h, to_receivers),
             (h, to_senders),
-            (node_features, lambda f: to_receivers(f)[:, None]),
-            (node_features, lambda f: to_senders(f)[:, None]),
+            (node_features, lambda f: to_receivers(f)[:, :, None]),
+            (node_features, lambda f: to_senders(f)[:, :, None]),
         ]
-        if topology.edge_features is not None:
-            parts.append((topology.edge_features.astype(h.dtype), lambda e: e[:, None]))
+        if graph.edge_features is not None:
+            parts.append((graph.edge_features.astype(h.dtype), lambda e: e[:, :, None]))
         widths = (self.hidden,) * 2
         message = MLP(widths, self.activation, activate_final=True, name="phi_m")(*parts)
-        total = sum_at_receivers(message, topology)
+        total = sum_at_receivers(message, graph)
         return h + MLP(widths, self.activation, name="phi_h")(h, total)
 
 
@@ -94,28 +86,28 @@ class StGnn(nn.Module):
       config: sizes and options.
     """
 
-    config: GnnConfig = GnnConfig()
+    config: StGnnConfig = StGnnConfig()
 
     @nn.compact
-    def __call__(
-        self, history: jax.Array, node_features: jax.Array, topology: Topology
-    ) -> jax.Array:
-        """Returns the predicted frame [N, C, 3].
+    def __call__(self, history: jax.Array, node_features: jax.Array, graph: Graph) -> jax.Array:
+        """Returns the predicted frames [B, N, C, 3].
 
         Args:
-          history: past frames, oldest first [N, T, C, 3].
-          node_features: features [N, F].
-          topology: the graph.
+          history: past frames of every window, oldest first [B, N, T, C, 3].
+          node_features: features [G, N, F].
+          graph: one for all windows or one a window.
         """
         config = self.config
-        nodes, past, channels, _ = history.shape
+        past, channels = history.shape[2:4]
         features = node_features.astype(history.dtype)
-        coordinates = history.reshape(nodes, past, channels * 3)
-        h = Linear(config.hidden, name="embedding")((features, lambda f: f[:, None]), coordinates)
+        coordinates = history.reshape(*history.shape[:3], channels * 3)
+        h = Linear(config.hidden, name="embedding")(
+            (features, lambda f: f[:, :, None]), coordinates
+        )
         h = h + self.param("time", nn.initializers.normal(1.0), (past, config.hidden), h.dtype)
         for i in range(config.layers):
             layer = MessageLayer(config.hidden, config.activation, name=f"messages_{i}")
-            h = layer(h, features, topology)
+            h = layer(h, features, graph)
         z = MLP((config.hidden, channels * 3), config.activation, name="decoder")(h)
         head = TemporalPooling(config.head, displacements=True, name="pooling")
         return head(z.reshape(history.shape), history)

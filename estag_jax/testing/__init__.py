@@ -1,13 +1,23 @@
 """Assertions for your own tests: a model is equivariant, and the test of that is not vacuous.
 
-    from estag_jax.models.estag import ESTAG, EstagConfig
-    from estag_jax.testing import assert_equivariant, random_topology, random_window, randomize
+    from estag_jax.models.estag import EstagConfig
+    from estag_jax.testing import (
+        assert_equivariant,
+        assert_padding_invariant,
+        assert_windows_independent,
+        random_graph,
+        random_window,
+        randomize,
+    )
 
     def test_my_model():
-        model, graph = ESTAG(EstagConfig()), random_topology(0, num_nodes=5)
-        history, features = random_window(1, num_nodes=5, frames=4)
+        model, graph = EstagConfig().build(), random_graph(0, num_nodes=5)
+        history, features = random_window(1, num_nodes=5, frames=4, batch=3)
         variables = randomize(model.init(jax.random.key(2), history, features, graph))
-        assert_equivariant(partial(model.apply, variables), history, features, graph)
+        function = jax.jit(partial(model.apply, variables))
+        assert_equivariant(function, history, features, graph)
+        assert_padding_invariant(function, history, features, graph)
+        assert_windows_independent(function, history, features, graph)
 
 A function that returns the last frame, ignores the past, or sees no neighbour is equivariant too,
 and proves nothing. Each assertion therefore first shows that the output is finite and depends on
@@ -20,6 +30,9 @@ and ``distance`` units away from it:
    Vectors and invariants are compared with their own size; far away, where the differences that
    they are made of have lost digits, less strictly by distance / spread of the points.
 
+Padding and the other windows of a batch are compared with the displacement as well (1e-6 in float32,
+1e-12 in float64).
+
 float64 data needs JAX's x64 mode, for example inside ``with jax.enable_x64(True):``.
 """
 
@@ -29,24 +42,32 @@ from estag_jax.testing.assertions import (
     assert_equivariant,
     assert_invariant,
 )
+from estag_jax.testing.batches import (
+    BATCH_TOLERANCE,
+    assert_padding_invariant,
+    assert_windows_independent,
+)
 from estag_jax.testing.symmetry import (
     KINDS,
     Symmetry,
+    random_graph,
     random_symmetry,
-    random_topology,
     random_window,
     randomize,
 )
 
 __all__ = [
+    "BATCH_TOLERANCE",
     "FAR_TOLERANCE",
     "KINDS",
     "NEAR_TOLERANCE",
     "Symmetry",
     "assert_equivariant",
     "assert_invariant",
+    "assert_padding_invariant",
+    "assert_windows_independent",
+    "random_graph",
     "random_symmetry",
-    "random_topology",
     "random_window",
     "randomize",
 ]

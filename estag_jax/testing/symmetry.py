@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal, get_args
 
-import e3nn_jax
 import jax
-import jax.numpy as jnp
 import numpy as np
+from scipy.spatial.transform import Rotation
 
-from estag_jax.types import Array, Topology
+from estag_jax.graph import Array, Graph
 
 Kind = Literal["rotation", "reflection", "translation", "permutation", "all"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -32,27 +31,27 @@ class Symmetry:
     permutation: np.ndarray
 
     def on_positions(self, x: Array) -> np.ndarray:
-        """Positions [N, ..., 3]."""
-        turned = np.asarray(x, np.float64)[self.permutation] @ self.matrix.T
+        """Positions [B, N, ..., 3]."""
+        turned = np.asarray(x, np.float64)[:, self.permutation] @ self.matrix.T
         return (turned + self.translation).astype(x.dtype)
 
     def on_vectors(self, v: Array) -> np.ndarray:
-        """Differences of positions [N, ..., 3], which no translation moves."""
-        return (np.asarray(v, np.float64)[self.permutation] @ self.matrix.T).astype(v.dtype)
+        """Differences of positions [B, N, ..., 3], which no translation moves."""
+        return (np.asarray(v, np.float64)[:, self.permutation] @ self.matrix.T).astype(v.dtype)
 
     def on_nodes(self, values: Array) -> np.ndarray:
-        """Invariant values of the nodes [N, ...]."""
-        return np.asarray(values)[self.permutation]
+        """Invariant values of the nodes [B, N, ...]."""
+        return np.asarray(values)[:, self.permutation]
 
-    def on_edges(self, values: Array, topology: Topology) -> np.ndarray:
-        """Invariant values [E, ...] of the topology's edges, in the order of on_topology's."""
+    def on_edges(self, values: Array, graph: Graph) -> np.ndarray:
+        """Invariant values [B, E, ...] of one graph's edges, in the order of on_graph's."""
         new_name = np.argsort(self.permutation)
-        ends = [new_name[np.asarray(end)] for end in (topology.senders, topology.receivers)]
-        return np.asarray(values)[np.lexsort(ends)]
+        ends = [new_name[np.asarray(end[0])] for end in (graph.senders, graph.receivers)]
+        return np.asarray(values)[:, np.lexsort(ends)]
 
-    def on_topology(self, topology: Topology) -> Topology:
+    def on_graph(self, graph: Graph) -> Graph:
         """The graph with its nodes renamed."""
-        return topology.permute(self.permutation)
+        return graph.permute(self.permutation)
 
 
 def random_symmetry(key: Any, num_nodes: int, kind: Kind, distance: float = 100.0) -> Symmetry:
@@ -85,9 +84,9 @@ def random_symmetry(key: Any, num_nodes: int, kind: Kind, distance: float = 100.
     return Symmetry(matrix, translation, permutation)
 
 
-def random_topology(
+def random_graph(
     key: Any, num_nodes: int, *, density: float = 0.5, edge_width: int = 0, isolated: int = 0
-) -> Topology:
+) -> Graph:
     """A random directed graph without self-loops or repeated edges, with at least one edge.
 
     Args:
@@ -109,7 +108,7 @@ def random_topology(
     # The smallest number drawn makes an edge whatever the density.
     senders, receivers = np.nonzero(draw <= max(density, draw.min()))
     features = rng.normal(size=(senders.size, edge_width)).astype(np.float32)
-    return Topology(senders, receivers, num_nodes, features if edge_width else None)
+    return Graph(senders, receivers, num_nodes, features if edge_width else None)
 
 
 def random_window(
@@ -117,29 +116,31 @@ def random_window(
     num_nodes: int,
     frames: int,
     *,
+    batch: int = 1,
     channels: int = 1,
     features: int = 2,
     dtype: Any = np.float32,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A random walk of points that start about one unit from the origin.
+    """Random walks of points that start about one unit from the origin.
 
     Args:
       key: JAX key, NumPy generator or integer seed.
       num_nodes: N.
       frames: T.
+      batch: B.
       channels: C.
       features: F of the nodes.
       dtype: of both arrays.
 
     Returns:
-      (history [N, T, C, 3], node_features [N, F]).
+      (history [B, N, T, C, 3], node_features [1, N, F]).
     """
     rng = generator(key)
-    node = rng.normal(size=(num_nodes, 1, 1, 3))
-    point = rng.normal(scale=0.5, size=(num_nodes, 1, channels, 3))
-    walk = rng.normal(scale=0.2, size=(num_nodes, frames, channels, 3)).cumsum(axis=1)
+    node = rng.normal(size=(batch, num_nodes, 1, 1, 3))
+    point = rng.normal(scale=0.5, size=(batch, num_nodes, 1, channels, 3))
+    walk = rng.normal(scale=0.2, size=(batch, num_nodes, frames, channels, 3)).cumsum(axis=2)
     history = (node + point + walk).astype(dtype)
-    return history, rng.normal(size=(num_nodes, features)).astype(dtype)
+    return history, rng.normal(size=(1, num_nodes, features)).astype(dtype)
 
 
 def randomize(variables: Any, key: Any = 0, scale: float = 0.5) -> Any:
@@ -176,16 +177,9 @@ def random_direction(rng: np.random.Generator) -> np.ndarray:
     return direction / np.linalg.norm(direction)
 
 
-@jax.jit
-def _haar(key):
-    return e3nn_jax.rand_matrix(key, (), jnp.float32)
-
-
 def _random_rotation(rng):
     matrix = np.eye(3)
     # Turning by less than half a radian would be a weak test; one draw in 150 does.
     while np.trace(matrix) > 1 + 2 * np.cos(0.5):
-        matrix = np.asarray(_haar(jax.random.key(int(rng.integers(2**31)))), np.float64)
-    # It is orthogonal to float32 precision; the nearest orthogonal matrix to float64 precision.
-    left, _, right = np.linalg.svd(matrix)
-    return left @ right
+        matrix = Rotation.random(None, rng).as_matrix()
+    return matrix
