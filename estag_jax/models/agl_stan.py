@@ -8,34 +8,43 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from estag_jax.models.stag import LayerNorm, SelfAttention
-from estag_jax.nn.heads import Head, TemporalPooling
-from estag_jax.nn.layers import Linear
-from estag_jax.ops.geometry import HIGHEST
-from estag_jax.types import Topology
+from estag_jax.graph import Graph
+from estag_jax.nn.attention import LayerNorm, SelfAttention
+from estag_jax.nn.config import Activation, Head, NetworkConfig
+from estag_jax.nn.heads import TemporalPooling
+from estag_jax.nn.linear import Linear
+from estag_jax.nn.node_networks import refuse_padding, with_features
+from estag_jax.ops.linalg import HIGHEST, einsum, matmul
 
 
 @dataclasses.dataclass(frozen=True)
-class AglStanConfig:
+class AglStanConfig(NetworkConfig):
     """AGL-STAN, as ESTAG's authors set it up for the comparison."""
 
     hidden: int = 16
     """Size of the learned node embeddings."""
     layers: int = 2
     """Pairs of graph convolution and transformer layer; at least 1."""
+    activation: Activation = "silu"
+    """Not used: the nonlinearity is that of the released program, relu."""
+    head: Head = "absolute"
+    """How the output becomes the prediction; published: it is the prediction."""
     order: int = 3
     """Chebyshev polynomials, of degree 0 … order - 1."""
     heads: int = 6
     """Attention heads, each of (N * C * 3) // heads features, at least 1."""
     feed_forward: int = 32
     """Width between the two linear layers that follow the attention."""
-    head: Head = "absolute"
-    """How the output becomes the prediction; published: it is the prediction."""
 
     def __post_init__(self):
-        for name in ("hidden", "layers", "order", "heads", "feed_forward"):
+        super().__post_init__()
+        for name in ("layers", "order", "heads", "feed_forward"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}, expected at least 1")
+
+    def build(self) -> AglStan:
+        """The network, without parameters."""
+        return AglStan(self)
 
 
 def chebyshev(matrix: jax.Array, order: int) -> jax.Array:
@@ -50,7 +59,7 @@ def chebyshev(matrix: jax.Array, order: int) -> jax.Array:
     """
     terms = [jnp.eye(matrix.shape[0], dtype=matrix.dtype), matrix]
     while len(terms) < order:
-        terms.append(2 * jnp.matmul(matrix, terms[-1], precision=HIGHEST) - terms[-2])
+        terms.append(2 * matmul(matrix, terms[-1]) - terms[-2])
     return jnp.stack(terms[:order])
 
 
@@ -87,16 +96,15 @@ class AdaptiveGraphConvolution(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, embeddings: jax.Array) -> jax.Array:
-        """Maps [N, T, inputs] to [N, T, features].
+        """Maps [B, N, T, inputs] to [B, N, T, features].
 
         Args:
-          x: [N, T, inputs].
+          x: [B, N, T, inputs].
           embeddings: E [N, hidden].
         """
-        similarity = jnp.matmul(embeddings, embeddings.T, precision=HIGHEST)
-        support = jax.nn.softmax(nn.relu(Linear(x.shape[0], name="support")(similarity)), axis=1)
-        terms = chebyshev(support, self.order)
-        seen = jnp.einsum("kij,jtc->kitc", terms, x, precision=HIGHEST)
+        similarity = matmul(embeddings, embeddings.T)
+        support = jax.nn.softmax(nn.relu(Linear(x.shape[1], name="support")(similarity)), axis=1)
+        seen = einsum("kij,bjtc->kbitc", chebyshev(support, self.order), x)
         return Linear(self.features, name="output")(*seen)
 
 
@@ -110,7 +118,7 @@ class AglStan(nn.Module):
     arXiv 2405.12868.)
 
     Not equivariant. Nodes have embeddings and a place in the plane, so that N is fixed and nodes are
-    told apart (no permutation equivariance). The graph is learned: ``topology`` is not looked at.
+    told apart (no permutation equivariance). The graph is learned: the given one is not looked at.
 
     Differs from the reference: the released program reshapes [T, N] out of [N, T], so that its frames
     and nodes are mixed; ours are not. There too, one linear layer stands in place of the method's
@@ -122,30 +130,35 @@ class AglStan(nn.Module):
 
     config: AglStanConfig = AglStanConfig()
 
+    def refuse(self, channels: int, graph: Graph) -> str | None:
+        """Why a system is not taken, in one line, or None."""
+        del channels  # any number
+        return refuse_padding("AGL-STAN", graph)
+
     @nn.compact
-    def __call__(
-        self, history: jax.Array, node_features: jax.Array, topology: Topology
-    ) -> jax.Array:
-        """Returns the predicted frame [N, C, 3].
+    def __call__(self, history: jax.Array, node_features: jax.Array, graph: Graph) -> jax.Array:
+        """Returns the predicted frame [B, N, C, 3].
 
         Args:
-          history: past frames, oldest first [N, T, C, 3].
-          node_features: features [N, F].
-          topology: not looked at.
+          history: past frames, oldest first [B, N, T, C, 3].
+          node_features: features [G, N, F].
+          graph: not looked at.
+
+        Raises:
+          ValueError: the graph is padded.
         """
         config, dtype = self.config, history.dtype
-        nodes, past, channels, _ = history.shape
+        windows, nodes, past, channels, _ = history.shape
+        if reason := self.refuse(channels, graph):
+            raise ValueError(reason)
         numbers, width = channels * 3, nodes * channels * 3
         embeddings = self.param(
             "embeddings", nn.initializers.normal(1.0), (nodes, config.hidden), dtype
         )
-        features = jnp.broadcast_to(
-            node_features.astype(dtype)[:, None], (nodes, past, node_features.shape[-1])
-        )
-        x = jnp.concatenate([features, history.reshape(nodes, past, numbers)], axis=-1)
+        x = with_features(history, node_features)
         for i in range(config.layers):
             x = AdaptiveGraphConvolution(numbers, config.order, name=f"graph_{i}")(x, embeddings)
-            flat = x.swapaxes(0, 1).reshape(past, width)
+            flat = x.swapaxes(1, 2).reshape(windows, past, width)
             if i == 0:
                 flat = flat + split_sinusoids(past, width).astype(dtype)
             size = max(width // config.heads, 1)
@@ -154,8 +167,9 @@ class AglStan(nn.Module):
             normal = LayerNorm(param_dtype=dtype, name=f"norm_feed_forward_{i}")(flat)
             wide = nn.relu(Linear(config.feed_forward, name=f"wide_{i}")(normal))
             flat = flat + Linear(width, name=f"narrow_{i}")(wide)
-            x = flat.reshape(past, nodes, numbers).swapaxes(0, 1)
-        plane = LayerNorm(param_dtype=dtype, name="norm_end")(flat).reshape(past, nodes, numbers)
+            x = flat.reshape(windows, past, nodes, numbers).swapaxes(1, 2)
+        plane = LayerNorm(param_dtype=dtype, name="norm_end")(flat)
+        plane = plane.reshape(windows, past, nodes, numbers)
         bound = (25 * past) ** -0.5
 
         def uniform(key, shape, dtype):
@@ -170,6 +184,6 @@ class AglStan(nn.Module):
             precision=HIGHEST,
             name="convolution",
         )
-        y = convolution(plane.transpose(1, 2, 0))
+        y = convolution(plane.transpose(0, 2, 3, 1))
         head = TemporalPooling(config.head, displacements=True, name="pooling")
-        return head(y.reshape(nodes, channels, 3), history)
+        return head(y.reshape(windows, nodes, channels, 3), history)

@@ -10,11 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from estag_jax.nn.heads import Head, TemporalPooling
-from estag_jax.nn.layers import MLP, Activation, Linear, Part
-from estag_jax.ops.geometry import HIGHEST, centre, safe_norm, safe_normalize
-from estag_jax.ops.segment import at_receivers, at_senders, sum_at_receivers
-from estag_jax.types import Topology
+from estag_jax.graph import Graph
+from estag_jax.nn.config import Activation, Head, NetworkConfig
+from estag_jax.nn.heads import TemporalPooling
+from estag_jax.nn.linear import MLP, Linear, Part
+from estag_jax.ops.geometry import centre, safe_norm
+from estag_jax.ops.linalg import einsum
+from estag_jax.ops.motion import dct_matrix, motion_features, vector_relu
+from estag_jax.ops.segment import at_receivers, at_senders, mean_over_nodes, sum_at_receivers
 
 Pairs = Literal["edges", "all"]
 
@@ -23,15 +26,17 @@ ALL_PAIRS_UP_TO = 256
 
 
 @dataclasses.dataclass(frozen=True)
-class EqMotionConfig:
+class EqMotionConfig(NetworkConfig):
     """EqMotion, as ESTAG's authors set it up for the comparison, on the edges of the graph."""
 
     hidden: int = 16
     """Pattern features H of a node."""
     layers: int = 2
     """Feature learning layers L."""
+    head: Head = "absolute"
+    """How the output becomes the prediction; the published head is absolute."""
     geometric_channels: int = 32
-    """Vectors G of a node."""
+    """Vectors C_g of a node."""
     categories: int = 2
     """Kinds of interaction K between which the reasoning module decides."""
     future: int = 1
@@ -40,71 +45,29 @@ class EqMotionConfig:
     """Who interacts: the edges of the graph, or (published) all pairs, for few nodes."""
     motion_features: bool = True
     """Pattern features from speeds and turning angles too; False (ESTAG's program) leaves them out."""
-    activation: Activation = "silu"
-    """Nonlinearity of all perceptrons."""
-    head: Head = "absolute"
-    """How the output becomes the prediction; the published head is absolute."""
 
     def __post_init__(self):
-        if self.layers < 0:
-            raise ValueError(f"layers={self.layers}: must be at least 0")
-        for name in ("hidden", "geometric_channels", "categories", "future"):
+        super().__post_init__()
+        for name in ("geometric_channels", "categories", "future"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
         if self.pairs not in get_args(Pairs):
             raise ValueError(f"pairs={self.pairs!r}: expected one of {', '.join(get_args(Pairs))}")
 
-
-def dct_matrix(length: int) -> np.ndarray:
-    """Orthonormal discrete cosine transform (type II); its transpose is the inverse.
-
-        D_kt = sqrt(2 / T) cos(π k (t + 1/2) / T),     D_0t = 1 / sqrt(T)
-
-    Args:
-      length: T.
-
-    Returns:
-      D, float64 [T, T]: frequencies, frames.
-    """
-    # The phase is reduced modulo one turn (4 T quarter steps) in integers: exact for every k * t.
-    steps = np.outer(np.arange(length), 2 * np.arange(length) + 1) % (4 * length)
-    matrix = np.sqrt(2 / length) * np.cos(np.pi * steps / (2 * length))
-    matrix[0] = length**-0.5
-    return matrix
+    def build(self) -> EqMotion:
+        """The network, without parameters."""
+        return EqMotion(self)
 
 
-def motion_features(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Invariants of a history: the length of each step and the angle between consecutive steps.
-
-    The angle is atan2(|u × v|, u·v), whose derivative, unlike that of arccos, is finite for straight
-    motion; beside a step of length zero it is zero.
-
-    Args:
-      x: history [N, T, C, 3].
-
-    Returns:
-      Step lengths [N, (T-1) C] and angles in radians [N, (T-2) C].
-    """
-    step = x[:, 1:] - x[:, :-1]
-    unit = safe_normalize(step)
-    u, v = unit[:, :-1], unit[:, 1:]
-    sine, cosine = safe_norm(jnp.cross(u, v)), jnp.sum(u * v, axis=-1)
-    angle = jnp.arctan2(sine, jnp.where((sine > 0) | (cosine != 0), cosine, 1))
-    return tuple(values.reshape(len(x), -1) for values in (safe_norm(step), angle))
-
-
-def vector_relu(query: jax.Array, key: jax.Array) -> jax.Array:
-    """q where q·k >= 0, else q - (q·k) k / |k|²: q without its part against k. Turns with both.
-
-    Args:
-      query: [..., 3].
-      key: [..., 3].
-
-    Returns:
-      [..., 3].
-    """
-    unit = safe_normalize(key)
-    return query - jnp.minimum(jnp.sum(query * unit, axis=-1, keepdims=True), 0) * unit
+def all_pairs(graph: Graph) -> Graph:
+    """The graph that joins every two different nodes, of the real ones alone; no edge features."""
+    ends = np.nonzero(~np.eye(graph.num_nodes, dtype=bool))
+    pairs = Graph(*ends, graph.num_nodes)
+    if graph.node_mask is not None:
+        pairs = pairs.take(np.zeros(graph.num_graphs, int))
+        real = graph.node_mask
+        pairs.node_mask, pairs.edge_mask = real, at_receivers(real, pairs) & at_senders(real, pairs)
+    return pairs
 
 
 class VectorLinear(nn.Module):
@@ -118,10 +81,10 @@ class VectorLinear(nn.Module):
 
     @nn.compact
     def __call__(self, v: jax.Array) -> jax.Array:
-        """Maps [N, inputs, 3] to [N, features, 3]."""
+        """Maps [..., inputs, 3] to [..., features, 3]."""
         uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-        kernel = self.param("kernel", uniform, (v.shape[1], self.features), v.dtype)
-        return jnp.einsum("nix,io->nox", v, kernel, precision=HIGHEST)
+        kernel = self.param("kernel", uniform, (v.shape[-2], self.features), v.dtype)
+        return einsum("...ix,io->...ox", v, kernel)
 
 
 class InteractionReasoning(nn.Module):
@@ -132,26 +95,30 @@ class InteractionReasoning(nn.Module):
         c_ij = softmax(phi_c(h'_i, h'_j, d_ij))
 
     Args:
-      config: hidden, categories and activation are read.
+      hidden: H.
+      categories: K.
+      activation: name in ACTIVATIONS.
     """
 
-    config: EqMotionConfig
+    hidden: int
+    categories: int
+    activation: Activation = "silu"
 
     @nn.compact
-    def __call__(self, h: jax.Array, distances: jax.Array, topology: Topology) -> jax.Array:
-        """Returns c [E, K], rows add up to one.
+    def __call__(self, h: jax.Array, distances: jax.Array, graph: Graph) -> jax.Array:
+        """Returns c [B, E, K], rows add up to one.
 
         Args:
-          h: pattern features [N, H].
-          distances: d_ij, between the ends' vectors, channel by channel [E, C_g].
-          topology: the graph.
+          h: pattern features [B, N, H].
+          distances: d_ij, between the ends' vectors, channel by channel [B, E, C_g].
+          graph: the edges.
         """
-        config, twice = self.config, (self.config.hidden,) * 2
-        phi_m = MLP(twice, config.activation, activate_final=True, name="phi_m")
-        received = sum_at_receivers(phi_m(*_ends(h, topology), distances), topology)
-        h = MLP(twice, config.activation, activate_final=True, name="phi_h")(h, received)
-        phi_c = MLP((config.hidden, config.categories), config.activation, name="phi_c")
-        return jax.nn.softmax(phi_c(*_ends(h, topology), distances), axis=-1)
+        twice, activation = (self.hidden,) * 2, self.activation
+        phi_m = MLP(twice, activation, activate_final=True, name="phi_m")
+        received = sum_at_receivers(phi_m(*_ends(h, graph), distances), graph)
+        h = MLP(twice, activation, activate_final=True, name="phi_h")(h, received)
+        phi_c = MLP((self.hidden, self.categories), activation, name="phi_c")
+        return jax.nn.softmax(phi_c(*_ends(h, graph), distances), axis=-1)
 
 
 class FeatureLearning(nn.Module):
@@ -166,47 +133,51 @@ class FeatureLearning(nn.Module):
     channel by channel, are those of the layer's input.
 
     Args:
-      config: sizes and activation are read.
+      hidden: H.
+      geometric_channels: C_g.
+      activation: name in ACTIVATIONS.
     """
 
-    config: EqMotionConfig
+    hidden: int
+    geometric_channels: int
+    activation: Activation = "silu"
 
     @nn.compact
     def __call__(
-        self, h: jax.Array, g: jax.Array, categories: jax.Array, topology: Topology
+        self, h: jax.Array, g: jax.Array, categories: jax.Array, graph: Graph
     ) -> tuple[jax.Array, jax.Array]:
-        """Returns h [N, H] and G [N, C_g, 3] after the layer.
+        """Returns h [B, N, H] and G [B, N, C_g, 3] after the layer.
 
         Args:
-          h: pattern features [N, H].
-          g: geometric features [N, C_g, 3].
-          categories: c_ij(k) [E, K].
-          topology: the graph.
+          h: pattern features [B, N, H].
+          g: geometric features [B, N, C_g, 3].
+          categories: c_ij(k) [B, E, K].
+          graph: the edges.
         """
-        config, twice = self.config, (self.config.hidden,) * 2
-        widths = config.hidden, config.geometric_channels
-        g_ij = at_receivers(g, topology) - at_senders(g, topology)
-        invariants = *_ends(h, topology), safe_norm(g_ij)
+        twice, widths = (self.hidden,) * 2, (self.hidden, self.geometric_channels)
+        activation = self.activation
+        g_ij = at_receivers(g, graph) - at_senders(g, graph)
+        invariants = *_ends(h, graph), safe_norm(g_ij)
 
-        mean = jnp.mean(g, axis=(0, 1))
-        gate = 1 + MLP(widths, config.activation, name="phi_att")(h)
+        mean = _mean(g, graph)
+        gate = 1 + MLP(widths, activation, name="phi_att")(h)
         g = mean + gate[..., None] * (g - mean)
 
         weight = 0
-        for k in range(config.categories):
-            network = MLP(widths, config.activation, name=f"phi_{k}")
-            weight = weight + categories[:, k : k + 1] * network(*invariants)
-        g = g + sum_at_receivers(weight[..., None] * g_ij, topology)
+        for k in range(categories.shape[-1]):
+            network = MLP(widths, activation, name=f"phi_{k}")
+            weight = weight + categories[..., k : k + 1] * network(*invariants)
+        g = g + sum_at_receivers(weight[..., None] * g_ij, graph)
 
-        mean = jnp.mean(g, axis=(0, 1))
+        mean = _mean(g, graph)
         query, key = (
-            VectorLinear(config.geometric_channels, name=name)(g - mean) for name in ("w_q", "w_k")
+            VectorLinear(self.geometric_channels, name=name)(g - mean) for name in ("w_q", "w_k")
         )
         g = mean + vector_relu(query, key)
 
-        phi_m = MLP(twice, config.activation, activate_final=True, name="phi_m")
-        received = sum_at_receivers(phi_m(*invariants), topology)
-        return h + MLP(twice, config.activation, name="phi_h")(h, received), g
+        phi_m = MLP(twice, activation, activate_final=True, name="phi_m")
+        received = sum_at_receivers(phi_m(*invariants), graph)
+        return h + MLP(twice, activation, name="phi_h")(h, received), g
 
 
 class EqMotion(nn.Module):
@@ -217,8 +188,9 @@ class EqMotion(nn.Module):
         L times FeatureLearning, with categories from InteractionReasoning
         y_i = first frame of Dᵀ (W_out (G_i - Gbar) + Gbar) + xbar
 
-    Exactly E(3)- and permutation-equivariant. Where a node has several channels C, all their
-    coefficients enter W_in (C T vectors in, C frames out), and all their speeds and angles h.
+    Exactly E(3)- and permutation-equivariant; means over nodes are over the real ones. Where a node
+    has several channels C, all their coefficients enter W_in (C T vectors in, C frames out), and all
+    their speeds and angles h.
 
     y is an absolute position, so head absolute gives y, and last, x(T-1) + (y - x(T-1)), the same.
     The other heads take y - x(T-1) as the one displacement of the window, which TemporalPooling
@@ -242,38 +214,35 @@ class EqMotion(nn.Module):
 
     config: EqMotionConfig = EqMotionConfig()
 
-    def refuse(self, channels: int, topology: Topology) -> str | None:
+    def refuse(self, channels: int, graph: Graph) -> str | None:
         """Why a system is not taken, in one line, or None."""
         del channels  # any number
-        if self.config.pairs == "all" and topology.num_nodes > ALL_PAIRS_UP_TO:
-            nodes = f"at most {ALL_PAIRS_UP_TO} nodes and the system has {topology.num_nodes}"
+        if self.config.pairs == "all" and graph.num_nodes > ALL_PAIRS_UP_TO:
+            nodes = f"at most {ALL_PAIRS_UP_TO} nodes and the system has {graph.num_nodes}"
             return f"EqMotion with pairs 'all' takes {nodes}; choose pairs 'edges'"
         return None
 
     @nn.compact
-    def __call__(
-        self, history: jax.Array, node_features: jax.Array, topology: Topology
-    ) -> jax.Array:
-        """Returns the predicted frame [N, C, 3].
+    def __call__(self, history: jax.Array, node_features: jax.Array, graph: Graph) -> jax.Array:
+        """Returns the predicted frame [B, N, C, 3].
 
         Args:
-          history: past frames, oldest first [N, T, C, 3].
-          node_features: invariant features [N, F].
-          topology: the graph; its edge features are not looked at.
+          history: past frames, oldest first [B, N, T, C, 3].
+          node_features: invariant features [G, N, F].
+          graph: the edges; their features are not looked at.
         """
         config = self.config
-        nodes, past, channels, _ = history.shape
+        windows, nodes, past, channels, _ = history.shape
         if config.pairs == "all":
-            topology = Topology(*np.nonzero(~np.eye(nodes, dtype=bool)), nodes)
+            graph = all_pairs(graph)
         # In two steps: the mean of numbers far from zero is rounded too much.
-        origin = centre(history)
-        origin = origin + jnp.mean(history - origin, axis=(0, 1, 2))
+        origin = centre(history, graph)
+        origin = origin + mean_over_nodes(history - origin, graph, (2, 3), keepdims=True)
         x = history - origin
 
-        transform = jnp.asarray(dct_matrix(past), x.dtype)
-        spectrum = jnp.einsum("kt,ntcx->nkcx", transform, x, precision=HIGHEST)
-        spectrum = spectrum.reshape(nodes, past * channels, 3)
-        mean = jnp.mean(spectrum, axis=(0, 1))
+        spectrum = einsum("kt,bntcx->bnkcx", jnp.asarray(dct_matrix(past), x.dtype), x)
+        spectrum = spectrum.reshape(windows, nodes, past * channels, 3)
+        mean = _mean(spectrum, graph)
         g = mean + VectorLinear(config.geometric_channels, name="w_in")(spectrum - mean)
         invariants: list[Part] = [node_features.astype(x.dtype)]
         if config.motion_features:
@@ -281,21 +250,29 @@ class EqMotion(nn.Module):
         h = Linear(config.hidden, name="embedding")(*invariants)
 
         if config.layers:
-            g_ij = at_receivers(g, topology) - at_senders(g, topology)
-            reasoning = InteractionReasoning(config, name="reasoning")
-            categories = reasoning(h, safe_norm(g_ij), topology)
+            distances = safe_norm(at_receivers(g, graph) - at_senders(g, graph))
+            categories = InteractionReasoning(
+                config.hidden, config.categories, config.activation, name="reasoning"
+            )(h, distances, graph)
         for i in range(config.layers):
-            h, g = FeatureLearning(config, name=f"layer_{i}")(h, g, categories, topology)
+            h, g = FeatureLearning(
+                config.hidden, config.geometric_channels, config.activation, name=f"layer_{i}"
+            )(h, g, categories, graph)
 
-        mean = jnp.mean(g, axis=(0, 1))
+        mean = _mean(g, graph)
         output = mean + VectorLinear(config.future * channels, name="w_out")(g - mean)
         first = jnp.asarray(dct_matrix(config.future)[:, 0], x.dtype)
-        output = output.reshape(nodes, config.future, channels, 3)
-        y = jnp.einsum("k,nkcx->ncx", first, output, precision=HIGHEST)
+        output = output.reshape(windows, nodes, config.future, channels, 3)
+        y = einsum("k,bnkcx->bncx", first, output)
         pooling = TemporalPooling(config.head, displacements=True, name="pooling")
-        return pooling(y if config.head == "absolute" else y - x[:, -1], x) + origin
+        return pooling(y if config.head == "absolute" else y - x[:, :, -1], x) + origin[:, :, 0]
 
 
-def _ends(h: jax.Array, topology: Topology) -> tuple[Part, Part]:
+def _mean(vectors: jax.Array, graph: Graph) -> jax.Array:
+    """Mean [B, 1, 1, 3] of vectors [B, N, M, 3] over real nodes and channels."""
+    return mean_over_nodes(vectors, graph, axes=(2,), keepdims=True)
+
+
+def _ends(h: jax.Array, graph: Graph) -> tuple[Part, Part]:
     """Node features at both ends of every edge, as parts that are multiplied before gathering."""
-    return (h, lambda v: at_receivers(v, topology)), (h, lambda v: at_senders(v, topology))
+    return (h, lambda v: at_receivers(v, graph)), (h, lambda v: at_senders(v, graph))

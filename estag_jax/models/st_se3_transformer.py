@@ -7,22 +7,21 @@ from collections.abc import Mapping
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
+from estag_jax.graph import Graph
 from estag_jax.nn.tensor_field import (
     Edges,
     Features,
-    Inputs,
     NormActivation,
-    Outputs,
+    Radial,
     SelfInteraction,
-    TensorFieldConfig,
     TensorProduct,
     edge_geometry,
 )
-from estag_jax.ops.geometry import HIGHEST, centre
-from estag_jax.ops.segment import at_receivers, sum_at_receivers
-from estag_jax.types import Topology
+from estag_jax.nn.tensor_field_ends import Inputs, Outputs, TensorFieldConfig
+from estag_jax.ops.geometry import centre
+from estag_jax.ops.linalg import einsum
+from estag_jax.ops.segment import at_receivers, softmax_at_receivers, sum_at_receivers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,26 +40,9 @@ class StSe3TransformerConfig(TensorFieldConfig):
                 f"(hidden={self.hidden} // degree={self.degree})"
             )
 
-
-def softmax_at_receivers(scores: jax.Array, topology: Topology) -> jax.Array:
-    """Softmax over the edges that end at the same node.
-
-    Args:
-      scores: [E, ...].
-      topology: gives the receivers and N.
-
-    Returns:
-      [E, ...], for every receiver adding up to one.
-    """
-    # Any shift cancels, so the largest score need not be differentiated.
-    top = jax.ops.segment_max(
-        jax.lax.stop_gradient(scores),
-        topology.receivers,
-        topology.num_nodes,
-        indices_are_sorted=True,
-    )
-    weights = jnp.exp(scores - at_receivers(top, topology))
-    return weights / at_receivers(sum_at_receivers(weights, topology), topology)
+    def build(self) -> StSe3Transformer:
+        """The network, without parameters."""
+        return StSe3Transformer(self)
 
 
 class EquivariantAttention(nn.Module):
@@ -75,43 +57,42 @@ class EquivariantAttention(nn.Module):
 
     Args:
       channels: channels of the output by degree.
-      config: attention_heads, the radial_* fields and the activation are read.
+      radial: the network of the tensor products.
+      heads: they share out the channels of every degree.
     """
 
     channels: Mapping[int, int]
-    config: StSe3TransformerConfig
+    radial: Radial
+    heads: int = 1
 
     @nn.compact
     def __call__(self, features: Features, edges: Edges) -> Features:
-        """Returns features by degree [N, T, M, 2l+1] from features [N, T, M_in, 2l+1]."""
+        """Returns features by degree [B, N, T, M, 2l+1] from features [B, N, T, M_in, 2l+1]."""
+        graph = edges.graph
         inner = {degree: m for degree, m in self.channels.items() if degree in features}
         value, key = (
-            TensorProduct(channels, self.config, name=name)(features, edges)
+            TensorProduct(channels, self.radial, name=name)(features, edges)
             for channels, name in ((self.channels, "value"), (inner, "key"))
         )
         query = SelfInteraction(inner, name="query")(features)
-        queries = at_receivers(self._by_head(query), edges.topology)
-        keys = self._by_head(key)
-        scores = jnp.einsum("ethd,ethd->eth", queries, keys, precision=HIGHEST)
-        alpha = softmax_at_receivers(scores / keys.shape[-1] ** 0.5, edges.topology)
+        scores, components = 0, 0
+        for degree, k in key.items():
+            q, k = self._by_head(at_receivers(query[degree], graph)), self._by_head(k)
+            scores = scores + einsum("bethmi,bethmi->beth", q, k)
+            components += k.shape[-2] * k.shape[-1]
+        alpha = softmax_at_receivers(scores / components**0.5, graph)
 
         own = SelfInteraction(self.channels, name="self")(features)
         out = {}
         for degree, v in value.items():
             # Each head weights its share of the channels.
-            weights = jnp.repeat(alpha, v.shape[2] // self.config.attention_heads, axis=-1)[
-                ..., None
-            ]
-            out[degree] = sum_at_receivers(weights * v, edges.topology) + own.get(degree, 0)
+            weighted = (alpha[..., None, None] * self._by_head(v)).reshape(v.shape)
+            out[degree] = sum_at_receivers(weighted, graph) + own.get(degree, 0)
         return out
 
-    def _by_head(self, features):
-        """All degrees in one array [..., T, heads, components]."""
-        heads, rows = self.config.attention_heads, []
-        for _, f in sorted(features.items()):
-            components = f.shape[2] // heads * f.shape[3]
-            rows.append(f.reshape(*f.shape[:2], heads, components))
-        return jnp.concatenate(rows, axis=-1)
+    def _by_head(self, f):
+        """Features [..., M, 2l+1] as [..., heads, M / heads, 2l+1]."""
+        return f.reshape(*f.shape[:-2], self.heads, f.shape[-2] // self.heads, f.shape[-1])
 
 
 class StSe3Transformer(nn.Module):
@@ -132,23 +113,24 @@ class StSe3Transformer(nn.Module):
     config: StSe3TransformerConfig = StSe3TransformerConfig()
 
     @nn.compact
-    def __call__(
-        self, history: jax.Array, node_features: jax.Array, topology: Topology
-    ) -> jax.Array:
-        """Returns the predicted frame [N, C, 3].
+    def __call__(self, history: jax.Array, node_features: jax.Array, graph: Graph) -> jax.Array:
+        """Returns the predicted frame [B, N, C, 3].
 
         Args:
-          history: past frames, oldest first [N, T, C, 3].
-          node_features: invariant features [N, F].
-          topology: the graph.
+          history: past frames, oldest first [B, N, T, C, 3].
+          node_features: invariant features [G, N, F].
+          graph: the edges, with or without features.
         """
-        config = self.config
-        origin = centre(history)
+        config, radial = self.config, self.config.radial_network
+        origin = centre(history, graph)
         x = history - origin
-        edges = edge_geometry(x, topology, config.degree)
-        features = Inputs(config, name="inputs")(x, node_features)
+        edges = edge_geometry(x, graph, config.degree)
+        features = Inputs(config.channels[0], config.velocity, name="inputs")(x, node_features)
         for i in range(config.layers):
-            layer = EquivariantAttention(config.channels, config, name=f"attention_{i}")
+            layer = EquivariantAttention(
+                config.channels, radial, config.attention_heads, name=f"attention_{i}"
+            )
             activate = NormActivation(config.activation, layer_norm=True, name=f"activation_{i}")
             features = activate(layer(features, edges))
-        return Outputs(config, name="outputs")(features, edges, x) + origin
+        z = Outputs(radial, config.head, name="outputs")(features, edges, x)
+        return z + origin[:, :, 0]

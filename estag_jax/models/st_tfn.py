@@ -7,17 +7,10 @@ import dataclasses
 import flax.linen as nn
 import jax
 
-from estag_jax.nn.tensor_field import (
-    Convolution,
-    Inputs,
-    NormActivation,
-    Outputs,
-    RadialWeights,
-    TensorFieldConfig,
-    edge_geometry,
-)
+from estag_jax.graph import Graph
+from estag_jax.nn.tensor_field import Convolution, NormActivation, RadialWeights, edge_geometry
+from estag_jax.nn.tensor_field_ends import Inputs, Outputs, TensorFieldConfig
 from estag_jax.ops.geometry import centre
-from estag_jax.types import Topology
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +19,10 @@ class StTfnConfig(TensorFieldConfig):
 
     radial_weights: RadialWeights = "channel"
     """As for all; the paper has one for each channel, the released program a matrix."""
+
+    def build(self) -> StTfn:
+        """The network, without parameters."""
+        return StTfn(self)
 
 
 class StTfn(nn.Module):
@@ -48,23 +45,22 @@ class StTfn(nn.Module):
     config: StTfnConfig = StTfnConfig()
 
     @nn.compact
-    def __call__(
-        self, history: jax.Array, node_features: jax.Array, topology: Topology
-    ) -> jax.Array:
-        """Returns the predicted frame [N, C, 3].
+    def __call__(self, history: jax.Array, node_features: jax.Array, graph: Graph) -> jax.Array:
+        """Returns the predicted frame [B, N, C, 3].
 
         Args:
-          history: past frames, oldest first [N, T, C, 3].
-          node_features: invariant features [N, F].
-          topology: the graph.
+          history: past frames, oldest first [B, N, T, C, 3].
+          node_features: invariant features [G, N, F].
+          graph: the edges, with or without features.
         """
-        config = self.config
-        origin = centre(history)
+        config, radial = self.config, self.config.radial_network
+        origin = centre(history, graph)
         x = history - origin
-        edges = edge_geometry(x, topology, config.degree)
-        features = Inputs(config, name="inputs")(x, node_features)
+        edges = edge_geometry(x, graph, config.degree)
+        features = Inputs(config.channels[0], config.velocity, name="inputs")(x, node_features)
         for i in range(config.layers - 1):
-            layer = Convolution(config.channels, config, name=f"convolution_{i}")
+            layer = Convolution(config.channels, radial, name=f"convolution_{i}")
             activate = NormActivation(config.activation, name=f"activation_{i}")
             features = activate(layer(features, edges))
-        return Outputs(config, name="outputs")(features, edges, x) + origin
+        z = Outputs(radial, config.head, name="outputs")(features, edges, x)
+        return z + origin[:, :, 0]

@@ -3,50 +3,59 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from estag_jax.models.stgcn import GraphConvolution, normalized_adjacency
-from estag_jax.nn.heads import Head, TemporalPooling
-from estag_jax.nn.layers import Linear, WindowNorm
-from estag_jax.ops.geometry import HIGHEST
-from estag_jax.types import Topology
+from estag_jax.graph import Graph
+from estag_jax.nn.attention import LayerNorm, SelfAttention
+from estag_jax.nn.config import Activation, Head, NetworkConfig
+from estag_jax.nn.heads import TemporalPooling
+from estag_jax.nn.linear import Linear
+from estag_jax.nn.node_networks import (
+    GraphConvolution,
+    normalized_adjacency,
+    refuse_padding,
+    with_features,
+)
+from estag_jax.nn.norm import BatchNorm
+from estag_jax.ops.linalg import matmul
 
 
 @dataclasses.dataclass(frozen=True)
-class StagConfig:
+class StagConfig(NetworkConfig):
     """STAG, as in the released program of ESTAG's authors."""
 
     hidden: int = 8
     """Width of the graph convolution and of the transformer."""
     layers: int = 2
     """Layers of the transformer; 0 leaves the graph convolution and the output."""
+    activation: Activation = "silu"
+    """Not used: the nonlinearity is that of the released program, relu."""
+    head: Head = "last"
+    """How the output becomes the prediction; published: added to the last frame."""
     heads: int = 4
     """Attention heads, each of hidden / heads features."""
     feed_forward: int = 12
     """Width between the two linear layers that follow the attention."""
     dropout: float = 0.1
     """Probability; acts where ``apply`` is given ``rngs={"dropout": key}``, as the training step does."""
-    head: Head = "last"
-    """How the output becomes the prediction; published: added to the last frame."""
 
     def __post_init__(self):
-        if min(self.hidden, self.heads, self.feed_forward) < 1 or self.layers < 0:
+        super().__post_init__()
+        if min(self.heads, self.feed_forward) < 1:
             raise ValueError(
-                f"hidden={self.hidden}, heads={self.heads}, feed_forward={self.feed_forward}, "
-                f"layers={self.layers}: the first three must be at least 1, layers at least 0"
+                f"heads={self.heads}, feed_forward={self.feed_forward}: must be at least 1"
             )
         if self.hidden % self.heads:
             raise ValueError(f"hidden={self.hidden} is not a multiple of heads={self.heads}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout={self.dropout}, expected at least 0 and less than 1")
 
-
-LayerNorm = partial(nn.LayerNorm, epsilon=1e-6, use_fast_variance=False)
-"""Layer normalisation (arXiv 1607.06450) with the constant of the released program."""
+    def build(self) -> Stag:
+        """The network, without parameters."""
+        return Stag(self)
 
 
 def sinusoids(frames: int, width: int) -> jax.Array:
@@ -62,46 +71,6 @@ def sinusoids(frames: int, width: int) -> jax.Array:
     column = jnp.arange(width)
     angle = jnp.arange(frames)[:, None] / 10_000.0 ** (2 * (column // 2) / width)
     return jnp.where(column % 2, jnp.cos(angle), jnp.sin(angle))
-
-
-class SelfAttention(nn.Module):
-    """softmax(Q Kᵀ / sqrt(d)) V over the frames, several heads, no biases.
-
-    (arXiv 1706.03762, section 3.2.)
-
-    Args:
-      heads: number of heads.
-      size: d of a head.
-      dropout: probability for the attention weights; needs a key named dropout.
-    """
-
-    heads: int
-    size: int
-    dropout: float = 0.0
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps [..., T, width] to the same shape."""
-
-        def linear(features, name):
-            return nn.Dense(
-                features,
-                use_bias=False,
-                precision=HIGHEST,
-                kernel_init=nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
-                param_dtype=x.dtype,
-                name=name,
-            )
-
-        query, key, value = (
-            linear(self.heads * self.size, name)(x).reshape(*x.shape[:-1], self.heads, self.size)
-            for name in ("query", "key", "value")
-        )
-        scores = jnp.einsum("...thd,...shd->...hts", query, key, precision=HIGHEST)
-        alpha = jax.nn.softmax(scores * self.size**-0.5, axis=-1)
-        alpha = nn.Dropout(self.dropout, deterministic=not self.has_rng("dropout"))(alpha)
-        out = jnp.einsum("...hts,...shd->...thd", alpha, value, precision=HIGHEST)
-        return linear(x.shape[-1], "output")(out.reshape(*x.shape[:-1], -1))
 
 
 class Stag(nn.Module):
@@ -122,26 +91,31 @@ class Stag(nn.Module):
 
     config: StagConfig = StagConfig()
 
+    def refuse(self, channels: int, graph: Graph) -> str | None:
+        """Why a system is not taken, in one line, or None."""
+        del channels  # any number
+        return refuse_padding("STAG", graph)
+
     @nn.compact
-    def __call__(
-        self, history: jax.Array, node_features: jax.Array, topology: Topology
-    ) -> jax.Array:
-        """Returns the predicted frame [N, C, 3].
+    def __call__(self, history: jax.Array, node_features: jax.Array, graph: Graph) -> jax.Array:
+        """Returns the predicted frame [B, N, C, 3].
 
         Args:
-          history: past frames, oldest first [N, T, C, 3].
-          node_features: features [N, F].
-          topology: the graph.
+          history: past frames, oldest first [B, N, T, C, 3].
+          node_features: features [G, N, F].
+          graph: the edges, without padding.
+
+        Raises:
+          ValueError: the graph is padded.
         """
         config = self.config
-        nodes, past, channels, _ = history.shape
+        windows, nodes, past, channels, _ = history.shape
+        if reason := self.refuse(channels, graph):
+            raise ValueError(reason)
         dtype, width = history.dtype, config.hidden
-        features = jnp.broadcast_to(
-            node_features.astype(dtype)[:, None], (nodes, past, node_features.shape[-1])
-        )
-        x = jnp.concatenate([features, history.reshape(nodes, past, channels * 3)], axis=-1)
-        x = GraphConvolution(width, name="graph")(x, normalized_adjacency(topology, dtype))
-        x = WindowNorm(axis=0, name="norm")(x)
+        x = with_features(history, node_features)
+        x = GraphConvolution(width, name="graph")(x, normalized_adjacency(graph, dtype))
+        x = BatchNorm(axis=1, name="norm")(x)
 
         def drop(values):
             keep = not self.has_rng("dropout")
@@ -162,6 +136,6 @@ class Stag(nn.Module):
             return jax.random.uniform(key, shape, dtype, -1, 1)
 
         theta = self.param("theta", uniform, (past * width, channels * 3), dtype)
-        y = jnp.matmul(x.reshape(nodes, -1), theta, precision=HIGHEST)
+        y = matmul(x.reshape(windows, nodes, -1), theta)
         head = TemporalPooling(config.head, displacements=True, name="pooling")
-        return head(y.reshape(nodes, channels, 3), history)
+        return head(y.reshape(windows, nodes, channels, 3), history)

@@ -6,83 +6,40 @@ import dataclasses
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
-from estag_jax.nn.heads import Head, TemporalPooling
-from estag_jax.nn.layers import Linear, WindowNorm
-from estag_jax.ops.geometry import HIGHEST
-from estag_jax.types import Topology
+from estag_jax.graph import Graph
+from estag_jax.nn.config import Activation, Head, NetworkConfig
+from estag_jax.nn.heads import TemporalPooling
+from estag_jax.nn.linear import Linear
+from estag_jax.nn.node_networks import GraphConvolution, normalized_adjacency, refuse_padding
+from estag_jax.nn.norm import BatchNorm
 
 
 @dataclasses.dataclass(frozen=True)
-class StgcnConfig:
+class StgcnConfig(NetworkConfig):
     """STGCN, as ESTAG's authors set it up for the comparison."""
 
     hidden: int = 32
     """Width of the embedding and of the graph convolutions."""
-    gated: int = 64
-    """Width of the gated temporal convolutions."""
     layers: int = 2
     """Blocks of gated, graph and gated convolution."""
-    kernel: int = 2
-    """Frames that a temporal convolution sees; each of the 2 layers + 1 shortens the window by one less."""
+    activation: Activation = "silu"
+    """Not used: the nonlinearities are those of the method, relu and sigmoid."""
     head: Head = "last"
     """How the output becomes the prediction; published: added to the last frame."""
+    gated: int = 64
+    """Width of the gated temporal convolutions."""
+    kernel: int = 2
+    """Frames that a temporal convolution sees; each of the 2 layers + 1 shortens the window by one less."""
 
     def __post_init__(self):
-        if min(self.hidden, self.gated, self.kernel) < 1 or self.layers < 0:
-            raise ValueError(
-                f"hidden={self.hidden}, gated={self.gated}, kernel={self.kernel}, layers={self.layers}: "
-                "the first three must be at least 1, layers at least 0"
-            )
+        super().__post_init__()
+        if min(self.gated, self.kernel) < 1:
+            raise ValueError(f"gated={self.gated}, kernel={self.kernel}: must be at least 1")
 
-
-def normalized_adjacency(topology: Topology, dtype: jnp.dtype) -> jax.Array:
-    """D^(-1/2) (A + I) D^(-1/2), dense, with D the row sums of A + I.
-
-    A is one where an edge joins two nodes in either direction. (arXiv 1609.02907, equation 2.)
-
-    Args:
-      topology: the graph; its edge features are not looked at.
-      dtype: of the result.
-
-    Returns:
-      Symmetric [N, N].
-    """
-    adjacency = jnp.eye(topology.num_nodes, dtype=dtype)
-    adjacency = adjacency.at[topology.receivers, topology.senders].set(1)
-    adjacency = adjacency.at[topology.senders, topology.receivers].set(1)
-    scale = jax.lax.rsqrt(jnp.sum(adjacency, axis=1))
-    return scale[:, None] * adjacency * scale
-
-
-class GraphConvolution(nn.Module):
-    """relu(Â X Theta) in every frame, Theta uniform on ±1/sqrt(outputs) at the start.
-
-    (arXiv 1709.04875, equation 7.)
-
-    Args:
-      features: outputs.
-    """
-
-    features: int
-
-    @nn.compact
-    def __call__(self, x: jax.Array, adjacency: jax.Array) -> jax.Array:
-        """Maps [N, T, inputs] to [N, T, features].
-
-        Args:
-          x: [N, T, inputs].
-          adjacency: Â [N, N].
-        """
-        bound = self.features**-0.5
-
-        def uniform(key, shape, dtype):
-            return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-        theta = self.param("theta", uniform, (x.shape[-1], self.features), x.dtype)
-        x = jnp.einsum("ij,jtc->itc", adjacency, x, precision=HIGHEST)
-        return nn.relu(jnp.matmul(x, theta, precision=HIGHEST))
+    def build(self) -> Stgcn:
+        """The network, without parameters."""
+        return Stgcn(self)
 
 
 class GatedConvolution(nn.Module):
@@ -100,9 +57,9 @@ class GatedConvolution(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps [N, T, inputs] to [N, T - kernel + 1, features]."""
-        frames = x.shape[1] - self.kernel + 1
-        shifted = [x[:, i : i + frames] for i in range(self.kernel)]
+        """Maps [B, N, T, inputs] to [B, N, T - kernel + 1, features]."""
+        frames = x.shape[2] - self.kernel + 1
+        shifted = [x[:, :, i : i + frames] for i in range(self.kernel)]
         p, q, r = (Linear(self.features, name=name)(*shifted) for name in "pqr")
         return nn.relu(p * nn.sigmoid(q) + r)
 
@@ -117,7 +74,7 @@ class Stgcn(nn.Module):
     Not equivariant; the batch normalisation keeps statistics of every node, so that N is fixed and
     nodes are told apart (no permutation equivariance).
 
-    Differs from the reference: the graph is what ``topology`` says, with self-loops and weights one;
+    Differs from the reference: the graph is the given one, with self-loops and weights one;
     the released program weights its one- and two-bond pairs by the number of paths, with the number
     of bonds on the diagonal (molecules and motion capture), or by the edge's length without diagonal
     (proteins).
@@ -128,39 +85,45 @@ class Stgcn(nn.Module):
 
     config: StgcnConfig = StgcnConfig()
 
+    def refuse(self, channels: int, graph: Graph) -> str | None:
+        """Why a system is not taken, in one line, or None."""
+        del channels  # any number
+        return refuse_padding("STGCN", graph)
+
     @nn.compact
-    def __call__(
-        self, history: jax.Array, node_features: jax.Array, topology: Topology
-    ) -> jax.Array:
-        """Returns the predicted frame [N, C, 3].
+    def __call__(self, history: jax.Array, node_features: jax.Array, graph: Graph) -> jax.Array:
+        """Returns the predicted frame [B, N, C, 3].
 
         Args:
-          history: past frames, oldest first [N, T, C, 3].
-          node_features: features [N, F].
-          topology: the graph.
+          history: past frames, oldest first [B, N, T, C, 3].
+          node_features: features [G, N, F].
+          graph: the edges, without padding.
 
         Raises:
-          ValueError: the window is too short for the temporal convolutions.
+          ValueError: the graph is padded, or the window is too short for the temporal convolutions.
         """
         config = self.config
-        nodes, past, channels, _ = history.shape
+        windows, nodes, past, channels, _ = history.shape
+        if reason := self.refuse(channels, graph):
+            raise ValueError(reason)
         needed = (config.kernel - 1) * (2 * config.layers + 1) + 1
         if past < needed:
             raise ValueError(
                 f"STGCN with kernel={config.kernel} and layers={config.layers} needs {needed} past "
                 f"frames, the window has {past}: lengthen it, or take fewer layers"
             )
-        adjacency = normalized_adjacency(topology, history.dtype)
+        adjacency = normalized_adjacency(graph, history.dtype)
         features = node_features.astype(history.dtype)
         x = Linear(config.hidden, name="embedding")(
-            (features, lambda f: f[:, None]), history.reshape(nodes, past, channels * 3)
+            (features, lambda f: f[:, :, None]),
+            history.reshape(windows, nodes, past, channels * 3),
         )
         for i in range(config.layers):
             x = GatedConvolution(config.gated, config.kernel, name=f"before_{i}")(x)
             x = GraphConvolution(config.hidden, name=f"graph_{i}")(x, adjacency)
             x = GatedConvolution(config.gated, config.kernel, name=f"after_{i}")(x)
-            x = WindowNorm(axis=0, name=f"norm_{i}")(x)
+            x = BatchNorm(axis=1, name=f"norm_{i}")(x)
         x = GatedConvolution(config.gated, config.kernel, name="final")(x)
-        y = Linear(channels * 3, name="output")(x.reshape(nodes, -1))
+        y = Linear(channels * 3, name="output")(x.reshape(windows, nodes, -1))
         head = TemporalPooling(config.head, displacements=True, name="pooling")
-        return head(y.reshape(nodes, channels, 3), history)
+        return head(y.reshape(windows, nodes, channels, 3), history)

@@ -5,10 +5,7 @@ from functools import partial
 import jax
 import numpy as np
 
-from estag_jax.models.eqmotion import (
-    EqMotion,
-    EqMotionConfig,
-)
+from estag_jax.models.eqmotion import EqMotionConfig
 from estag_jax.testing import assert_equivariant, randomize
 
 SMALL = EqMotionConfig(hidden=5, layers=2, geometric_channels=6)
@@ -16,7 +13,7 @@ SMALL = EqMotionConfig(hidden=5, layers=2, geometric_channels=6)
 
 def bound(config, *data, key=0):
     """The compiled model with random parameters."""
-    model = EqMotion(config)
+    model = config.build()
     # Larger than usual: else all nodes end near the centroid, and differ little.
     variables = randomize(jax.eval_shape(model.init, jax.random.key(0), *data), key, scale=0.8)
     return jax.jit(partial(model.apply, variables))

@@ -3,12 +3,14 @@
 import jax
 import numpy as np
 
-from estag_jax.testing import random_topology, random_window, randomize
+from estag_jax.testing import random_graph, random_window, randomize
 
 
-def window(nodes=5, frames=4, channels=1, dtype=np.float32, edge_width=2, seed=0):
-    history, features = random_window(seed, nodes, frames, channels=channels, dtype=dtype)
-    return history, features, random_topology(seed + 1, nodes, edge_width=edge_width, isolated=1)
+def window(nodes=5, frames=4, channels=1, dtype=np.float32, edge_width=2, seed=0, batch=1):
+    history, features = random_window(
+        seed, nodes, frames, channels=channels, dtype=dtype, batch=batch
+    )
+    return history, features, random_graph(seed + 1, nodes, edge_width=edge_width, isolated=1)
 
 
 def random_variables(model, *data, scale=0.5):

@@ -6,23 +6,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from estag_jax.types import Topology
 from helpers.eqmotion import SMALL, bound, check
 
 from estag_jax.data.edges import fully_connected
-from estag_jax.models.eqmotion import (
-    ALL_PAIRS_UP_TO,
-    EqMotion,
-    EqMotionConfig,
-)
-from estag_jax.testing import assert_equivariant, random_topology, random_window, randomize
+from estag_jax.graph import Graph
+from estag_jax.models.eqmotion import ALL_PAIRS_UP_TO, EqMotionConfig, all_pairs
+from estag_jax.testing import assert_equivariant, random_graph, random_window, randomize
 
 HEADS = ("absolute", "last", "softmax", "residual")
 
 
 @pytest.fixture
 def data():
-    return *random_window(0, 6, 5), random_topology(1, 6, isolated=1)
+    return *random_window(0, 6, 5), random_graph(1, 6, isolated=1)
 
 
 # Symmetries.
@@ -53,7 +49,7 @@ def test_equivariant_with_one_option_changed(data, changes):
 @pytest.mark.parametrize("channels", [2, 4])
 def test_equivariant_with_several_channels(channels):
     history, features = random_window(2, 5, 3, channels=channels)
-    check(SMALL, history, features, random_topology(3, 5), precisions=[np.float64])
+    check(SMALL, history, features, random_graph(3, 5), precisions=[np.float64])
 
 
 def test_equivariant_without_layers_and_with_all_pairs(data):
@@ -66,7 +62,7 @@ def test_equivariant_without_layers_and_with_all_pairs(data):
 def test_all_pairs_are_the_full_graph(data):
     history, features, graph = data
     config = dataclasses.replace(SMALL, pairs="all")
-    full = Topology(*fully_connected(6), 6)
+    full = Graph(*fully_connected(6), 6)
     out = bound(config, *data)(*data)
     np.testing.assert_allclose(out, bound(SMALL, *data)(history, features, full), atol=1e-6)
     assert np.abs(out - bound(SMALL, *data)(*data)).max() > 1e-3
@@ -77,7 +73,7 @@ def test_the_published_mistake_is_not_translation_equivariant(data):
     function = bound(SMALL, *data)
 
     def added_twice(x, f, g):
-        return function(x, f, g) + x[:, -1]
+        return function(x, f, g) + x[:, :, -1]
 
     with pytest.raises(AssertionError, match="translation"):
         assert_equivariant(added_twice, *data, kinds=("translation",))
@@ -86,13 +82,14 @@ def test_the_published_mistake_is_not_translation_equivariant(data):
 def test_nodes_carry_no_index(data):
     # Two nodes with the same history and neighbours are told apart by their features alone.
     history, features, _ = data
-    history[1], features[1] = history[0], features[0]
-    graph = Topology([2, 3, 2, 3, 0, 1], [0, 0, 1, 1, 4, 4], 6)
+    history[:, 1], features[:, 1] = history[:, 0], features[:, 0]
+    graph = Graph([2, 3, 2, 3, 0, 1], [0, 0, 1, 1, 4, 4], 6)
     function = bound(SMALL, history, features, graph)
-    out = function(history, features, graph)
+    (out,) = function(history, features, graph)
     np.testing.assert_allclose(out[0], out[1], atol=1e-6)
-    features[1] += 1
-    assert np.abs(np.subtract(*function(history, features, graph)[:2])).max() > 1e-3
+    features[:, 1] += 1
+    (out,) = function(history, features, graph)
+    assert np.abs(out[0] - out[1]).max() > 1e-3
 
 
 # Heads.
@@ -104,13 +101,13 @@ def test_heads(data):
     np.testing.assert_allclose(
         bound(dataclasses.replace(plain, head="last"), *data)(*data), y, atol=1e-5
     )
-    back = (history - history[:, -1:])[:, :-1]
+    back = (history - history[:, :, -1:])[:, :, :-1]
     for head, name in (("residual", "weights"), ("softmax", "logits")):
-        model = EqMotion(dataclasses.replace(plain, head=head))
+        model = dataclasses.replace(plain, head=head).build()
         variables = jax.jit(model.init)(jax.random.key(0), *data)
         params = dict(variables["params"])
         pooling = params.pop("pooling")
-        y = jax.jit(EqMotion(plain).apply)({"params": params}, *data)
+        y = jax.jit(plain.build().apply)({"params": params}, *data)
         apply = jax.jit(model.apply)
         if head == "residual":
             np.testing.assert_allclose(apply(variables, *data), y, atol=1e-5)  # starts at y
@@ -118,7 +115,7 @@ def test_heads(data):
         else:
             weights = np.exp(pooling[name])
             weights = (weights / weights.sum())[:-1]
-        expected = y + np.einsum("t,ntcx->ncx", weights, back)
+        expected = y + np.einsum("t,bntcx->bncx", weights, back)
         out = apply({"params": {**params, "pooling": pooling}}, *data)
         np.testing.assert_allclose(out, expected, atol=1e-5)
         assert np.abs(expected - y).max() > 1e-2
@@ -129,7 +126,7 @@ def test_heads(data):
 
 def gradients(config, histories, features, graph):
     """Gradients of a scalar of the output by parameters and history, for every history."""
-    model = EqMotion(config)
+    model = config.build()
     shapes = jax.eval_shape(model.init, jax.random.key(0), histories[0], features, graph)
     variables = randomize(shapes, scale=0.8)
 
@@ -141,10 +138,10 @@ def gradients(config, histories, features, graph):
 
 
 SINGULAR = {
-    "coinciding nodes": lambda x: x.at[1].set(x[0]),
-    "frozen": lambda x: jnp.repeat(x[:, :1], x.shape[1], axis=1),
-    "one node frozen": lambda x: x.at[2].set(x[2, 0]),
-    "straight": lambda x: x[:, :1] + jnp.arange(x.shape[1])[:, None, None] * x[:, 1:2],
+    "coinciding nodes": lambda x: x.at[:, 1].set(x[:, 0]),
+    "frozen": lambda x: jnp.repeat(x[:, :, :1], x.shape[2], axis=2),
+    "one node frozen": lambda x: x.at[:, 2].set(x[:, 2, :1]),
+    "straight": lambda x: x[:, :, :1] + jnp.arange(x.shape[2])[:, None, None] * x[:, :, 1:2],
     "all at one point": jnp.ones_like,
 }
 
@@ -162,7 +159,7 @@ def test_finite_at_singular_places(data):
 def test_finite_for_the_shortest_windows(data, frames):
     history, features, graph = data
     config = dataclasses.replace(SMALL, head="residual", layers=1)
-    (found,) = gradients(config, [history[:, :frames]], features, graph)
+    (found,) = gradients(config, [history[:, :, :frames]], features, graph)
     assert all(np.isfinite(g).all() for g in found) and np.abs(found[-1]).max() > 0
 
 
@@ -171,47 +168,45 @@ def test_finite_for_the_shortest_windows(data, frames):
 def test_finite_without_edges(nodes, pairs):
     history, features = random_window(0, nodes, 4)
     config = dataclasses.replace(SMALL, pairs=pairs, layers=1)
-    (found,) = gradients(config, [history], features, Topology([], [], nodes))
+    (found,) = gradients(config, [history], features, Graph([], [], nodes))
     assert all(np.isfinite(g).all() for g in found) and np.abs(found[-1]).max() > 0
 
 
 def test_isolated_nodes_hear_of_others_through_the_centroid_only(data):
     history, features, _ = data
-    graph = Topology([0, 1, 2], [1, 2, 3], 6)  # 4 and 5 have no edge
+    graph = Graph([0, 1, 2], [1, 2, 3], 6)  # 4 and 5 have no edge
     function = bound(SMALL, history, features, graph)
     moved = history.copy()
     # Opposite motions of two nodes leave the centroid where it is.
-    moved[0, 2] += 0.5
-    moved[4, 2] -= 0.5
+    moved[:, 0, 2] += 0.5
+    moved[:, 4, 2] -= 0.5
     change = np.abs(function(moved, features, graph) - function(history, features, graph))
-    change = change.max(axis=(1, 2))
+    change = change.max(axis=(0, 2, 3))
     assert change[0] > 1e-3 and change[4] > 1e-3
     # A node that nothing reaches changes only as the means of its layers do.
     without = bound(dataclasses.replace(SMALL, layers=0), history, features, graph)
     still = np.abs(without(moved, features, graph) - without(history, features, graph))
-    assert still[5].max() < 1e-5 and still[0].max() > 1e-3
+    assert still[:, 5].max() < 1e-5 and still[:, 0].max() > 1e-3
 
 
-def test_float64_and_vmap(data):
+@@BATCH@@
+
+
+def test_float64(data):
     history, features, graph = data
-    batch = np.stack([history, history[::-1], 2 * history])
-    function = bound(SMALL, *data)
-    together = jax.vmap(lambda x: function(x, features, graph))(batch)
-    for window, out in zip(batch, together, strict=True):
-        np.testing.assert_allclose(out, function(window, features, graph), rtol=1e-5, atol=1e-5)
     with jax.enable_x64(True):
         exact = history.astype(np.float64), features.astype(np.float64), graph
         out = bound(SMALL, *exact)(*exact)
         assert out.dtype == np.float64
-        variables = jax.eval_shape(EqMotion(SMALL).init, jax.random.key(0), *exact)
+        variables = jax.eval_shape(SMALL.build().init, jax.random.key(0), *exact)
         assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {np.dtype(np.float64)}
-    np.testing.assert_allclose(out, function(*data), atol=1e-4)
+    np.testing.assert_allclose(out, bound(SMALL, *data)(*data), atol=1e-4)
 
 
 def test_refused_systems():
-    few, many = (Topology([0], [1], n) for n in (ALL_PAIRS_UP_TO, ALL_PAIRS_UP_TO + 1))
-    dense = EqMotion(EqMotionConfig(pairs="all"))
-    assert dense.refuse(4, few) is None and EqMotion().refuse(4, many) is None
+    few, many = (Graph([0], [1], n) for n in (ALL_PAIRS_UP_TO, ALL_PAIRS_UP_TO + 1))
+    dense = EqMotionConfig(pairs="all").build()
+    assert dense.refuse(4, few) is None and EqMotionConfig().build().refuse(4, many) is None
     assert "257; choose pairs 'edges'" in dense.refuse(1, many)
 
 

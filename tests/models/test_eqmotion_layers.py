@@ -8,14 +8,9 @@ import pytest
 import scipy.fft
 from helpers.eqmotion import SMALL
 
-from estag_jax.models.eqmotion import (
-    EqMotion,
-    VectorLinear,
-    dct_matrix,
-    motion_features,
-    vector_relu,
-)
-from estag_jax.testing import random_topology, random_window, randomize
+from estag_jax.models.eqmotion import VectorLinear
+from estag_jax.ops.motion import dct_matrix, motion_features, vector_relu
+from estag_jax.testing import random_graph, random_window, randomize
 
 # Single parts.
 
@@ -54,8 +49,8 @@ def test_speeds_and_angles_of_a_polygon():
     straight = np.arange(6)[:, None] * np.array([0.3, 0.4, 0.0])
     there_and_back = (np.arange(6) % 2)[:, None] * np.array([0.0, 0.0, 1.5])
     frozen = np.ones((6, 3))
-    x = np.stack([walk, straight, there_and_back, frozen])[:, :, None].astype(np.float32)
-    speed, angle = motion_features(x)
+    x = np.stack([walk, straight, there_and_back, frozen])[None, :, :, None].astype(np.float32)
+    (speed,), (angle,) = motion_features(x)
     np.testing.assert_allclose(speed, np.outer([2, 0.5, 1.5, 0], np.ones(5)), atol=1e-6)
     np.testing.assert_allclose(angle, np.outer([np.pi / 3, 0, np.pi, 0], np.ones(4)), atol=1e-3)
     gradient = jax.grad(lambda x: sum(part.sum() for part in motion_features(x)))(x)
@@ -63,15 +58,15 @@ def test_speeds_and_angles_of_a_polygon():
 
 
 def test_angles_of_a_random_walk_are_those_of_arccos():
-    x = random_window(0, 5, 6, channels=2)[0].astype(np.float64)
-    step = np.diff(x, axis=1)
-    u, v = step[:, :-1], step[:, 1:]
+    x = random_window(0, 5, 6, channels=2, batch=2)[0].astype(np.float64)
+    step = np.diff(x, axis=2)
+    u, v = step[:, :, :-1], step[:, :, 1:]
     length = np.linalg.norm(u, axis=-1) * np.linalg.norm(v, axis=-1)
-    expected = np.arccos((u * v).sum(-1) / length).reshape(5, -1)
+    expected = np.arccos((u * v).sum(-1) / length).reshape(2, 5, -1)
     with jax.enable_x64(True):
         speed, angle = motion_features(x)
     np.testing.assert_allclose(angle, expected, atol=1e-12)
-    np.testing.assert_allclose(speed, np.linalg.norm(step, axis=-1).reshape(5, -1), atol=1e-12)
+    np.testing.assert_allclose(speed, np.linalg.norm(step, axis=-1).reshape(2, 5, -1), atol=1e-12)
 
 
 def test_vector_linear_mixes_channels_only():
@@ -105,9 +100,17 @@ def mixed(p, v):
 
 
 def written_out(config, p, x, features, graph):
-    """Equations of the docstrings, one node and one edge at a time; the prediction y [N, C, 3]."""
+    """Equations of the docstrings, one node and one edge at a time.
+
+    Args:
+      x: [N, T, C, 3], one window.
+      features: [N, F].
+
+    Returns:
+      The prediction y [N, C, 3].
+    """
     nodes, past, channels, _ = x.shape
-    edges = list(zip(graph.receivers.tolist(), graph.senders.tolist(), strict=True))
+    edges = list(zip(graph.receivers[0].tolist(), graph.senders[0].tolist(), strict=True))
     if config.pairs == "all":
         edges = [(i, j) for i in range(nodes) for j in range(nodes) if i != j]
     centroid = x.mean((0, 1, 2))
@@ -173,13 +176,14 @@ def written_out(config, p, x, features, graph):
 )
 def test_the_network_is_the_one_written_out(changes, channels):
     config = dataclasses.replace(SMALL, **changes)
-    history, features = random_window(3, 5, 4, channels=channels, dtype=np.float64)
-    graph = random_topology(4, 5, isolated=1, edge_width=2)
+    history, features = random_window(3, 5, 4, channels=channels, dtype=np.float64, batch=2)
+    graph = random_graph(4, 5, isolated=1, edge_width=2)
     with jax.enable_x64(True):
-        model = EqMotion(config)
+        model = config.build()
         shapes = jax.eval_shape(model.init, jax.random.key(0), history, features, graph)
         variables = randomize(shapes, scale=0.8)
         out = jax.jit(model.apply)(variables, history, features, graph)
-    expected = written_out(config, variables["params"], history, features, graph)
-    assert np.abs(expected - history[:, -1]).max() > 0.1
+    params, (own,) = variables["params"], features
+    expected = np.stack([written_out(config, params, x, own, graph) for x in history])
+    assert np.abs(expected - history[:, :, -1]).max() > 0.1
     np.testing.assert_allclose(out, expected, atol=1e-11 * np.abs(expected).max())

@@ -9,24 +9,19 @@ import pytest
 from estag_jax.types import Topology
 from helpers.tfn import random_variables, window
 
-from estag_jax.models.st_se3_transformer import (
-    StSe3Transformer,
-    StSe3TransformerConfig,
-)
-from estag_jax.models.st_tfn import StTfn, StTfnConfig
-from estag_jax.nn.tensor_field import (
-    edge_geometry,
-)
+from estag_jax.graph import Graph
+from estag_jax.models.st_se3_transformer import StSe3TransformerConfig
+from estag_jax.models.st_tfn import StTfnConfig
+from estag_jax.nn.tensor_field import edge_geometry
 from estag_jax.testing import assert_equivariant
 
-CLASSES = {"st_tfn": (StTfnConfig, StTfn), "st_se3": (StSe3TransformerConfig, StSe3Transformer)}
-MODELS = pytest.mark.parametrize("name", CLASSES)
+CONFIGS = {"st_tfn": StTfnConfig, "st_se3": StSe3TransformerConfig}
+MODELS = pytest.mark.parametrize("name", CONFIGS)
 SMALL = dict(hidden=6, radial=5)
 
 
 def make(name, **options):
-    config, model = CLASSES[name]
-    return model(config(**SMALL | options))
+    return CONFIGS[name](**SMALL | options).build()
 
 
 def bind(model, *data, scale=0.5):
@@ -64,21 +59,21 @@ def test_equivariant_in_float32(name, options):
 
 def test_attention_heads_are_equivariant(x64):
     data = window(dtype=np.float64)
-    model = StSe3Transformer(StSe3TransformerConfig(hidden=8, attention_heads=4))
+    model = StSe3TransformerConfig(hidden=8, attention_heads=4).build()
     assert_equivariant(bind(model, *data, scale=1.0), *data)
 
 
-def with_axial_path(x, topology, degree):
+def with_axial_path(x, graph, degree):
     """The original SE(3) networks' path 1 x 1 -> 1, a cross product, in place of 1 x 2 -> 1."""
-    edges = edge_geometry(x, topology, degree)
-    vector = edges.basis[0, 1, 1][:, :, 0]
-    cross = jnp.cross(vector[:, :, None], jnp.eye(3, dtype=x.dtype))
+    edges = edge_geometry(x, graph, degree)
+    vector = edges.basis[0, 1, 1][..., 0, :]
+    cross = jnp.cross(vector[..., None, :], jnp.eye(3, dtype=x.dtype))
     return edges._replace(basis=dict(edges.basis) | {(1, 2, 1): cross})
 
 
 @MODELS
 def test_the_cross_product_of_the_original_is_not_a_reflection(x64, name, monkeypatch):
-    monkeypatch.setattr(f"{CLASSES[name][1].__module__}.edge_geometry", with_axial_path)
+    monkeypatch.setattr(f"{CONFIGS[name].__module__}.edge_geometry", with_axial_path)
     data = window(dtype=np.float64)
     bound = bind(make(name), *data, scale=1.0)
     assert_equivariant(bound, *data, kinds=("rotation", "translation", "permutation"))
@@ -119,13 +114,13 @@ def degenerate(what):
     history, features, graph = window()
     if what == "coinciding":
         history = history.copy()
-        history[1], history[2:] = history[0], history[2:3]
+        history[:, 1], history[:, 2:] = history[:, 0], history[:, 2:3]
     if what == "one place":
         history = np.zeros_like(history)
     if what == "no edges":
-        graph = Topology([], [], 5)
+        graph = Graph([], [], 5)
     if what == "one node":
-        history, features, graph = history[:1], features[:1], Topology([], [], 1)
+        history, features, graph = history[:, :1], features[:, :1], Graph([], [], 1)
     return history, features, graph
 
 
@@ -152,11 +147,11 @@ def test_output_and_gradients_are_finite(name, what):
 @MODELS
 def test_without_neighbours_or_vectors_only_the_pooling_is_left(name):
     history, features, _ = window()
-    model, graph = make(name), Topology([], [], 5)
+    model, graph = make(name), Graph([], [], 5)
     variables = random_variables(model, history, features, graph)
     theta = variables["params"]["outputs"]["pooling"]["logits"]
     weights = np.exp(theta) / np.exp(theta).sum()
-    expected = np.einsum("t,ntcx->ncx", weights, history)
+    expected = np.einsum("t,bntcx->bncx", weights, history)
     actual = model.apply(variables, history, features, graph)
     np.testing.assert_allclose(actual, expected, atol=1e-6)
 
@@ -171,14 +166,14 @@ def test_heads(name, head):
     # With the factor at zero, the moved frames are the frames.
     params["outputs"]["factor"] = np.zeros((), np.float32)
     still = model.apply(variables, history, features, graph)
-    last = history[:, -1]
+    last = history[:, :, -1]
     pooling = params["outputs"].get("pooling", {})
     if head == "residual":
-        offsets = history[:, :-1] - last[:, None]
-        expected = last + np.einsum("t,ntcx->ncx", pooling["weights"], offsets)
+        offsets = history[:, :, :-1] - last[:, :, None]
+        expected = last + np.einsum("t,bntcx->bncx", pooling["weights"], offsets)
     elif head == "softmax":
         weights = np.exp(pooling["logits"])
-        expected = np.einsum("t,ntcx->ncx", weights / weights.sum(), history)
+        expected = np.einsum("t,bntcx->bncx", weights / weights.sum(), history)
     else:
         expected = last
     np.testing.assert_allclose(still, expected, atol=1e-6)
@@ -187,16 +182,7 @@ def test_heads(name, head):
     assert np.abs(moved - still).max() > 1e-2
 
 
-@MODELS
-def test_under_vmap(name):
-    histories = np.stack([window(seed=s)[0] for s in range(3)])
-    _, features, graph = window()
-    model = make(name)
-    variables = random_variables(model, histories[0], features, graph)
-    apply = partial(model.apply, variables)
-    together = jax.jit(jax.vmap(lambda h: apply(h, features, graph)))(histories)
-    for history, out in zip(histories, together, strict=True):
-        np.testing.assert_allclose(out, apply(history, features, graph), atol=1e-5)
+@@BATCH@@
 
 
 @pytest.mark.parametrize(
@@ -205,7 +191,7 @@ def test_under_vmap(name):
 @MODELS
 def test_wrong_sizes_are_refused(name, options):
     with pytest.raises(ValueError, match=f"{next(iter(options))}={next(iter(options.values()))}"):
-        CLASSES[name][0](**options)
+        CONFIGS[name](**options)
 
 
 def test_heads_must_divide_the_channels():

@@ -7,27 +7,30 @@ import numpy as np
 import pytest
 from helpers.tfn import random_variables, window
 
-from estag_jax.models.st_se3_transformer import (
-    EquivariantAttention,
-    StSe3TransformerConfig,
-    softmax_at_receivers,
-)
+from estag_jax.models.st_se3_transformer import EquivariantAttention
 from estag_jax.nn.tensor_field import (
     Convolution,
     NormActivation,
+    Radial,
     SelfInteraction,
-    TensorFieldConfig,
     TensorProduct,
     edge_geometry,
 )
-from estag_jax.testing import random_topology
+
+WINDOWS = 2
 
 
 def random_features(rng, nodes, frames, channels):
+    """By degree [B, N, T, M, 2l+1]; invariants are shared by all windows, as embeddings are."""
     return {
-        degree: rng.normal(size=(nodes, frames, m, 2 * degree + 1))
+        degree: rng.normal(size=(WINDOWS if degree else 1, nodes, frames, m, 2 * degree + 1))
         for degree, m in channels.items()
     }
+
+
+def of_window(features, window):
+    """Features of one window, without its axis."""
+    return {degree: np.asarray(f)[window % len(f)] for degree, f in features.items()}
 
 
 def test_vectors_are_x_y_z():
@@ -36,13 +39,14 @@ def test_vectors_are_x_y_z():
 
 
 def test_bases_of_scalars_and_vectors(x64):
-    history, _, graph = window(dtype=np.float64)
+    history, _, graph = window(dtype=np.float64, batch=WINDOWS)
     edges = edge_geometry(history, graph, 2)
     paths = {(0, 0, 0), (0, 1, 1), (1, 1, 0), (1, 0, 1), (1, 2, 1)}
     assert edges.basis.keys() == paths
-    for e, (i, j) in enumerate(zip(graph.receivers, graph.senders, strict=True)):
-        for t in range(history.shape[1]):
-            x = history[i, t, 0] - history[j, t, 0]
+    ends = list(enumerate(zip(graph.receivers[0], graph.senders[0], strict=True)))
+    for w, t in np.ndindex(WINDOWS, history.shape[2]):
+        for e, (i, j) in ends:
+            x = history[w, i, t, 0] - history[w, j, t, 0]
             length = np.linalg.norm(x)
             u = x / length
             expected = {
@@ -52,10 +56,10 @@ def test_bases_of_scalars_and_vectors(x64):
                 (1, 0, 1): np.eye(3),
                 (1, 2, 1): (3 * np.outer(u, u) - np.eye(3)) / 2**0.5,
             }
-            np.testing.assert_allclose(edges.length[e, t, 0], length, rtol=1e-13)
+            np.testing.assert_allclose(edges.length[w, e, t, 0], length, rtol=1e-13)
             for path in paths:
                 np.testing.assert_allclose(
-                    edges.basis[path][e, t], expected[path], atol=1e-13, err_msg=str(path)
+                    edges.basis[path][w, e, t], expected[path], atol=1e-13, err_msg=str(path)
                 )
 
 
@@ -71,19 +75,19 @@ def silu(x):
 @pytest.mark.parametrize("degree", [1, 2, 3])
 def test_tensor_product_against_e3nn(x64, degree, radial_weights):
     rng = np.random.default_rng(0)
-    history, _, graph = window(dtype=np.float64)
+    history, _, graph = window(dtype=np.float64, batch=WINDOWS)
     channels_in, channels = {d: d + 2 for d in range(degree)}, {d: 3 for d in range(degree)}
     features = random_features(rng, 5, 4, channels_in)
-    config = TensorFieldConfig(degree=degree, radial=5, radial_weights=radial_weights)
-    edges, layer = edge_geometry(history, graph, degree), TensorProduct(channels, config)
+    edges = edge_geometry(history, graph, degree)
+    layer = TensorProduct(channels, Radial(5, radial_weights))
     variables = random_variables(layer, features, edges)
     actual, params = layer.apply(variables, features, edges), variables["params"]
     assert actual.keys() == channels.keys()
 
-    for e, t in ((0, 0), (0, 3), (graph.num_edges - 1, 1)):
-        i, j = graph.receivers[e], graph.senders[e]
-        x_ij = history[i, t, 0] - history[j, t, 0]
-        weights = np.concatenate([[np.linalg.norm(x_ij)], graph.edge_features[e].astype(float)])
+    for w, e, t in ((0, 0, 0), (1, 0, 3), (1, graph.num_edges - 1, 1)):
+        i, j, own = graph.receivers[0, e], graph.senders[0, e], of_window(features, w)
+        x_ij = history[w, i, t, 0] - history[w, j, t, 0]
+        weights = np.concatenate([[np.linalg.norm(x_ij)], graph.edge_features[0, e].astype(float)])
         for k in range(3):
             linear = params["radial"][f"layer_{k}"]
             weights = weights @ linear["kernel"] + linear["bias"]
@@ -92,7 +96,7 @@ def test_tensor_product_against_e3nn(x64, degree, radial_weights):
         for l_out in channels:
             products = []
             for l_in, m in channels_in.items():
-                f = e3nn_jax.IrrepsArray(natural(l_in, m), jnp.ravel(features[l_in][j, t]))
+                f = e3nn_jax.IrrepsArray(natural(l_in, m), jnp.ravel(own[l_in][j, t]))
                 for l_filter in range(abs(l_in - l_out), l_in + l_out + 1, 2):
                     y = e3nn_jax.spherical_harmonics(natural(l_filter), vector, True)
                     z = e3nn_jax.tensor_product(f, y, filter_ir_out=natural(l_out)[2:])
@@ -104,36 +108,36 @@ def test_tensor_product_against_e3nn(x64, degree, radial_weights):
             else:
                 diagonal, weights = weights[: len(z)], weights[len(z) :]
                 expected = params["mix"][f"kernel_{l_out}"].T @ (diagonal[:, None] * z)
-            np.testing.assert_allclose(actual[l_out][e, t], expected, atol=1e-12)
+            np.testing.assert_allclose(actual[l_out][w, e, t], expected, atol=1e-12)
         assert weights.size == 0
 
 
 def test_convolution_is_the_mean_of_messages_plus_self_interaction(x64):
     rng = np.random.default_rng(0)
-    history, _, graph = window(dtype=np.float64)
+    history, _, graph = window(dtype=np.float64, batch=WINDOWS)
     features, channels = random_features(rng, 5, 4, {0: 2}), {0: 3, 1: 2}
-    edges, layer = edge_geometry(history, graph, 2), Convolution(channels, TensorFieldConfig())
+    edges, layer = edge_geometry(history, graph, 2), Convolution(channels, Radial())
     variables = random_variables(layer, features, edges)
     actual = layer.apply(variables, features, edges)
     params = variables["params"]
-    messages = TensorProduct(channels, TensorFieldConfig()).apply(
+    messages = TensorProduct(channels, Radial()).apply(
         {"params": params["product"]}, features, edges
     )
     for degree, out in actual.items():
         for i in range(5):
-            mine = np.flatnonzero(graph.receivers == i)
-            expected = np.asarray(messages[degree])[mine].sum(0) / max(len(mine), 1)
+            mine = np.flatnonzero(graph.receivers[0] == i)
+            expected = np.asarray(messages[degree])[:, mine].sum(1) / max(len(mine), 1)
             if degree == 0:
                 kernel = params["self"]["kernel_0"]
-                expected = expected + np.einsum("tmi,mw->twi", features[0][i], kernel)
-            np.testing.assert_allclose(out[i], expected, atol=1e-12)
+                expected = expected + np.einsum("btmi,mw->btwi", features[0][:, i], kernel)
+            np.testing.assert_allclose(out[:, i], expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("layer_norm", [False, True])
 def test_norm_activation(x64, layer_norm):
     rng = np.random.default_rng(0)
     features = random_features(rng, 3, 2, {0: 4, 1: 4, 2: 4})
-    features[1][0] = 0
+    features[1][:, 0] = 0
     layer = NormActivation("leaky_relu", layer_norm)
     variables = random_variables(layer, features)
     actual, params = layer.apply(variables, features), variables["params"]
@@ -160,62 +164,44 @@ def test_norm_activation(x64, layer_norm):
         assert np.isfinite(gradient).all()
 
 
-def test_softmax_at_receivers(x64):
-    graph = random_topology(0, 6, isolated=1)
-    scores = 300 * np.random.default_rng(0).normal(size=(graph.num_edges, 2))
-    actual = softmax_at_receivers(scores, graph)
-    for i in np.unique(graph.receivers):
-        mine = graph.receivers == i
-        weights = np.exp(scores[mine] - scores[mine].max(0))
-        np.testing.assert_allclose(actual[mine], weights / weights.sum(0), atol=1e-14)
-    gradient = jax.grad(lambda s: softmax_at_receivers(s, graph)[0, 0])(scores)
-    assert np.isfinite(gradient).all()
-
-
 @pytest.mark.parametrize("heads", [1, 2])
 def test_attention(x64, heads):
     rng = np.random.default_rng(0)
-    history, _, graph = window(dtype=np.float64)
+    history, _, graph = window(dtype=np.float64, batch=WINDOWS)
     features, channels = random_features(rng, 5, 4, {0: 3, 1: 2}), {0: 4, 1: 2}
-    config = StSe3TransformerConfig(hidden=8, attention_heads=heads)
-    edges, layer = edge_geometry(history, graph, 2), EquivariantAttention(channels, config)
+    radial, edges = Radial(), edge_geometry(history, graph, 2)
+    layer = EquivariantAttention(channels, radial, heads)
     variables = random_variables(layer, features, edges)
     actual, params = layer.apply(variables, features, edges), variables["params"]
 
     def part(module, name, *arguments):
-        out = module.apply({"params": params[name]}, features, *arguments)
-        return {degree: np.asarray(f) for degree, f in out.items()}
+        return module.apply({"params": params[name]}, features, *arguments)
 
-    value = part(TensorProduct(channels, config), "value", edges)
-    key = part(TensorProduct(channels, config), "key", edges)
-    query = part(SelfInteraction(channels), "query")
-    own = part(SelfInteraction(channels), "self")
+    parts = dict(
+        value=part(TensorProduct(channels, radial), "value", edges),
+        key=part(TensorProduct(channels, radial), "key", edges),
+        query=part(SelfInteraction(channels), "query"),
+        own=part(SelfInteraction(channels), "self"),
+    )
 
-    def mine(f, head):
+    def share(f, head):
         width = f.shape[0] // heads
         return f[head * width : (head + 1) * width]
 
-    for i in range(5):
-        senders = np.flatnonzero(graph.receivers == i)
-        for t in range(4):
-            for degree in channels:
-                rows = []
-                for head in range(heads):
-                    q = np.concatenate([mine(query[d][i, t], head).ravel() for d in channels])
-                    scores = (
-                        np.array(
-                            [
-                                q
-                                @ np.concatenate(
-                                    [mine(key[d][e, t], head).ravel() for d in channels]
-                                )
-                                for e in senders
-                            ]
-                        )
-                        / len(q) ** 0.5
-                    )
-                    alpha = np.exp(scores) / np.exp(scores).sum()
-                    values = [mine(value[degree][e, t], head) for e in senders]
-                    rows.append(sum((a * v for a, v in zip(alpha, values, strict=True)), 0))
-                expected = own[degree][i, t] + (np.concatenate(rows) if len(senders) else 0)
-                np.testing.assert_allclose(actual[degree][i, t], expected, atol=1e-12)
+    for w, i, t in np.ndindex(WINDOWS, 5, 4):
+        value, key, query, own = (of_window(f, w) for f in parts.values())
+        senders = np.flatnonzero(graph.receivers[0] == i)
+        for degree in channels:
+            rows = []
+            for head in range(heads):
+                q = np.concatenate([share(query[d][i, t], head).ravel() for d in channels])
+                keys = [
+                    np.concatenate([share(key[d][e, t], head).ravel() for d in channels])
+                    for e in senders
+                ]
+                alpha = np.exp([q @ k / len(q) ** 0.5 for k in keys])
+                values = [share(value[degree][e, t], head) for e in senders]
+                pairs = zip(alpha / alpha.sum(), values, strict=True)
+                rows.append(sum((a * v for a, v in pairs), 0))
+            expected = own[degree][i, t] + (np.concatenate(rows) if len(senders) else 0)
+            np.testing.assert_allclose(actual[degree][w, i, t], expected, atol=1e-12)
