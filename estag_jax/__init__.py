@@ -1,32 +1,88 @@
 """Forecasts the motion of physical systems from a window of past frames, exactly equivariant.
 
     import estag_jax
-    forecaster = estag_jax.load("runs/demo")
+    task = estag_jax.Task(estag_jax.Trajectory.from_arrays(positions, atomic_numbers=z))
+    forecaster = estag_jax.fit("ESTAG", task).forecaster
     frame = forecaster.predict(forecaster.history(positions))        # [N, C, 3]
+    forecaster.save("mine.npz")
 
-See the README for training and for one's own data.
+See the README and docs/python.md.
 """
 
 from __future__ import annotations
 
+import importlib
+import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from estag_jax.runs.forecaster import Forecaster, load
-    from estag_jax.types import Topology
+    from estag_jax.data.graphs import GraphConfig
+    from estag_jax.data.settings import SplitConfig, WindowConfig
+    from estag_jax.data.system import System
+    from estag_jax.data.task import Task
+    from estag_jax.data.trajectory import Trajectory
+    from estag_jax.evaluate.evaluate import evaluate
+    from estag_jax.evaluate.metrics import METRICS
+    from estag_jax.evaluate.result import Result
+    from estag_jax.graph import Graph
+    from estag_jax.interop import load_released
+    from estag_jax.models.base import ClosedForm, Network, Predictor
+    from estag_jax.models.catalog import METHODS
+    from estag_jax.models.estag import ESTAG, EstagConfig
+    from estag_jax.models.forecaster import Forecaster
+    from estag_jax.ops.rollout import rollout
+    from estag_jax.runs.run import load, train
+    from estag_jax.runs.settings import RunConfig
+    from estag_jax.sources.catalog import load as load_trajectory
+    from estag_jax.train.callbacks import Callback
+    from estag_jax.train.fit import Fit, fit
+    from estag_jax.train.losses import LOSSES
+    from estag_jax.train.settings import TrainConfig
 
-__all__ = ["Forecaster", "Topology", "load"]
+# Imported on first use, so that `from estag_jax.ops.edft import edft` does not load flax, optax and
+# orbax.
+_NAMES = {
+    "Callback": "train.callbacks",
+    "ClosedForm": "models.base",
+    "ESTAG": "models.estag",
+    "EstagConfig": "models.estag",
+    "Fit": "train.fit",
+    "Forecaster": "models.forecaster",
+    "Graph": "graph",
+    "GraphConfig": "data.graphs",
+    "LOSSES": "train.losses",
+    "METHODS": "models.catalog",
+    "METRICS": "evaluate.metrics",
+    "Network": "models.base",
+    "Predictor": "models.base",
+    "Result": "evaluate.result",
+    "RunConfig": "runs.settings",
+    "SplitConfig": "data.settings",
+    "System": "data.system",
+    "Task": "data.task",
+    "TrainConfig": "train.settings",
+    "Trajectory": "data.trajectory",
+    "WindowConfig": "data.settings",
+    "evaluate": "evaluate.evaluate",
+    "fit": "train.fit",
+    "load": "runs.run",
+    "load_released": "interop",
+    "load_trajectory": "sources.catalog:load",
+    "rollout": "ops.rollout",
+    "train": "runs.run",
+}
+
+__all__ = [*_NAMES]
 
 
 def __getattr__(name: str) -> Any:
-    # Imported on first use, so that `from estag_jax.ops.edft import edft` does not load flax, optax
-    # and orbax.
-    if name in ("Forecaster", "load"):
-        from estag_jax.runs import forecaster as forecast
+    if name == "__version__":
+        return importlib.metadata.version("estag_jax")
+    if name not in _NAMES:
+        raise AttributeError(f"module 'estag_jax' has no attribute {name!r}")
+    module, _, attribute = _NAMES[name].partition(":")
+    return getattr(importlib.import_module(f"estag_jax.{module}"), attribute or name)
 
-        return getattr(forecast, name)
-    if name == "Topology":
-        from estag_jax.types import Topology
 
-        return Topology
-    raise AttributeError(f"module 'estag_jax' has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import Any
 
 from rich.console import Console
 
-from estag_jax.report.tables import render
+from estag_jax.data.task import Task
+from estag_jax.evaluate.result import Result
+from estag_jax.report.tables import terminal
 
 
 def print_facts(facts: dict[str, Any]) -> None:
@@ -19,24 +20,40 @@ def print_facts(facts: dict[str, Any]) -> None:
             print(f"{name:<{width}}  {value}")
 
 
-def print_table(result: dict[str, Any]) -> None:
+def wide_console(width: int = 120) -> Console:
+    """A console for tables; off a terminal rich assumes 80 columns, which would break their lines."""
+    return Console(width=None if sys.stdout.isatty() else width)
+
+
+def print_task(task: Task) -> None:
+    """What was understood of the data, and every note, before anything is compiled."""
+    for trajectory in task.trajectories:
+        system, runs = trajectory.system, len(trajectory.lengths)
+        print(
+            f"{trajectory.source}: {trajectory.num_frames} frames"
+            f"{f' in {runs} runs' if runs > 1 else ''}, {trajectory.frame_step:.6g} "
+            f"{trajectory.time_unit} apart; {system.num_nodes} nodes"
+            f"{f' of {system.channels} channels' if system.channels > 1 else ''} in "
+            f"{system.length_unit}, {system.graph.num_edges} edges"
+        )
+        for note in trajectory.notes:
+            print(f"  note: {note}")
+    counts = ", ".join(f"{task.count(part)} {part}" for part in ("train", "validation", "test"))
+    print(f"windows: {task.window}; {task.describe()['split']} split: {counts}", flush=True)
+
+
+def print_result(result: Result) -> None:
     """The result table of a run and what became of its rollouts."""
-    data, windows = result["data"], result["data"]["windows"]
-    title = f"{data['source']}: {windows['test']} test windows, {windows['train']} training windows"
-    # Off a terminal rich assumes 80 columns, which would break the table's lines.
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    console.print(render(result["rows"], data["length_unit"], title))
-    rollout, name = result["rollout"], result["rows"][-1]["name"]
-    if rollout["predictors"]:
+    wide_console().print(terminal(result))
+    for row in result.rows:
+        if row.status != "finished":
+            print(f"{row.name}: {row.status}, {row.reason}")
+    name, rollout = result.rows[-1].name, result.rollout
+    if rollout:
         figures, steps = rollout["predictors"][name], rollout["steps"]
         median = figures["median"][-1]
         print(
             f"{rollout['windows']} rollouts of {steps} frames by {name}: "
-            f"{figures['lost'][-1]:.1%} ran away, median error at the end "
-            f"{'infinite' if median is None else f'{median:.4f}'} {data['length_unit']}²"
+            f"{figures['diverged'][-1]:.1%} diverged, median error at the end "
+            f"{'infinite' if median is None else f'{median:.3g}'} {result.data['length_unit']}²"
         )
-
-
-def slug(text: str) -> str:
-    """A source or path as part of a file name."""
-    return re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("_.")[-80:] or "data"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+
+import tyro
 
 from estag_jax.data.graphs import GraphConfig
 from estag_jax.data.settings import SplitConfig, WindowConfig
@@ -27,7 +29,7 @@ class RunConfig:
     data: tuple[str, ...] = ("demo",)
     """SOURCE[:NAME] (see estag data list), a path, or TOPOLOGY,TRAJECTORY[,TRAJECTORY…]; several are
     trained on together."""
-    method: str = "ESTAG"
+    method: Annotated[str, tyro.conf.arg(name="model")] = "ESTAG"
     """Name of the method in the catalog; "" where ``model`` alone says it."""
     read: ReadConfig = ReadConfig()
     """How the data are read."""

@@ -1,0 +1,74 @@
+"""``estag rollout``: forecasts many frames and writes them as extended XYZ."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from estag_jax.cli.arguments import parse
+from estag_jax.cli.main import Failure, UsageError
+from estag_jax.evaluate.metrics import per_window_mse
+from estag_jax.evaluate.rollout import roll
+from estag_jax.runs import run as runs
+from estag_jax.sources.files.export import write_extxyz
+
+
+@dataclasses.dataclass(frozen=True)
+class RolloutArgs:
+    """Forecast many frames from one window and write them as extended XYZ (ASE, OVITO)."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder of the run."""
+    data: tuple[str, ...] = ()
+    """Other data of the same system, in place of the run's own."""
+    start: int | None = None
+    """First frame of the history in the trajectory; default: that of the first test window."""
+    steps: int = 100
+    """Frames to predict."""
+    out: Path = Path("rollout.xyz")
+    """File to write."""
+
+
+def rollout(argv: list[str]) -> None:
+    """``estag rollout``."""
+    args = parse("rollout", RolloutArgs, argv)
+    if args.steps < 1:
+        raise UsageError(f"--steps is {args.steps}, it must be at least 1")
+    if args.start is not None and args.start < 0:
+        raise UsageError(f"--start is {args.start}, it must be at least 0")
+    if args.out.is_dir():
+        raise UsageError(f"--out is {args.out}, a folder; name a file, for example {args.out}/rollout.xyz")
+    forecaster = runs.load(args.run)
+    if forecaster.horizon != 1:
+        raise UsageError(
+            f"{args.run}: looks {forecaster.horizon} steps ahead and cannot be fed with its own "
+            f"forecasts; train with --window.horizons 1"
+        )
+    _, task = runs.load_task(args.run, args.data)
+    runs.check_same_system(forecaster, task, args.run)
+    trajectory = task.trajectories[0]
+    start = int(task.splits[0].test[0]) if args.start is None else args.start
+    history = np.asarray(forecaster.history(trajectory.positions, start))
+    frames = roll(forecaster.predictor, history[None], forecaster.inputs, args.steps)[:, 0]
+    finite = np.isfinite(frames).all(axis=(1, 2, 3))
+    if not finite.all():
+        step = int(np.argmin(finite)) + 1
+        raise Failure(f"{args.run}: the forecast is not finite from step {step}; lower --steps")
+    write_extxyz(args.out, frames, trajectory, forecaster.time_step)
+
+    delta = forecaster.window.delta
+    first = start + forecaster.past * delta
+    truth = trajectory.positions[first::delta][: args.steps]
+    print(
+        f"{args.out}: {args.steps} frames, {forecaster.time_step:g} {forecaster.time_unit} apart, "
+        f"after frame {first - delta} of {trajectory.source}"
+    )
+    if len(truth):
+        errors = per_window_mse(frames[: len(truth)], np.asarray(truth))
+        marks = sorted({1, 10, 100, len(errors)} & set(range(1, len(errors) + 1)))
+        listed = ", ".join(f"{errors[i - 1]:.3e} at step {i}" for i in marks)
+        unit = trajectory.system.length_unit
+        print(f"mean squared error against the trajectory [{unit}²]: {listed}")
