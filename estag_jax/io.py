@@ -162,9 +162,10 @@ def read_npz(
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """ ", did you mean 'x'?" for the known word that is nearest, or ""."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f", did you mean {near[0]!r}?" if near else ""
+    """ ", did you mean 'x'?" for the known word that is nearest in any case, or ""."""
+    words = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), words, n=1)
+    return f", did you mean {words[near[0]]!r}?" if near else ""
 
 
 def slug(text: str) -> str:
