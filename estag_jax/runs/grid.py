@@ -58,7 +58,8 @@ def run_grid(
 
     Args:
       datasets: by the name of a column, the settings; their method is not looked at.
-      methods: names of the catalog. Last frame and VAR ridge, to which others are compared, are added.
+      methods: names of the catalog. Closed forms are added: all of them, or, where ``methods`` names some,
+        Last frame and VAR ridge, to which the others are compared.
       seeds: how many, counted from the settings' ``train.seed``.
       out: folder; cells go to its cells/DATA/ROW.json.
       head: in place of every network's own head, or None.
@@ -98,7 +99,7 @@ def _column(
     known: dict[Any, str] = {}
     numbers = tuple(range(config.train.seed, config.train.seed + seeds))
     device: list[Result] = []
-    for method in dict.fromkeys((*_yardsticks(task), *methods)):
+    for method in _with_closed_forms(methods):
         settings = catalog.settings(method, task, head=head)
         label = catalog.label(method, head)
         path = cells / f"{slug(label)}.json"
@@ -133,10 +134,14 @@ def stored(out: Path) -> list[Result]:
     ]
 
 
-def _yardsticks(task: Task) -> list[str]:
-    """The closed forms that every other row is compared to, as far as they can be fitted."""
-    names = ("Last frame", "VAR ridge")
-    return [n for n in names if catalog.settings(n, task).refuse(task) is None]
+def _with_closed_forms(methods: Sequence[str]) -> tuple[str, ...]:
+    """The methods asked for, and closed forms to compare them with: all of them, or, where some are asked
+    for by name, those and the two that every figure is divided by."""
+    chosen = set(methods)
+    chosen |= {"Last frame", "VAR ridge"} if chosen & set(catalog.CLOSED_FORMS) else set(
+        catalog.CLOSED_FORMS
+    )
+    return tuple(name for name in catalog.METHODS if name in chosen)
 
 
 def _why_not(method: str, settings: Any, task: Task, known: dict[Any, str]) -> str | None:
