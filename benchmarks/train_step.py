@@ -25,8 +25,8 @@ from rich.console import Console
 from rich.table import Table
 
 from estag_jax.models.estag import EstagConfig
-from estag_jax.train.settings import RunConfig
-from estag_jax.train.step import make_errors
+from estag_jax.training.settings import RunConfig
+from estag_jax.training.step import make_errors
 
 MODELS = {name: row.config(1) for name, row in ROWS.items()} | {
     "ESTAG without attention": EstagConfig(attention=False),

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from estag_jax.data.system import System
     from estag_jax.data.task import Task
     from estag_jax.data.trajectory import Trajectory
-    from estag_jax.evaluate.evaluate import evaluate
-    from estag_jax.evaluate.metrics import METRICS
-    from estag_jax.evaluate.result import Result
+    from estag_jax.evaluation.evaluate import evaluate
+    from estag_jax.evaluation.metrics import METRICS
+    from estag_jax.evaluation.result import Result
     from estag_jax.graph import Graph
     from estag_jax.interop import load_released
     from estag_jax.models.base import ClosedForm, Network, Predictor
@@ -34,37 +34,37 @@ if TYPE_CHECKING:
     from estag_jax.runs.run import load, train
     from estag_jax.runs.settings import RunConfig
     from estag_jax.sources.catalog import load as load_trajectory
-    from estag_jax.train.callbacks import Callback
-    from estag_jax.train.fit import Fit, fit
-    from estag_jax.train.losses import LOSSES
-    from estag_jax.train.settings import TrainConfig
+    from estag_jax.training.callbacks import Callback
+    from estag_jax.training.fit import Fit, fit
+    from estag_jax.training.losses import LOSSES
+    from estag_jax.training.settings import TrainConfig
 
 # Imported on first use, so that `from estag_jax.ops.edft import edft` does not load flax, optax and
 # orbax.
 _NAMES = {
-    "Callback": "train.callbacks",
+    "Callback": "training.callbacks",
     "ClosedForm": "models.base",
     "ESTAG": "models.estag",
     "EstagConfig": "models.estag",
-    "Fit": "train.fit",
+    "Fit": "training.fit",
     "Forecaster": "models.forecaster",
     "Graph": "graph",
     "GraphConfig": "data.graphs",
-    "LOSSES": "train.losses",
+    "LOSSES": "training.losses",
     "METHODS": "models.catalog",
-    "METRICS": "evaluate.metrics",
+    "METRICS": "evaluation.metrics",
     "Network": "models.base",
     "Predictor": "models.base",
-    "Result": "evaluate.result",
+    "Result": "evaluation.result",
     "RunConfig": "runs.settings",
     "SplitConfig": "data.settings",
     "System": "data.system",
     "Task": "data.task",
-    "TrainConfig": "train.settings",
+    "TrainConfig": "training.settings",
     "Trajectory": "data.trajectory",
     "WindowConfig": "data.settings",
-    "evaluate": "evaluate.evaluate",
-    "fit": "train.fit",
+    "evaluate": "evaluation.evaluate",
+    "fit": "training.fit",
     "load": "runs.run",
     "load_released": "interop",
     "load_trajectory": "sources.catalog:load",

@@ -1,7 +1,7 @@
 """Frozen dataclass configs to and from plain dictionaries (standard library only).
 
 The configs themselves stand beside what they configure: windows, splits and graphs in estag_jax.data,
-one per model in estag_jax.nn, training and the whole run in estag_jax.train.settings.
+one per model in estag_jax.nn, training and the whole run in estag_jax.training.settings.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from estag_jax.models.closed_form import last_frame
 from estag_jax.data.splits import SplitConfig, overlap, split
 from estag_jax.data.trajectory import DataError
 from estag_jax.data.windows import WindowConfig, gather
-from estag_jax.evaluate.metrics import mse
+from estag_jax.evaluation.metrics import mse
 from estag_jax.sources import catalog as sources
 from estag_jax.sources.catalog import ReadConfig
 

@@ -28,7 +28,7 @@ from estag_jax.runs.grid import run_grid
 from estag_jax.sources import catalog as sources
 from estag_jax.sources.catalog import ReadConfig
 from estag_jax.sources.md17 import MOLECULES
-from estag_jax.train.settings import RunConfig, TrainConfig
+from estag_jax.training.settings import RunConfig, TrainConfig
 
 WALK = SplitConfig("by-trajectory", 1100, 600, 600, runs="alternating", each=100, below=300)
 """100 starts below 300 in each trial; trials 0, 2, … train, 1, 5, … validate, 3, 7, … test."""

@@ -19,12 +19,12 @@ from estag_jax.data.system import DataError
 from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.data.windows import starts
-from estag_jax.evaluate.evaluate import evaluate
+from estag_jax.evaluation.evaluate import evaluate
 from estag_jax.io import slug
 from estag_jax.report.spectrum import spectrum, to_display
 from estag_jax.sources.catalog import ReadConfig, load
 from estag_jax.sources.files.npz import write_npz
-from estag_jax.train.fit import fit
+from estag_jax.training.fit import fit
 
 JUMP = 10.0
 """A step this many times the median of the largest steps is worth a word."""

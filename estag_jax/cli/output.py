@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from estag_jax.data.task import Task
-from estag_jax.evaluate.result import Result
+from estag_jax.evaluation.result import Result
 from estag_jax.report.tables import terminal
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from estag_jax.train.callbacks import Callback
+from estag_jax.training.callbacks import Callback
 
 QUARTERS = 4
 """Lines per task off a terminal."""

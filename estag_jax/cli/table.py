@@ -20,7 +20,7 @@ from estag_jax.report.tables import write_report
 from estag_jax.runs.grid import run_grid
 from estag_jax.runs.settings import RunConfig
 from estag_jax.sources.catalog import ReadConfig, find
-from estag_jax.train.settings import TrainConfig
+from estag_jax.training.settings import TrainConfig
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ from estag_jax.runs import folder
 from estag_jax.runs import run as runs
 from estag_jax.runs.presets import PRESETS, RENAMED
 from estag_jax.runs.settings import RunConfig
-from estag_jax.train.callbacks import TrainingDiverged
+from estag_jax.training.callbacks import TrainingDiverged
 
 
 @dataclasses.dataclass(frozen=True)

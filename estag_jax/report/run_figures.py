@@ -13,7 +13,7 @@ from estag_jax.report.charts import loss_curve, rollout_error
 from estag_jax.report.overlay import overlay
 from estag_jax.runs import folder as runfiles
 from estag_jax.runs.run import Finished
-from estag_jax.train.step import predict_windows
+from estag_jax.training.step import predict_windows
 
 REFERENCES = ("Last frame", "AR-LS", "VAR ridge")
 

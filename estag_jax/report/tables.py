@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from estag_jax.evaluate.metrics import standard_error
+from estag_jax.evaluation.metrics import standard_error
 
 BASE_ROWS = {"ratio_last_frame": "Last frame", "ratio_var_ridge": "VAR ridge"}
 

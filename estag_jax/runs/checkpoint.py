@@ -18,8 +18,8 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from estag_jax.runs.folder import RunError
-from estag_jax.train.callbacks import Callback
-from estag_jax.train.fit import Loop
+from estag_jax.training.callbacks import Callback
+from estag_jax.training.fit import Loop
 
 logging.getLogger("absl").setLevel(logging.ERROR)
 

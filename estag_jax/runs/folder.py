@@ -4,7 +4,7 @@ run.json        format, settings, fingerprint of the data: a folder with it is a
 forecaster.npz  the best forecaster so far (estag_jax.load reads this file alone)
 checkpoints/    the state of training, for --resume (runs.checkpoint)
 metrics.jsonl   one object per evaluation
-result.json     the evaluation (evaluate.result)
+result.json     the evaluation (evaluation.result)
 table.md        its table
 figures/        pictures
 lock            who is writing
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from estag_jax.config import from_dict, to_dict
-from estag_jax.evaluate.result import Result
+from estag_jax.evaluation.result import Result
 from estag_jax.io import FileError, read_json, write_json
 from estag_jax.runs.settings import RunConfig
 

@@ -14,8 +14,8 @@ import jax
 
 from estag_jax.config import to_dict
 from estag_jax.data.task import Task
-from estag_jax.evaluate.evaluate import evaluate
-from estag_jax.evaluate.result import Result, Row
+from estag_jax.evaluation.evaluate import evaluate
+from estag_jax.evaluation.result import Result, Row
 from estag_jax.io import FileError, read_json, slug, write_json
 from estag_jax.models import catalog
 from estag_jax.models.base import ClosedForm
@@ -24,8 +24,8 @@ from estag_jax.runs.checkpoint import Checkpoints
 from estag_jax.runs.folder import locked
 from estag_jax.runs.published import PUBLISHED
 from estag_jax.runs.settings import RunConfig, prepare
-from estag_jax.train.callbacks import Callback, TrainingDiverged
-from estag_jax.train.fit import fit
+from estag_jax.training.callbacks import Callback, TrainingDiverged
+from estag_jax.training.fit import fit
 
 CELLS = "cells"
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 
 from estag_jax.runs.settings import RunConfig
-from estag_jax.train.settings import TrainConfig
+from estag_jax.training.settings import TrainConfig
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from estag_jax.config import to_dict
 from estag_jax.data.task import Task
-from estag_jax.evaluate.evaluate import evaluate
-from estag_jax.evaluate.result import Result, Row
+from estag_jax.evaluation.evaluate import evaluate
+from estag_jax.evaluation.result import Result, Row
 from estag_jax.io import FileError, Report, write_json
 from estag_jax.models import catalog
 from estag_jax.models.base import ClosedForm
@@ -23,8 +23,8 @@ from estag_jax.runs.checkpoint import Checkpoints
 from estag_jax.runs.folder import RunError
 from estag_jax.runs.settings import RunConfig, prepare
 from estag_jax.sources.catalog import find
-from estag_jax.train.callbacks import Callback
-from estag_jax.train.fit import Fit, Loop, fit, refuse_systems
+from estag_jax.training.callbacks import Callback
+from estag_jax.training.fit import Fit, Loop, fit, refuse_systems
 
 ROLLOUT_STEPS, ROLLOUTS = 20, 200
 

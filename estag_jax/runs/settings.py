@@ -14,7 +14,7 @@ from estag_jax.io import Report
 from estag_jax.models import catalog
 from estag_jax.models.base import Method
 from estag_jax.sources.catalog import ReadConfig, load
-from estag_jax.train.settings import TrainConfig
+from estag_jax.training.settings import TrainConfig
 
 if TYPE_CHECKING:
     MethodConfig = Any

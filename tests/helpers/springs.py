@@ -8,7 +8,7 @@ from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.models.estag import EstagConfig
 from estag_jax.runs.settings import RunConfig
-from estag_jax.train.settings import TrainConfig
+from estag_jax.training.settings import TrainConfig
 
 WINDOW = WindowConfig(past=4, delta=2)
 SPLIT = SplitConfig(train=23, validation=20, test=20)

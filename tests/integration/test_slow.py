@@ -11,7 +11,7 @@ from helpers.paths import ROOT
 from estag_jax.runs.presets import PRESETS
 from estag_jax.runs.run import train
 from estag_jax.simulate.xtb import XtbConfig, read
-from estag_jax.train.settings import TrainConfig
+from estag_jax.training.settings import TrainConfig
 
 pytestmark = pytest.mark.slow
 

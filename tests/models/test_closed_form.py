@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from estag_jax.models.closed_form import LinearForecast, fit_all, fit_ar, fit_var_ridge
 
-from estag_jax.evaluate import metrics
+from estag_jax.evaluation import metrics
 from estag_jax.models import closed_form
 
 SHAPES = [(3, 1), (2, 4)]  # (N, C)

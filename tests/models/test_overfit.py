@@ -17,10 +17,10 @@ from estag_jax.types import Topology
 
 from estag_jax.data.edges import bonds, hops
 from estag_jax.data.windows import WindowConfig
-from estag_jax.evaluate.metrics import per_window_mse
+from estag_jax.evaluation.metrics import per_window_mse
 from estag_jax.models.estag import EstagConfig
 from estag_jax.ops.windows import gather_windows
-from estag_jax.train.step import Dataset, init_state, make_epoch, make_errors
+from estag_jax.training.step import Dataset, init_state, make_epoch, make_errors
 
 pytestmark = pytest.mark.slow
 

@@ -15,9 +15,9 @@ from estag_jax.models.stag import Stag, StagConfig
 from estag_jax.models.stgcn import normalized_adjacency
 from estag_jax.simulate.synthetic import SyntheticConfig
 from estag_jax.sources.catalog import ReadConfig
-from estag_jax.train import step
-from estag_jax.train.settings import RunConfig
-from estag_jax.train.step import init_state, make_epoch, make_errors
+from estag_jax.training import step
+from estag_jax.training.settings import RunConfig
+from estag_jax.training.step import init_state, make_epoch, make_errors
 
 NORMED = ("stgcn", "stag")
 

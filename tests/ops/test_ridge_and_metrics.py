@@ -8,7 +8,7 @@ from estag_jax.models.closed_form import fit_all
 
 from estag_jax.data.splits import SplitConfig, split
 from estag_jax.data.windows import WindowConfig, gather
-from estag_jax.evaluate import metrics
+from estag_jax.evaluation import metrics
 from estag_jax.ops.ridge import line_search, ridge_path
 from estag_jax.sources.catalog import load
 

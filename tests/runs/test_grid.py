@@ -11,7 +11,7 @@ from estag_jax.models import catalog
 from estag_jax.runs import folder, grid
 from estag_jax.runs.published import PUBLISHED
 from estag_jax.runs.settings import RunConfig
-from estag_jax.train.callbacks import Callback
+from estag_jax.training.callbacks import Callback
 
 MODELS = ("Last frame", "AR-LS", "ST_EGNN", "ESTAG")
 

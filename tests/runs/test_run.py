@@ -17,7 +17,7 @@ from helpers.springs import config, frames
 import estag_jax
 from estag_jax.config import from_dict, to_dict
 from estag_jax.data.settings import SplitConfig
-from estag_jax.evaluate.result import Result
+from estag_jax.evaluation.result import Result
 from estag_jax.io import FileError
 from estag_jax.models.autoregression import ArLs
 from estag_jax.models.estag import EstagConfig
@@ -25,7 +25,7 @@ from estag_jax.runs import folder
 from estag_jax.runs.folder import RunError
 from estag_jax.runs.run import evaluate_run, load_task, train
 from estag_jax.runs.settings import RunConfig
-from estag_jax.train.callbacks import Callback, TrainingDiverged
+from estag_jax.training.callbacks import Callback, TrainingDiverged
 
 
 @pytest.fixture

@@ -16,18 +16,18 @@ import numpy as np
 import optax
 
 from estag_jax.data.task import Task
-from estag_jax.evaluate.metrics import METRICS
-from estag_jax.evaluate.predictions import predictions
+from estag_jax.evaluation.metrics import METRICS
+from estag_jax.evaluation.predictions import predictions
 from estag_jax.models import catalog
 from estag_jax.models.base import ClosedForm, Method, NetworkPredictor, Predictor
 from estag_jax.models.forecaster import Forecaster
 from estag_jax.models.memory import windows_at_once
 from estag_jax.ops.sharding import data_mesh, replicate
-from estag_jax.train.buckets import Bucket, make_buckets, sizes
-from estag_jax.train.callbacks import Callback, EarlyStopping, StopOnDivergence, TrainingDiverged
-from estag_jax.train.losses import LOSSES, Loss
-from estag_jax.train.settings import TrainConfig, make_optimizer
-from estag_jax.train.step import Rows, TrainState, arrange, init_state, make_steps, over_seeds
+from estag_jax.training.buckets import Bucket, make_buckets, sizes
+from estag_jax.training.callbacks import Callback, EarlyStopping, StopOnDivergence, TrainingDiverged
+from estag_jax.training.losses import LOSSES, Loss
+from estag_jax.training.settings import TrainConfig, make_optimizer
+from estag_jax.training.step import Rows, TrainState, arrange, init_state, make_steps, over_seeds
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -93,10 +93,10 @@ def fit(
       task: data, windows and split.
       seeds: trained together; by default the one of ``train``.
       train: how a network is trained.
-      loss: from a forecaster and a batch to one number a window (train.losses); by default that of
+      loss: from a forecaster and a batch to one number a window (training.losses); by default that of
         ``train``.
       optimizer: any optax transformation, in place of that of ``train``.
-      callbacks: see train.callbacks.
+      callbacks: see training.callbacks.
       label: name in tables.
       **settings: fields of TrainConfig (epochs=100), in place of ``train``.
 

@@ -8,7 +8,7 @@ from estag_jax.models.closed_form import constant_velocity, last_frame
 
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.data.windows import WindowConfig
-from estag_jax.evaluate.rollout import (
+from estag_jax.evaluation.rollout import (
     rollout,
     rollout_eager,
     rollout_errors,

@@ -9,10 +9,10 @@ import numpy as np
 
 from estag_jax.config import to_dict
 from estag_jax.data.task import Part, Task
-from estag_jax.evaluate.metrics import METRICS, mse, standard_error
-from estag_jax.evaluate.predictions import predictions
-from estag_jax.evaluate.result import Result, Row
-from estag_jax.evaluate.rollout import rollout_errors, rollout_figures
+from estag_jax.evaluation.metrics import METRICS, mse, standard_error
+from estag_jax.evaluation.predictions import predictions
+from estag_jax.evaluation.result import Result, Row
+from estag_jax.evaluation.rollout import rollout_errors, rollout_figures
 from estag_jax.models import catalog
 from estag_jax.models.base import Predictor
 

@@ -10,14 +10,14 @@ from helpers.springs import FULL, SPLIT, WINDOW, frames, task, training
 from estag_jax.data.settings import WindowConfig
 from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
-from estag_jax.evaluate.evaluate import evaluate
+from estag_jax.evaluation.evaluate import evaluate
 from estag_jax.models.base import Network
 from estag_jax.models.estag import ESTAG, EstagConfig
-from estag_jax.train import fit as fitting
-from estag_jax.train.buckets import make_buckets, sizes
-from estag_jax.train.callbacks import Callback, TrainingDiverged
-from estag_jax.train.fit import fit
-from estag_jax.train.losses import Batch, rollout_mse
+from estag_jax.training import fit as fitting
+from estag_jax.training.buckets import make_buckets, sizes
+from estag_jax.training.callbacks import Callback, TrainingDiverged
+from estag_jax.training.fit import fit
+from estag_jax.training.losses import Batch, rollout_mse
 
 SMALL = EstagConfig(hidden=4, layers=1)
 
@@ -117,7 +117,7 @@ def test_padding_changes_nothing_that_is_trained():
     plain = fit(SMALL, of, train=training(2))
     original = fitting.sizes, fitting.make_buckets
     try:
-        from estag_jax.train import buckets
+        from estag_jax.training import buckets
 
         buckets_sizes = buckets.sizes
         buckets.sizes = fitting.sizes = lambda task: [(6, 14)] * 2

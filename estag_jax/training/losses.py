@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from estag_jax.evaluate.metrics import per_window_mse
+from estag_jax.evaluation.metrics import per_window_mse
 from estag_jax.graph import Graph
 from estag_jax.ops.geometry import safe_norm
 from estag_jax.ops.rollout import Predict, at_horizons

@@ -10,11 +10,11 @@ from helpers.springs import WINDOW, task, training
 from estag_jax.models.base import apply_one, network_inputs
 from estag_jax.models.estag import EstagConfig
 from estag_jax.models.stgcn import StgcnConfig
-from estag_jax.train.buckets import make_buckets
-from estag_jax.train.fit import Loop, fit
-from estag_jax.train.losses import mse
-from estag_jax.train.settings import make_optimizer
-from estag_jax.train.step import arrange, init_state, make_steps, over_seeds
+from estag_jax.training.buckets import make_buckets
+from estag_jax.training.fit import Loop, fit
+from estag_jax.training.losses import mse
+from estag_jax.training.settings import make_optimizer
+from estag_jax.training.step import arrange, init_state, make_steps, over_seeds
 
 
 def leaves(tree):

@@ -16,8 +16,8 @@ import optax
 
 from estag_jax.data.settings import WindowConfig
 from estag_jax.ops.sharding import split_over_devices
-from estag_jax.train.buckets import Bucket
-from estag_jax.train.losses import Batch, Loss
+from estag_jax.training.buckets import Bucket
+from estag_jax.training.losses import Batch, Loss
 
 
 class TrainState(NamedTuple):
@@ -93,7 +93,7 @@ def make_steps(
 
     Args:
       module: the network.
-      loss: see train.losses.
+      loss: see training.losses.
       optimizer: the update rule.
       window: the shape of a window.
       chunks: into how many parts a batch is cut; 1 for modules with batch statistics.

@@ -15,7 +15,7 @@ from estag_jax.data.settings import WindowConfig
 from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.data.windows import gather, known
-from estag_jax.evaluate.predictions import batch_width
+from estag_jax.evaluation.predictions import batch_width
 from estag_jax.models.base import Predictor
 from estag_jax.ops.rollout import rollout
 

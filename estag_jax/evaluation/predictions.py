@@ -55,7 +55,7 @@ def predictions(
       predictor: of one seed, or with a leading axis of seeds.
       task: the windows.
       part: train, validation or test.
-      sizes: nodes and edges to pad each system to, see train.buckets; None for no padding.
+      sizes: nodes and edges to pad each system to, see training.buckets; None for no padding.
       hidden: H of the predictor, for the size of the batches.
       seeds: the predictor's arrays have a leading axis of seeds.
 

@@ -72,7 +72,7 @@ class Result:
     Args:
       data: facts about the task, see Task.describe.
       rows: one for each method.
-      rollout: ``steps``, ``windows`` and by method what evaluate.rollout.rollout_figures says.
+      rollout: ``steps``, ``windows`` and by method what evaluation.rollout.rollout_figures says.
       device: what computed.
       versions: of the packages.
       about: further facts: settings, seconds, key.
