@@ -210,8 +210,8 @@ def _extracted(archive: Path, file: str, target: Path) -> Path:
                 )
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise DataError(
-            f"{archive}: cannot be unpacked, it may be damaged ({type(error).__name__}: "
-            f"{io.one_line(error)}); delete it to download it again"
+            f"{archive}: cannot be unpacked, it may be damaged ({io.cause(error)}); delete it to "
+            f"download it again"
         ) from error
     io.write_atomic(target, lambda partial: partial.write_bytes(content))
     return verified(target)
