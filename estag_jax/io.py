@@ -79,12 +79,12 @@ def read_json(path: str | os.PathLike, error: type[ValueError] = FileError) -> A
     """Reads JSON; a file that is missing or holds something else raises ``error``."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as cause:
-        raise error(f"{path}: there is no such file") from cause
-    except OSError as cause:
-        raise error(f"{path}: cannot be read ({one_line(cause)})") from cause
-    except ValueError as cause:
-        raise error(f"{path}: is not JSON ({one_line(cause)})") from cause
+    except FileNotFoundError as why:
+        raise error(f"{path}: there is no such file") from why
+    except OSError as why:
+        raise error(f"{path}: cannot be read ({one_line(why)})") from why
+    except ValueError as why:
+        raise error(f"{path}: is not JSON ({one_line(why)})") from why
 
 
 def write_npz(path: str | os.PathLike, arrays: Mapping[str, Any], compressed: bool = False) -> None:
@@ -143,17 +143,17 @@ def read_npz(
                     there.add(name)
                     if wanted is None or name in wanted or name in required:
                         arrays[name] = _read_member(archive, info, whole)
-    except FileNotFoundError as cause:
-        raise error(f"{path}: there is no such file") from cause
-    except IsADirectoryError as cause:
-        raise error(f"{path}: is a folder, not a file") from cause
-    except FileError as cause:
-        raise error(f"{path}: {cause}") from cause
-    except _DAMAGE as cause:
-        what = f"{type(cause).__name__}: {one_line(cause)}"
+    except FileNotFoundError as why:
+        raise error(f"{path}: there is no such file") from why
+    except IsADirectoryError as why:
+        raise error(f"{path}: is a folder, not a file") from why
+    except FileError as why:
+        raise error(f"{path}: {why}") from why
+    except _DAMAGE as why:
         raise error(
-            f"{path}: cannot be read, it may be damaged or cut short ({what}); copy or save it again"
-        ) from cause
+            f"{path}: cannot be read, it may be damaged or cut short ({cause(why)}); copy or save it "
+            f"again"
+        ) from why
     if missing := [name for name in required if name not in arrays]:
         raise error(
             f"{path}: lacks {', '.join(missing)}; it has {', '.join(sorted(there)) or 'no arrays'}"
@@ -177,6 +177,12 @@ def one_line(error: BaseException) -> str:
     """What an error says, for the middle of a line."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(text.split()) or type(error).__name__
+
+
+def cause(error: BaseException) -> str:
+    """Kind and text of another library's error, on one line of moderate length."""
+    text = one_line(error).split(" Error: ")[-1]  # a long preface may name the file once more
+    return f"{type(error).__name__}: {text[:200]}{' …' if len(text) > 200 else ''}"
 
 
 def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, whole: int) -> np.ndarray:

@@ -24,7 +24,7 @@ from estag_jax.runs.folder import RunError
 from estag_jax.runs.settings import RunConfig, prepare
 from estag_jax.sources.catalog import find
 from estag_jax.training.callbacks import Callback
-from estag_jax.training.fit import Fit, Loop, fit, refuse_systems
+from estag_jax.training.fit import Loop, fit, refuse_systems
 
 ROLLOUT_STEPS, ROLLOUTS = 20, 200
 

@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 
 from estag_jax.data.system import DataError
-from estag_jax.io import did_you_mean
+from estag_jax.io import cause, did_you_mean
 from estag_jax.simulate.settings import MOLECULES
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def relaxed(name: str, charge: int = 0, seed: int = 0) -> Molecule:
         done = BFGS(atoms, logfile=None).run(fmax=0.01, steps=1000)
     except RuntimeError as error:
         raise DataError(
-            f"xtb:{name}: GFN2-xTB fails while the geometry is relaxed ({line(error)}); "
+            f"xtb:{name}: GFN2-xTB fails while the geometry is relaxed ({cause(error)}); "
             f"is the charge of {charge} right?"
         ) from error
     if not done:
@@ -162,11 +162,6 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         library.omp_set_num_threads(before)
-
-
-def line(error: Exception) -> str:
-    """What an error says, on one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def check_whole(source: str, positions: np.ndarray, when: str, remedy: str) -> None:
@@ -276,7 +271,7 @@ def _from_file(name: str) -> Molecule:
             atoms = ase.io.read(name, index=0)
     except Exception as error:  # ASE raises whatever its parser stumbles on
         raise DataError(
-            f"{name}: cannot be read as an XYZ file ({line(error)}); expected are the number of atoms, a "
+            f"{name}: cannot be read as an XYZ file ({cause(error)}); expected are the number of atoms, a "
             f"comment, and a line 'element x y z' for each atom"
         ) from error
     if atoms.pbc.any():

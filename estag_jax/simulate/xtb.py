@@ -23,7 +23,7 @@ import numpy as np
 
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
-from estag_jax.io import FileError, Report, read_npz, silent, slug, write_npz
+from estag_jax.io import FileError, Report, cause, read_npz, silent, slug, write_npz
 from estag_jax.simulate import molecules
 from estag_jax.simulate.settings import MOLECULES, XtbConfig
 
@@ -159,7 +159,7 @@ def _advance(
                 dynamics.run(1)
         except RuntimeError as error:
             raise DataError(
-                f"{source}: GFN2-xTB fails at step {step} ({molecules.line(error)}); {remedy}"
+                f"{source}: GFN2-xTB fails at step {step} ({cause(error)}); {remedy}"
             ) from error
         molecules.check_whole(source, atoms.positions, f"at step {step}", remedy)
         kept = step - config.equilibration

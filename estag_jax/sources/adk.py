@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from estag_jax.data.trajectory import DataError, Trajectory
+from estag_jax.data.system import DataError
+from estag_jax.data.trajectory import Trajectory
 from estag_jax.io import Report, silent
 from estag_jax.sources.download import fetch, folder_of
 from estag_jax.sources.files import reader

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from estag_jax.data.trajectory import DataError, PublishedTrials, Trajectory
+from estag_jax.data.system import DataError
+from estag_jax.data.trajectory import PublishedTrials, Trajectory
 from estag_jax.io import Report, silent, write_text
 from estag_jax.sources.download import NotThere, fetch, folder_of
 from estag_jax.sources.mocap import Skeleton, positions, read_amc, read_asf

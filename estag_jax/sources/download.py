@@ -69,12 +69,8 @@ def fetch(
         disk, or it cannot be written; the line says what to do.
     """
     path = Path(path)
-    if path.is_file():
-        algorithm, _, expected = (sha256 or "").rpartition(":")
-        if sha256 is None:
-            return verified(path)
-        if _pooch().file_hash(path, alg=algorithm or "sha256") == expected.lower():
-            return path
+    if sha256 is None and path.is_file():
+        return verified(path)
     causes, absent = [], True
     for place in (url,) if isinstance(url, str) else url:
         cause = _download(place, path, sha256 or _recorded(path), report, tries, timeout)
@@ -117,7 +113,7 @@ def verified(path: Path) -> Path:
 def _download(
     url: str, path: Path, known: str | None, report: Report, tries: int, timeout: float
 ) -> Exception | None:
-    """Brings a file to its path, or returns why it did not come."""
+    """Brings a file to its path, unless it is there and right, or returns why it did not come."""
     import requests
 
     pooch = _pooch()
@@ -148,6 +144,7 @@ def _download(
             raise _GivenUp("the server sends an empty file")
         if start.startswith((b"<!doctype html", b"<html")):
             raise _GivenUp("the server sends a web page and not the file")
+        os.chmod(partial, 0o644)  # a cache may be shared, temporary files are private
 
     brings = pooch.create(
         path.parent,
@@ -158,7 +155,6 @@ def _download(
     )
     try:
         brings.fetch(path.name, downloader=bring)
-        path.chmod(0o644)  # a cache may be shared, temporary files are private
     except (requests.RequestException, _GivenUp, ValueError) as error:
         return error
     except OSError as error:

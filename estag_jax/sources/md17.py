@@ -12,7 +12,8 @@ import numpy as np
 from ase import Atoms
 
 from estag_jax import io
-from estag_jax.data.trajectory import DataError, Trajectory
+from estag_jax.data.system import DataError
+from estag_jax.data.trajectory import Trajectory
 from estag_jax.io import Report, did_you_mean, silent
 from estag_jax.simulate.settings import MOLECULES
 from estag_jax.sources.download import cache_folder, fetch, verified
@@ -207,8 +208,8 @@ def _extracted(archive: Path, file: str, target: Path) -> Path:
                 )
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise DataError(
-            f"{archive}: cannot be unpacked, it may be damaged ({type(error).__name__}: "
-            f"{io.one_line(error)}); delete it to download it again"
+            f"{archive}: cannot be unpacked, it may be damaged ({io.cause(error)}); delete it to "
+            f"download it again"
         ) from error
     io.write_atomic(target, lambda partial: partial.write_bytes(content))
     return verified(target)

@@ -10,8 +10,10 @@ from helpers.windows import runs, windows_drawn, windows_of_all_shapes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from estag_jax.data.settings import SplitConfig, overlap, split
-from estag_jax.data.trajectory import DataError, PublishedTrials
+from estag_jax.data.settings import SplitConfig
+from estag_jax.data.splits import overlap, split
+from estag_jax.data.system import DataError
+from estag_jax.data.trajectory import PublishedTrials
 from estag_jax.data.windows import WindowConfig, frames_of, starts
 
 

@@ -9,7 +9,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from estag_jax.data import statistics, transform
-from estag_jax.data.trajectory import DataError, PublishedTrials, Trajectory
+from estag_jax.data.system import DataError
+from estag_jax.data.trajectory import PublishedTrials, Trajectory
 
 RNG = np.random.default_rng(0)
 

@@ -32,6 +32,7 @@ XYZ = "3\n\nC 0 0 0\nO 1.2 0 0\nH 2 0 0\n"
         ("a.xyz", XYZ + XYZ[:-8], r"frame \d .*extxyz"),
         ("a.xyz", XYZ.replace("C", "X"), "element of atom 0 .*X"),
         ("a.xyz", "", "empty"),
+        ("a.xyz", "0\n\n", "zero atoms|frame 0"),
         ("a.traj", XYZ, "frame 0 .*traj"),
         ("a.pkl", XYZ, "pickled"),
         ("a.foo", XYZ, r"'\.foo'.*ASE .*MDAnalysis"),

@@ -23,6 +23,8 @@ from helpers.files import (
 )
 
 from estag_jax.data.system import DataError
+from estag_jax.sources.files import reader
+from estag_jax.sources.options import FileOptions
 
 # --- trajectories ---
 
@@ -41,6 +43,17 @@ def test_topology_and_trajectory(tmp_path, suffix, capsys):
     assert found.source == f"{top},{run}" and found.graph is None
     assert "a.pdb" in found.provenance and not found.notes
     assert capsys.readouterr() == ("", "")
+
+
+def test_progress_is_told_and_nothing_printed(tmp_path, capsys):
+    top, told = write_pdb(tmp_path / "a.pdb", CARBONS), []
+    run = write_frames(tmp_path / "a.dcd", random_walk())
+    reader.read(f"{top},{run}", FileOptions(), lambda *facts: told.append(facts))
+    assert told == [("a.dcd", k, 12) for k in range(1, 13)]
+    told.clear()
+    ase.io.write(tmp_path / "a.xyz", [ase.Atoms("C")] * 2)
+    reader.read(str(tmp_path / "a.xyz"), FileOptions(), lambda *facts: told.append(facts))
+    assert told == [("a.xyz", 1, 0), ("a.xyz", 2, 0)] and capsys.readouterr() == ("", "")
 
 
 def test_several_runs_and_a_selection(tmp_path):

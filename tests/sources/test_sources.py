@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from estag_jax.data.graphs import GraphConfig
-from estag_jax.data.settings import SplitConfig, overlap, split
+from estag_jax.data.settings import SplitConfig
+from estag_jax.data.splits import overlap, split
 from estag_jax.data.system import DataError
 from estag_jax.data.windows import WindowConfig, gather
 from estag_jax.simulate.settings import SyntheticConfig, XtbConfig

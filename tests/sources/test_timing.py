@@ -128,6 +128,8 @@ def test_a_bare_number_is_in_the_unit_of_the_file(tmp_path):
     found = read(tmp_path / "a.npz", frame_step=0.1)
     assert time_of(found) == (0.1, "s") and has_note(found, "the file has 0.00833333 s")
     assert time_of(read_npz(tmp_path / "a.npz")) == (1 / 120, "s")
+    write_npz(tmp_path / "c.npz", Trajectory.from_arrays(FRAMES, frame_step=1.0, time_unit="frame"))
+    assert time_of(read(tmp_path / "c.npz", frame_step=0.1)) == (0.1, "fs")  # frames are no time
     units["time_unit"] = "time unit"  # which cannot be converted
     write_npz(tmp_path / "b.npz", Trajectory.from_arrays(FRAMES, **units))
     assert time_of(read(tmp_path / "b.npz", frame_step=0.1)) == (0.1, "time unit")

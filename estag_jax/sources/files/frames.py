@@ -10,7 +10,7 @@ from ase import Atoms
 
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
-from estag_jax.io import Report, one_line
+from estag_jax.io import Report, cause
 from estag_jax.sources.files.boxes import (
     DEGENERATE,
     box_note,
@@ -42,14 +42,15 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
     """
     positions, cells, about, first = [], [], [], None
     for k, atoms in enumerate(_frames(path, form)):
-        first = first or atoms
+        first = atoms if first is None else first
         _check_same(path, k, atoms, first)
         positions.append(atoms.positions)
         cells.append(atoms.cell.complete().array)
         about.append(atoms.info)
         report(path.name, k + 1, 0)
-    if first is None:
-        raise DataError(f"{path}: holds zero frames; copy or save it again")
+    if first is None or not len(first):
+        what = "frames" if first is None else "atoms"
+        raise DataError(f"{path}: holds zero {what}; copy or save it again")
     numbers = _elements(path, first.numbers)
     stated, uneven = _stated(path, about, options.frame_step is not None)
     (step, unit), notes = chosen_step(path.name, stated, options.frame_step, "fs")
@@ -63,8 +64,9 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
     if box and options.unwrap:
         positions = list(unwrapped(zip(positions, cells, strict=True), None, tuple(first.pbc)))
     stacked = np.stack(positions)[:, :, None]
-    names = first.get_chemical_symbols() if numbers is not None else range(len(first))
-    names = tuple(map(str, names))
+    names = tuple(
+        first.get_chemical_symbols() if numbers is not None else map(str, range(len(first)))
+    )
     if not box and (note := jump_note(stacked, [len(stacked)], names, [path.name])):
         notes.append(note)
     return Trajectory.from_arrays(
@@ -91,8 +93,7 @@ def _frames(path: Path, form: str) -> Iterator[Atoms]:
     except Exception as error:  # parsers raise whatever they meet
         raise DataError(
             f"{path}: ASE cannot read frame {count} (counted from 0) as {form} "
-            f"({type(error).__name__}: {one_line(error)[:200]}); is the file whole, and its suffix that "
-            f"of its format?"
+            f"({cause(error)}); is the file whole, and its suffix that of its format?"
         ) from error
 
 

@@ -115,7 +115,6 @@ def atom_nodes(source: str, group: Any, bonds: np.ndarray | None, orders: list[s
     numbers = np.array([number_of[symbol] for symbol in symbols])
     fields = {
         "names": _atom_names(group, symbols),
-        "node_features": numbers[:, None].astype(np.float32),
         "atomic_numbers": numbers,
     }
     if bonds is not None:

@@ -24,18 +24,19 @@ def chosen_step(
       name: of the file, for the note.
       stated: what the file says, or None.
       given: the option frame_step, or None.
-      bare_unit: of a number without a unit, where the file has none.
+      bare_unit: of a number without a unit, where the file has none or counts frames.
 
     Returns:
       The step, and a note where the file says nothing or something else (by more than 1 %).
     """
-    silent = f"{name} does not give the time between frames"
+    nothing = f"{name} does not give the time between frames"
     if given is None:
-        return (stated, ()) if stated else ((1.0, "frame"), (silent,))
+        return (stated, ()) if stated else ((1.0, "frame"), (nothing,))
     value, unit = parse_step(given)
-    step = value, unit or (stated[1] if stated else bare_unit)
+    known = stated is not None and stated[1] != "frame"
+    step = value, unit or (stated[1] if known else bare_unit)
     if stated is None:
-        return step, (f"the time step is {value:g} {step[1]} as the user says; {silent}",)
+        return step, (f"the time step is {value:g} {step[1]} as the user says; {nothing}",)
     here, there = (TIME_UNITS.get(unit) or unit for _, unit in (step, stated))
     numbers = not isinstance(here, str) and not isinstance(there, str)
     ratio = value * here / (stated[0] * there) if numbers else value / stated[0]

@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
-from estag_jax.io import Report
+from estag_jax.io import Report, cause
 from estag_jax.sources.files.boxes import (
     DEGENERATE,
     box_note,
@@ -124,7 +124,7 @@ def _open(topology: Path) -> Any:
                 f"for all others (.pdb, .gro, .psf, .prmtop, .tpr, …)"
             ) from error
         raise DataError(
-            f"{topology}: MDAnalysis cannot read it ({_cause(error)}); is it whole, and is its "
+            f"{topology}: MDAnalysis cannot read it ({cause(error)}); is it whole, and is its "
             f"suffix that of its format?"
         ) from error
 
@@ -140,7 +140,7 @@ def _load(universe: Any, topology: Path, path: Path) -> None:
                 f"this trajectory was written with"
             ) from error
         raise DataError(
-            f"{path}: MDAnalysis cannot read it as a trajectory ({_cause(error)}); is it whole, and "
+            f"{path}: MDAnalysis cannot read it as a trajectory ({cause(error)}); is it whole, and "
             f"is its suffix that of its format?"
         ) from error
 
@@ -151,7 +151,7 @@ def _selected(source: str, universe: Any, select: str) -> Any:
         group = universe.select_atoms(select or "all")
     except Exception as error:
         raise DataError(
-            f"{source}: the selection {select!r} is not understood ({_cause(error)}); examples are "
+            f"{source}: the selection {select!r} is not understood ({cause(error)}); examples are "
             f"'protein and not name H*', 'resid 1:20', 'name CA'"
         ) from error
     if len(group):
@@ -234,7 +234,7 @@ def _frame(path: Path, reader: Any, k: int) -> Any:
     except Exception as error:  # StopIteration too: the end came before it was announced
         raise DataError(
             f"{path}: frame {k} of {len(reader)} (counted from 0) cannot be read, the file may be cut "
-            f"short ({_cause(error)}); copy it again, or save its {k} whole frames to a new file"
+            f"short ({cause(error)}); copy it again, or save its {k} whole frames to a new file"
         ) from error
 
 
@@ -262,10 +262,3 @@ def _box_notes(boxes: set[str], bonded: bool, unwrap: bool) -> list[str]:
     if "box" not in boxes:
         return notes
     return [*notes, box_note(bonded, unwrap)]
-
-
-def _cause(error: Exception) -> str:
-    """Kind and text of another library's error, on one line of moderate length."""
-    # Parsers' errors come with a long preface, which names the file once more.
-    text = " ".join(str(error).split()).split(" Error: ")[-1]
-    return f"{type(error).__name__}: {text[:200]}{' …' if len(text) > 200 else ''}"
