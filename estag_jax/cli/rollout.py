@@ -57,7 +57,9 @@ def rollout(argv: list[str]) -> None:
     if not finite.all():
         step = int(np.argmin(finite)) + 1
         raise Failure(f"{args.run}: the forecast is not finite from step {step}; lower --steps")
-    write_extxyz(args.out, frames, trajectory, forecaster.time_step)
+    write_extxyz(
+        args.out, frames, forecaster.system, forecaster.time_step, forecaster.time_unit
+    )
 
     delta = forecaster.window.delta
     first = start + forecaster.past * delta

@@ -144,8 +144,9 @@ class Trajectory:
         nodes, channels = positions.shape[1:3]
         if atomic_numbers is not None:
             atomic_numbers = np.asarray(atomic_numbers, np.int64)
-        if names is None:
-            names = _names(nodes, atomic_numbers)
+        names = _names(nodes, atomic_numbers) if names is None else tuple(names)
+        if len(names) != nodes:
+            raise DataError(f"{source}: names has {len(names)} entries, expected {nodes}")
         if node_features is not None:
             node_features = np.asarray(node_features, np.float32)
         try:

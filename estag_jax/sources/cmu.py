@@ -139,7 +139,6 @@ def read(name: str, options: FolderOptions, report: Report = silent) -> Trajecto
         lengths=tuple(map(len, runs)),
         run_names=tuple(there[trial].stem for trial in trials),
         published=chosen.published if chosen and not absent else None,
-        suggested=SUGGESTED,
         source=f"{base}: {name}",
         provenance=f"CMU Graphics Lab Motion Capture Database (mocap.cs.cmu.edu), subject "
         f"{int(subject)}, {len(trials)} trials at {RATE:.0f} Hz; created with funding from NSF "

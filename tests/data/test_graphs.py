@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from estag_jax.data.edges import (
     nearest,
     radius_edges,
 )
-from estag_jax.data.graphs import PAPER_CUTOFF, GraphConfig, build_topology, resolve
+from estag_jax.data.graphs import PAPER_CUTOFF, GraphConfig, resolve, with_graph
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.sources import catalog as sources
@@ -30,9 +31,21 @@ WATER = np.array([[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0]], np.flo
 
 def system(positions, **fields):
     """A trajectory with positions [F, N, C, 3] and no names to speak of."""
-    nodes = positions.shape[1]
-    features = np.ones((nodes, 1), np.float32)
-    return Trajectory(positions, features, tuple(map(str, range(nodes))), 1.0, source="x", **fields)
+    names = map(str, range(positions.shape[1]))
+    return Trajectory.from_arrays(positions, names=names, source="x", **fields)
+
+
+def build(config, trajectory):
+    """The graph alone, without the leading axis of its arrays."""
+    graph = with_graph(trajectory, config).system.graph
+    features = graph.edge_features
+    return SimpleNamespace(
+        senders=graph.senders[0],
+        receivers=graph.receivers[0],
+        edge_features=None if features is None else features[0],
+        num_edges=graph.num_edges,
+        edge_width=graph.edge_width,
+    )
 
 
 def test_bond_that_is_stretched_in_frame_0_is_found():
@@ -91,10 +104,10 @@ def test_radius_full_and_channel():
         (i, j) for i in range(3) for j in range(3) if i != j
     }
     positions = np.stack([line * 100, line], axis=1)[None]
-    near = build_topology(GraphConfig("radius", cutoff=1.0, channel=1), system(positions))
+    near = build(GraphConfig("radius", cutoff=1.0, channel=1), system(positions))
     assert near.num_edges == 6 and near.edge_features.dtype == np.float32
     np.testing.assert_array_equal(near.edge_features, np.ones((6, 1)))  # the distance of the ends
-    paper = build_topology(GraphConfig("paper", hops=3, channel=1), system(positions))
+    paper = build(GraphConfig("paper", hops=3, channel=1), system(positions))
     assert paper.num_edges == 12 and paper.edge_features.dtype == np.float32
     apart = np.abs(paper.senders - paper.receivers)
     np.testing.assert_array_equal(paper.edge_features[:, 0], apart)
@@ -106,10 +119,10 @@ def test_radius_full_and_channel():
         (GraphConfig("bonds"), "'bonds' needs atomic numbers.*'paper' or 'radius'.*'full'"),
     ]:
         with pytest.raises(DataError, match=words):
-            build_topology(config, system(positions))
+            build(config, system(positions))
     with pytest.raises(DataError, match="measures in Å and the length unit is 'inch'"):
-        build_topology(GraphConfig("paper"), system(positions, length_unit="inch"))
-    assert build_topology(FULL, system(positions[:, :1])).num_edges == 0
+        build(GraphConfig("paper"), system(positions, length_unit="inch"))
+    assert build(FULL, system(positions[:, :1])).num_edges == 0
 
 
 @given(st.integers(2, 30), st.integers(1, 8), st.integers(0, 2**32 - 1))
@@ -149,16 +162,16 @@ def test_bonds_of_the_source_go_before_radii_and_carry_their_orders():
         bonds=np.array([[1, 0], [2, 3]]),
         bond_orders=np.array([2.0, 1.0], np.float32),
     )
-    found = build_topology(GraphConfig("bonds"), given)
+    found = build(GraphConfig("bonds"), given)
     edges = {
         (int(s), int(r)): f.tolist()
         for s, r, f in zip(found.senders, found.receivers, found.edge_features, strict=True)
     }
     assert edges == {(0, 1): [1, 2], (1, 0): [1, 2], (2, 3): [1, 1], (3, 2): [1, 1]}
-    by_radii = build_topology(GraphConfig("covalent"), given)
+    by_radii = build(GraphConfig("covalent"), given)
     assert by_radii.num_edges == 10 and by_radii.edge_width == 1
-    chain = dataclasses.replace(given, bonds=np.array([[0, 1], [1, 2]]))
-    found = build_topology(GraphConfig("bonds"), chain)
+    chain = given.changed(bonds=np.array([[0, 1], [1, 2]]))
+    found = build(GraphConfig("bonds"), chain)
     two = (found.senders == 0) & (found.receivers == 2)
     assert found.edge_features[two].tolist() == [[2, 0]]
 
@@ -167,7 +180,7 @@ def test_radii_heed_the_unit_of_length():
     water = np.repeat(WATER[None, :, None], 3, axis=0)
     numbers = np.array([8, 1, 1])
     for unit, factor in (("Å", 1.0), ("nm", 0.1), ("bohr", 1 / 0.529177210903)):
-        found = build_topology(
+        found = build(
             GraphConfig("bonds", hops=1),
             system(water * factor, atomic_numbers=numbers, length_unit=unit),
         )
@@ -178,8 +191,8 @@ def test_a_hundred_thousand_nodes_need_memory_for_their_edges_only():
     rng = np.random.default_rng(0)
     large = system(rng.uniform(0, 46, size=(1, 100_000, 1, 3)))  # about one node in a unit cube
     tracemalloc.start()
-    by_radius = build_topology(GraphConfig("radius", cutoff=1.2), large)
-    by_number = build_topology(GraphConfig("nearest", neighbours=8), large)
+    by_radius = build(GraphConfig("radius", cutoff=1.2), large)
+    by_number = build(GraphConfig("nearest", neighbours=8), large)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     # 4/3 π 1.2³ nodes in reach of each on average, fewer at the surface.
@@ -190,13 +203,13 @@ def test_a_hundred_thousand_nodes_need_memory_for_their_edges_only():
 @pytest.mark.data
 def test_aspirin_of_the_shared_data(shared_data):
     aspirin = sources.load(str(shared_data / "md_xtb" / "aspirin_xtb.npz"))
-    found = bonds(aspirin.positions[:, :, 0], aspirin.atomic_numbers)
-    assert aspirin.num_nodes == 13 and len(found) == 13
+    found = bonds(aspirin.positions[:, :, 0], aspirin.system.atomic_numbers)
+    assert aspirin.system.num_nodes == 13 and len(found) == 13
     # An atom with d bonds lies between d (d - 1) / 2 pairs; in a six-ring no pair is met twice.
     degree = np.bincount(found.ravel())
     two_hops = (degree * (degree - 1) // 2).sum()
-    assert aspirin.topology.num_edges == 2 * (13 + two_hops) == 60
+    assert aspirin.system.graph.num_edges == 2 * (13 + two_hops) == 60
     assert all(
         chemical_symbols[z] == name
-        for z, name in zip(aspirin.atomic_numbers, aspirin.names, strict=True)
+        for z, name in zip(aspirin.system.atomic_numbers, aspirin.system.names, strict=True)
     )

@@ -16,9 +16,8 @@ RNG = np.random.default_rng(0)
 
 
 def system(positions, **fields):
-    nodes = positions.shape[1]
-    given = {"node_features": np.ones((nodes, 1), np.float32), "source": "x"} | fields
-    return Trajectory(positions, names=tuple(map(str, range(nodes))), **{"frame_step": 1.0} | given)
+    names = map(str, range(positions.shape[1]))
+    return Trajectory.from_arrays(positions, names=names, **{"source": "x"} | fields)
 
 
 def test_taking_nodes_takes_their_bonds_along():
@@ -29,8 +28,8 @@ def test_taking_nodes_takes_their_bonds_along():
         bond_orders=np.array([1, 1, 2, 1.5], np.float32),
     )
     heavy = transform.without_hydrogens(ring)
-    assert heavy.bonds.tolist() == [[1, 2], [2, 0]] and heavy.bond_orders.tolist() == [2, 1.5]
-    assert heavy.names == ("0", "2", "3") and heavy.notes == ("1 hydrogens left out",)
+    assert heavy.system.bonds.tolist() == [[1, 2], [2, 0]] and heavy.system.bond_orders.tolist() == [2, 1.5]
+    assert heavy.system.names == ("0", "2", "3") and heavy.notes == ("1 hydrogens left out",)
     np.testing.assert_array_equal(heavy.positions, ring.positions[:, [0, 2, 3]])
     assert transform.without_hydrogens(heavy) is heavy
     with pytest.raises(DataError, match="all 2 atoms are hydrogens .*hydrogens=True"):
@@ -86,13 +85,13 @@ def test_units_are_converted_with_all_that_is_a_length():
     residues = system(RNG.normal(size=(3, 2, 1, 3)), contact_distance=6.0)
     nm = transform.converted(residues, "nm")
     np.testing.assert_allclose(nm.positions, residues.positions / 10)
-    assert nm.contact_distance == pytest.approx(0.6) and nm.length_unit == "nm"
+    assert nm.system.contact_distance == pytest.approx(0.6) and nm.system.length_unit == "nm"
     bohr = transform.converted(nm, "bohr")
     np.testing.assert_allclose(bohr.positions * 0.529177210903, residues.positions)
     with pytest.raises(DataError, match="x: 'mile' is no length unit that can be converted"):
         transform.converted(residues, "mile")
     with pytest.raises(DataError, match="'inch' is no length unit"):
-        transform.converted(dataclasses.replace(residues, length_unit="inch"), "nm")
+        transform.converted(residues.changed(length_unit="inch"), "nm")
 
 
 def oscillator(frequency, frames=4000, step=0.5, **fields):

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from estag_jax.data.graphs import GraphConfig
-from estag_jax.data.settings import SplitConfig, split
+from estag_jax.data.settings import SplitConfig
+from estag_jax.data.splits import split
 from estag_jax.data.system import DataError
 from estag_jax.data.windows import WindowConfig, frames_of, gather, starts
 from estag_jax.sources.catalog import ReadConfig
@@ -42,7 +43,7 @@ def test_gather_puts_nodes_before_time():
     assert history.shape == (2, 4, 3, 2, 3) and history.dtype == np.float32
     for t in range(3):
         np.testing.assert_array_equal(history[1, :, t], positions[2 + 5 * t])
-    np.testing.assert_array_equal(target, positions[[29, 17]])
+    np.testing.assert_array_equal(target[:, 0], positions[[29, 17]])
     target[:] = history[:] = 0
     assert positions.all()
     for start in (-1, 15):
@@ -64,10 +65,11 @@ def test_too_few_frames():
 @settings(deadline=None)
 def test_starts_with_horizon_stride_and_missing_frames_against_brute_force(length, config, gone):
     missing = np.isin(np.arange(length), list(gone))
-    target = (config.past - 1 + config.horizon) * config.delta
+    targets = [(config.past - 1 + h) * config.delta for h in config.horizons]
     expected = []
     for s in range(0, length, config.stride):
-        frames = [s + k * config.delta for k in range(config.past)] + [s + target]
+        frames = [s + k * config.delta for k in range(config.past)]
+        frames += [s + target for target in targets]
         if frames[-1] < length and not any(missing[f] for f in frames):
             expected.append(s)
     if expected:
@@ -79,8 +81,10 @@ def test_starts_with_horizon_stride_and_missing_frames_against_brute_force(lengt
 
 def test_the_horizon_is_how_far_ahead_the_target_is():
     positions = np.arange(40.0).reshape(40, 1, 1, 1) * np.ones(3)
-    history, target = gather(positions, np.array([5]), WindowConfig(past=3, delta=2, horizon=4))
-    assert history[0, 0, :, 0, 0].tolist() == [5, 7, 9] and target[0, 0, 0, 0] == 9 + 4 * 2
+    history, target = gather(positions, np.array([5]), WindowConfig(3, 2, horizons=(4,)))
+    assert history[0, 0, :, 0, 0].tolist() == [5, 7, 9] and target[0, 0, 0, 0, 0] == 9 + 4 * 2
+    _, targets = gather(positions, np.array([5, 6]), WindowConfig(3, 2, horizons=(1, 2, 5)))
+    assert targets[:, :, 0, 0, 0].tolist() == [[11, 13, 19], [12, 14, 20]]
 
 
 def test_a_million_windows_cost_memory_for_their_indices_only():
@@ -111,7 +115,10 @@ def test_a_million_windows_cost_memory_for_their_indices_only():
         (lambda: SplitConfig(test=0), "split test is 0"),
         (lambda: SplitConfig(fractions=(0.5, 0.5, 0.0)), "expected three positive numbers"),
         (lambda: SplitConfig(fractions=(0.5, 0.2, 0.2)), "add up to 0.9"),
-        (lambda: WindowConfig(horizon=0), "window horizon is 0"),
+        (lambda: WindowConfig(horizons=(0,)), r"horizons are \(0,\)"),
+        (lambda: WindowConfig(horizons=()), "increasing"),
+        (lambda: WindowConfig(horizons=(1, 3, 2)), "increasing"),
+        (lambda: WindowConfig(horizons=(2, 3)), "first must be 1"),
         (lambda: WindowConfig(stride=0), "window stride is 0"),
         (lambda: SplitConfig("by-trajectory", runs="odd"), "split runs is 'odd', expected one of"),
         (lambda: SplitConfig("by-trajectory", each=0), "split each is 0"),

@@ -15,14 +15,15 @@ def runs(*lengths, **fields):
     """A trajectory of one resting particle with runs of the given lengths."""
     positions = np.zeros((sum(lengths), 1, 1, 3), np.float32)
     given = {"positions": positions, "lengths": lengths, "source": "a.npz"} | fields
-    features = np.ones((1, 1), np.float32)
-    return Trajectory(node_features=features, names=("0",), frame_step=1.0, **given)
+    return Trajectory.from_arrays(**given)
 
 
 windows_of_all_shapes = st.builds(
     WindowConfig,
     past=st.integers(1, 4),
     delta=st.integers(1, 4),
-    horizon=st.integers(1, 4),
+    horizons=st.one_of(
+        st.integers(1, 4).map(lambda h: (h,)), st.sampled_from([(1, 2), (1, 3, 4)])
+    ),
     stride=st.integers(1, 5),
 )

@@ -36,11 +36,11 @@ def test_shapes_units_and_what_is_said(short):
         found = short[name]
         assert found.positions.shape == (36, nodes, 1, 3) and found.positions.dtype == np.float32
         assert found.lengths == (12, 12, 12) and len(found.run_names) == 3
-        assert found.node_features.dtype == np.float32 and found.graph is None
-        assert found.source == f"synthetic:{name}" and found.atomic_numbers is None
+        assert found.system.node_features.dtype == np.float32 and found.system.graph is None
+        assert found.source == f"synthetic:{name}" and found.system.atomic_numbers is None
         assert np.isfinite(found.positions).all()
         units = ("s", "m") if name == "pendulum" else ("time unit", "unit")
-        assert (found.time_unit, found.length_unit) == units
+        assert (found.time_unit, found.system.length_unit) == units
         drift = next(note for note in found.notes if note.startswith("largest "))
         assert float(drift.split()[-1]) < 1e-2
         assert any(note.startswith("Lyapunov time") for note in found.notes) != (name == "springs")
@@ -50,10 +50,10 @@ def test_shapes_units_and_what_is_said(short):
 
 
 def test_node_features_tell_particles_apart(short):
-    assert (short["springs"].node_features == 1).all()
-    assert sorted(short["charged"].node_features[:, 0]) == [-1, -1, 1, 1, 1]
-    np.testing.assert_array_equal(short["pendulum"].node_features, [[0, 1], [1, 0], [1, 0]])
-    masses = short["threebody"].node_features
+    assert (short["springs"].system.node_features == 1).all()
+    assert sorted(short["charged"].system.node_features[:, 0]) == [-1, -1, 1, 1, 1]
+    np.testing.assert_array_equal(short["pendulum"].system.node_features, [[0, 1], [1, 0], [1, 0]])
+    masses = short["threebody"].system.node_features
     assert len(np.unique(masses)) == 3 and (masses > 0.5).all() and (masses < 1.5).all()
 
 
@@ -61,13 +61,13 @@ def test_motion_is_what_the_features_say(short):
     """Free systems keep their centre; the pendulum hangs from its first node on rods of 1 m."""
     for name in ("springs", "charged", "threebody"):
         found = short[name]
-        weights = found.node_features if name == "threebody" else np.ones((5, 1))
+        weights = found.system.node_features if name == "threebody" else np.ones((5, 1))
         centre = (weights * found.positions[:, :, 0]).sum(axis=1)
         np.testing.assert_allclose(centre, 0, atol=1e-5)
     bobs = short["pendulum"].positions[:, :, 0]
-    assert not bobs[:, 0].any() and short["pendulum"].names[0] == "anchor"
+    assert not bobs[:, 0].any() and short["pendulum"].system.names[0] == "anchor"
     np.testing.assert_allclose(np.linalg.norm(np.diff(bobs, axis=1), axis=-1), 1, atol=1e-6)
-    np.testing.assert_array_equal(short["pendulum"].bonds, [[0, 1], [1, 2]])
+    np.testing.assert_array_equal(short["pendulum"].system.bonds, [[0, 1], [1, 2]])
 
 
 def test_springs_pull_along_the_bonds():
@@ -76,13 +76,13 @@ def test_springs_pull_along_the_bonds():
     found = read("springs", config)
     x = found.positions[:30, :, 0]
     force = np.zeros_like(x)
-    for i, j in found.bonds:
+    for i, j in found.system.bonds:
         force[:, i] -= x[:, i] - x[:, j]
         force[:, j] += x[:, i] - x[:, j]
     acceleration = (x[2:] - 2 * x[1:-1] + x[:-2]) / 0.005**2
     np.testing.assert_allclose(acceleration, force[1:-1], atol=2e-3)
     ends = set(range(6))
-    assert {int(end) for bond in found.bonds for end in bond} == ends
+    assert {int(end) for bond in found.system.bonds for end in bond} == ends
 
 
 def test_seeds_and_runs(no_exponents):
@@ -94,10 +94,10 @@ def test_seeds_and_runs(no_exponents):
     assert first.notes == again.notes
     more = read("threebody", SyntheticConfig(runs=3, frames=5, float64=True))
     np.testing.assert_allclose(more.positions[:10], first.positions, atol=1e-12)
-    np.testing.assert_array_equal(more.node_features, first.node_features)
+    np.testing.assert_array_equal(more.system.node_features, first.system.node_features)
     assert np.abs(more.positions[10:] - more.positions[:5]).max() > 0.1
     other = read("threebody", SyntheticConfig(runs=2, frames=5, seed=1))
-    assert (other.node_features != first.node_features).all()
+    assert (other.system.node_features != first.system.node_features).all()
 
 
 @pytest.mark.parametrize("name", ["springs", "charged", "pendulum", "lorenz"])
@@ -105,12 +105,12 @@ def test_hidden_particles_act_and_are_absent(name, no_exponents):
     options = {"runs": 2, "frames": 20, "particles": 4, "float64": True}
     whole = read(name, SyntheticConfig(**options))
     part = read(name, SyntheticConfig(**options, hidden=2))
-    kept = whole.num_nodes - 2
+    kept = whole.system.num_nodes - 2
     np.testing.assert_array_equal(part.positions, whole.positions[:, :kept])
-    np.testing.assert_array_equal(part.node_features, whole.node_features[:kept])
-    if whole.bonds is not None:
-        visible = [list(bond) for bond in whole.bonds if max(bond) < kept]
-        assert part.bonds.tolist() == visible and len(visible) < len(whole.bonds)
+    np.testing.assert_array_equal(part.system.node_features, whole.system.node_features[:kept])
+    if whole.system.bonds is not None:
+        visible = [list(bond) for bond in whole.system.bonds if max(bond) < kept]
+        assert part.system.bonds.tolist() == visible and len(visible) < len(whole.system.bonds)
     assert any("last 2 of 4 particles are hidden" in note for note in part.notes)
     # A system of the visible ones alone would keep its centre (and the first pendulum its energy).
     if name in ("springs", "charged"):

@@ -34,7 +34,7 @@ def mechanics(trajectory, step):
     """
     positions = trajectory.positions[:, :, 0].astype(np.float64)
     velocities = (positions[2:] - positions[:-2]) / (2 * step * units.fs)
-    masses = ase.Atoms(trajectory.atomic_numbers).get_masses()[:, None]
+    masses = ase.Atoms(trajectory.system.atomic_numbers).get_masses()[:, None]
     momenta = masses * velocities
     energy = (momenta * velocities).sum((1, 2)) / 2
     return energy, momenta.sum(1), np.cross(positions[1:-1], momenta).sum(1)

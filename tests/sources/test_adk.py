@@ -46,14 +46,14 @@ def test_dims_by_the_released_rule():
     for length, pair in zip(found.lengths, files, strict=True):
         positions, charges = by_the_released_rule(*pair)
         np.testing.assert_array_equal(found.positions[begin : begin + length], positions)
-        np.testing.assert_allclose(found.node_features, charges, atol=1e-6)
+        np.testing.assert_allclose(found.system.node_features, charges, atol=1e-6)
         begin += length
-    assert found.positions.shape == (300, 213, 4, 3) and found.node_features.shape == (213, 4)
-    assert (found.anchor, found.contact_distance) == (1, 6.0)
-    assert (found.names[0], found.names[-1]) == ("MET1", "LEU213")
+    assert found.positions.shape == (300, 213, 4, 3) and found.system.node_features.shape == (213, 4)
+    assert (found.system.anchor, found.system.contact_distance) == (1, 6.0)
+    assert (found.system.names[0], found.system.names[-1]) == ("MET1", "LEU213")
     assert (found.frame_step, found.time_unit, found.published) == (1.0, "frame", None)
     assert any("1 residue(s) left out" in note for note in found.notes)
-    alpha = found.positions[0, :, found.anchor]
+    alpha = found.positions[0, :, found.system.anchor]
     distances = np.linalg.norm(alpha[:, None] - alpha, axis=-1)
     assert len(radius_edges(alpha, 6.0)[0]) == (distances <= 6.0).sum() - 213 == 1128
 
@@ -83,7 +83,7 @@ def test_equilibrium(tmp_path, fake_archive):
     found = adk.read_equilibrium("", FolderOptions(tmp_path))
     positions, charges = by_the_released_rule(datafiles.PSF, datafiles.DCD)
     np.testing.assert_array_equal(found.positions, positions)
-    np.testing.assert_allclose(found.node_features, charges, atol=1e-6)
+    np.testing.assert_allclose(found.system.node_features, charges, atol=1e-6)
     assert (found.published, found.source, found.time_unit) == ("time", "adk", "ps")
     assert found.frame_step == pytest.approx(1.0) and found.licence == "CC BY 4.0"
     assert fake_archive == ["adk4AKE.psf", "1ake_007-nowater-core-dt240ps.dcd"]

@@ -9,6 +9,7 @@ from helpers.mocap import ASF
 from estag_jax.data.system import DataError
 from estag_jax.sources import catalog as sources
 from estag_jax.sources import cmu
+from estag_jax.sources.catalog import SOURCES
 from estag_jax.sources.mocap import positions, read_amc, read_asf
 from estag_jax.sources.options import FolderOptions
 
@@ -31,14 +32,15 @@ def test_walk(shared_data, walks):
     assert len(walks.lengths) == 20 and walks.run_names[:2] == ("35_01", "35_02")
     assert walks.lengths[0] == 224 and max(walks.lengths) == 497
     assert walks.frame_step == pytest.approx(1 / 120) and walks.time_unit == "s"
-    assert walks.length_unit == "asf unit" and "5.64 cm" in walks.provenance
-    assert walks.bonds.shape == (30, 2)
+    assert walks.system.length_unit == "asf unit" and "5.64 cm" in walks.provenance
+    assert walks.system.bonds.shape == (30, 2)
     assert any("trials 3, 4, 6 of walk are not in" in note for note in walks.notes)
-    assert walks.suggested.window.delta == 5 and walks.suggested.split.each == 100
-    assert walks.published is None and walks.graph is None
+    suggested = SOURCES["cmu"].suggested
+    assert suggested.window.delta == 5 and suggested.split.each == 100
+    assert walks.published is None and walks.system.graph is None
     # Bones are rigid; directions in the asf have six digits.
     skeleton = read_asf(shared_data / "cmu_mocap" / "35" / "35.asf")
-    parents, children = walks.bonds.T
+    parents, children = walks.system.bonds.T
     bones = np.linalg.norm(walks.positions[:, children, 0] - walks.positions[:, parents, 0], axis=2)
     np.testing.assert_allclose(bones, np.tile(skeleton.lengths[1:], (7766, 1)), rtol=1e-6)
     assert np.ptp(bones, axis=0).max() < 1e-10
@@ -88,7 +90,7 @@ def test_complete_set_has_its_published_split(tmp_path):
     ]
     begin = sum(found.lengths[:9])
     np.testing.assert_array_equal(found.positions[begin : begin + 24, :, 0], raw)
-    np.testing.assert_array_equal(found.node_features, np.ones((3, 1)))
+    np.testing.assert_array_equal(found.system.node_features, np.ones((3, 1)))
     everything = read("9", tmp_path)
     assert len(everything.lengths) == 12 and everything.lengths[9] == 30
     assert everything.published is None
@@ -120,7 +122,7 @@ def database(server, tmp_path, monkeypatch):
 def test_a_subject_is_downloaded_trial_by_trial_once(database):
     served, asked = database
     found = sources.load("cmu:7")
-    assert found.run_names == ("07_01", "07_02", "07_04") and found.graph.num_edges == 6
+    assert found.run_names == ("07_01", "07_02", "07_04") and found.system.graph.num_edges == 6
     assert sum("07_0" in path for path in asked) >= 7  # 5, 6 and 7 were asked for in vain
     asked.clear()
     again = sources.load("cmu:7")

@@ -122,7 +122,7 @@ def test_protein_torn_by_the_box_is_made_whole(tmp_path):
     spec = f"{datafiles.TPR},{run}"
 
     def longest_bond(trajectory):
-        ends = trajectory.positions[:, trajectory.bonds]
+        ends = trajectory.positions[:, trajectory.system.bonds]
         return np.linalg.norm(ends[:, :, 0] - ends[:, :, 1], axis=-1).max()
 
     assert longest_bond(read(spec, select="protein", unwrap=False)) > 50
@@ -137,12 +137,12 @@ def test_trp_cage_of_the_shared_data(shared_data, nodes):
     found = read(spec, nodes=nodes)
     assert found.num_frames == 4999 and found.time_unit == "frame"
     if nodes == "residues":
-        assert found.num_nodes == 20 and found.anchor == 1 and found.contact_distance == 6.0
-        assert found.names[0] == "ASN1" and (found.node_features == 1).all()
+        assert found.system.num_nodes == 20 and found.system.anchor == 1 and found.system.contact_distance == 6.0
+        assert found.system.names[0] == "ASN1" and (found.system.node_features == 1).all()
         alpha = found.positions[:, :, 1]
     else:
-        assert found.num_nodes == 304
-        alpha = found.positions[:, [name.endswith("-CA") for name in found.names], 0]
+        assert found.system.num_nodes == 304
+        alpha = found.positions[:, [name.endswith("-CA") for name in found.system.names], 0]
     gaps = np.linalg.norm(np.diff(alpha, axis=1), axis=-1)
     assert alpha.shape[1] == 20 and 3.4 < gaps.min() and gaps.max() < 4.5
     centroid = alpha.mean(axis=1)

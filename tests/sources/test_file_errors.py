@@ -79,7 +79,7 @@ def test_dcd_with_fewer_frames_than_announced(tmp_path):
     found = read(f"{datafiles.PSF},{path}", select="name CA")
     assert found.num_frames == 100
     assert has_note(found, "promises 102 frames, the file ends after 100 whole ones")
-    assert found.bonds is None  # none lies between CA atoms
+    assert found.system.bonds is None  # none lies between CA atoms
 
 
 @pytest.mark.parametrize("suffix", ["xtc", "trr"])

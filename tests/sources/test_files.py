@@ -36,11 +36,11 @@ def test_topology_and_trajectory(tmp_path, suffix, capsys):
     run = write_frames(tmp_path / f"a.{suffix}", frames)
     found = read(f"{top},{run}")
     np.testing.assert_allclose(found.positions[:, :, 0], frames, atol=6e-3)  # xtc keeps 0.01 Å
-    assert found.positions.dtype == np.float32 and found.names == ("C0", "C1", "C2")
-    assert found.atomic_numbers.tolist() == [6, 6, 6] and found.node_features.tolist() == [[6]] * 3
-    assert (found.frame_step, found.time_unit, found.length_unit) == (2.5, "ps", "Å")
-    assert found.lengths == (12,) and found.run_names == (f"a.{suffix}",) and found.bonds is None
-    assert found.source == f"{top},{run}" and found.graph is None
+    assert found.positions.dtype == np.float32 and found.system.names == ("C0", "C1", "C2")
+    assert found.system.atomic_numbers.tolist() == [6, 6, 6] and found.system.inputs("number")[0].tolist() == [[6]] * 3
+    assert (found.frame_step, found.time_unit, found.system.length_unit) == (2.5, "ps", "Å")
+    assert found.lengths == (12,) and found.run_names == (f"a.{suffix}",) and found.system.bonds is None
+    assert found.source == f"{top},{run}" and found.system.graph is None
     assert "a.pdb" in found.provenance and not found.notes
     assert capsys.readouterr() == ("", "")
 
@@ -63,7 +63,7 @@ def test_several_runs_and_a_selection(tmp_path):
     found = read(f"{top},{runs[0]},{runs[1]}", select="name C1 or element O")
     assert found.lengths == (5, 9) and found.run_names == ("0.dcd", "1.dcd")
     np.testing.assert_allclose(found.positions[:, :, 0], np.concatenate(parts)[:, [1, 3]])
-    assert found.names == ("C1", "O1") and found.atomic_numbers.tolist() == [6, 8]
+    assert found.system.names == ("C1", "O1") and found.system.atomic_numbers.tolist() == [6, 8]
 
 
 # --- what the topology says ---
@@ -86,20 +86,20 @@ def test_bonds_and_elements_of_a_psf():
     found = read(spec)
     count, numbers = psf_section(datafiles.PSF, "!NBOND")
     expected = {tuple(sorted(pair)) for pair in np.reshape(numbers, (-1, 2)) - 1}
-    assert len(found.bonds) == count
-    assert {tuple(sorted(pair)) for pair in found.bonds.tolist()} == expected
-    lines = Path(datafiles.PSF).read_text().split("!NATOM\n")[1].splitlines()[: found.num_nodes]
+    assert len(found.system.bonds) == count
+    assert {tuple(sorted(pair)) for pair in found.system.bonds.tolist()} == expected
+    lines = Path(datafiles.PSF).read_text().split("!NATOM\n")[1].splitlines()[: found.system.num_nodes]
     masses = np.array([float(row.split()[7]) for row in lines])
-    np.testing.assert_allclose(ase.data.atomic_masses[found.atomic_numbers], masses, atol=0.02)
+    np.testing.assert_allclose(ase.data.atomic_masses[found.system.atomic_numbers], masses, atol=0.02)
     assert has_note(found, "guessed by MDAnalysis")
     # A selection keeps the bonds between its atoms, under their new numbers.
     part = read(spec, select="resid 1:20 and not name H*")
     rows = [row.split() for row in lines]
     kept = [i for i, row in enumerate(rows) if int(row[2]) <= 20 and row[4][0] != "H"]
     inside = {(i, j) for i, j in expected if i in kept and j in kept}
-    back = {tuple(sorted((kept[i], kept[j]))) for i, j in part.bonds.tolist()}
-    assert back == inside and len(part.bonds) == len(inside) > 100
-    assert part.names[:2] == ("MET1-N", "MET1-CA")
+    back = {tuple(sorted((kept[i], kept[j]))) for i, j in part.system.bonds.tolist()}
+    assert back == inside and len(part.system.bonds) == len(inside) > 100
+    assert part.system.names[:2] == ("MET1-N", "MET1-CA")
     np.testing.assert_array_equal(part.positions, found.positions[:, kept])
 
 
@@ -107,16 +107,16 @@ def test_bond_orders_of_a_mol2(tmp_path):
     path = tmp_path / "a.mol2"
     path.write_text(mol2(4, "1 1 2 2\n2 2 3 ar\n3 4 3 am\n"))
     found = read(str(path))
-    orders = {tuple(b): o for b, o in zip(found.bonds.tolist(), found.bond_orders, strict=True)}
+    orders = {tuple(b): o for b, o in zip(found.system.bonds.tolist(), found.system.bond_orders, strict=True)}
     assert {tuple(sorted(k)): v for k, v in orders.items()} == {(0, 1): 2, (1, 2): 1.5, (2, 3): 1}
-    assert read(str(path), select="name C0 C1 C3").bond_orders.tolist() == [2.0]
+    assert read(str(path), select="name C0 C1 C3").system.bond_orders.tolist() == [2.0]
     path.write_text(mol2(3, "1 1 2 1\n2 2 3 un\n"))
-    assert len(read(str(path)).bonds) == 2 and read(str(path)).bond_orders is None
+    assert len(read(str(path)).system.bonds) == 2 and read(str(path)).system.bond_orders is None
 
 
 def test_conect_records_are_not_all_bonds(tmp_path):
     found = read(str(write_pdb(tmp_path / "a.pdb", CARBONS, "CONECT    1    2")))
-    assert found.bonds is None and has_note(found, "the 1 bonds of a.pdb were not used")
+    assert found.system.bonds is None and has_note(found, "the 1 bonds of a.pdb were not used")
 
 
 def test_residues(tmp_path):
@@ -124,7 +124,7 @@ def test_residues(tmp_path):
     rows = residue("ALA", 1, shuffled) + residue("GLY", 2, ("N", "CA", "C")) + residue("SEP", 3)
     top = write_pdb(tmp_path / "a.pdb", rows + [("CA", "CAL", 4, "CA"), ("O", "HOH", 5, "O")])
     found = read(str(top), nodes="residues")
-    assert found.names == ("ALA1", "SEP3") and found.atomic_numbers is None and found.bonds is None
+    assert found.system.names == ("ALA1", "SEP3") and found.system.atomic_numbers is None and found.system.bonds is None
     x = found.positions[0, :, :, 0] / 1.5
     np.testing.assert_allclose(x, [[2, 4, 1, 0], [8, 9, 10, 11]])  # places of N, CA, C, O above
     assert has_note(found, "1 residue(s) left out") and has_note(found, "features are ones")
@@ -148,7 +148,7 @@ def test_ase_formats(tmp_path, suffix):
         ase.io.write(path, frames, format="traj" if suffix == "traj" else "extxyz")
     found = read(str(path))
     np.testing.assert_allclose(found.positions[:, :, 0], straight, atol=1e-6)
-    assert found.names == ("C", "O", "H") and found.atomic_numbers.tolist() == [6, 8, 1]
+    assert found.system.names == ("C", "O", "H") and found.system.atomic_numbers.tolist() == [6, 8, 1]
     assert (found.frame_step, found.time_unit) == (1.0, "frame") and has_note(found, "unwrapped")
     left = read(str(path), unwrap=False)
     np.testing.assert_allclose(left.positions[:, :, 0], straight % 20.0, atol=1e-6)

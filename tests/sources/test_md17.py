@@ -43,11 +43,11 @@ def test_md17_from_a_folder(tmp_path, file):
     R = save_md17(tmp_path / file)
     trajectory = read_md17("ethanol", at(tmp_path))
     np.testing.assert_array_equal(trajectory.positions, R[:, :, None])
-    assert trajectory.names == ("C", "C", "O") + ("H",) * 6
-    np.testing.assert_array_equal(trajectory.node_features, ETHANOL[:, None])
-    assert trajectory.node_features.dtype == np.float32
-    assert (trajectory.frame_step, trajectory.time_unit, trajectory.length_unit) == (0.5, "fs", "Å")
-    assert trajectory.graph is None and trajectory.missing is None and not trajectory.notes
+    assert trajectory.system.names == ("C", "C", "O") + ("H",) * 6
+    np.testing.assert_array_equal(trajectory.system.inputs("number")[0], ETHANOL[:, None])
+    assert trajectory.system.inputs("number")[0].dtype == np.float32
+    assert (trajectory.frame_step, trajectory.time_unit, trajectory.system.length_unit) == (0.5, "fs", "Å")
+    assert trajectory.system.graph is None and trajectory.missing is None and not trajectory.notes
     assert "Science Advances 3, e1603015" in trajectory.provenance and "cite" in trajectory.licence
     assert trajectory.source == str(tmp_path / file)
 
@@ -135,9 +135,9 @@ def test_rmd17_is_put_back_in_order(tmp_path, inside):
     np.savez(tmp_path / inside / "rmd17_ethanol.npz", **arrays)
     trajectory = read_rmd17("ethanol", at(tmp_path))
     check_order(trajectory, arrays, truth)
-    np.testing.assert_array_equal(trajectory.atomic_numbers, ETHANOL)
-    np.testing.assert_array_equal(trajectory.node_features, ETHANOL[:, None])
-    assert trajectory.names[:3] == ("C", "C", "O") and trajectory.frame_step == 0.5
+    np.testing.assert_array_equal(trajectory.system.atomic_numbers, ETHANOL)
+    np.testing.assert_array_equal(trajectory.system.inputs("number")[0], ETHANOL[:, None])
+    assert trajectory.system.names[:3] == ("C", "C", "O") and trajectory.frame_step == 0.5
     assert "045018" in trajectory.provenance and "CC0" in trajectory.licence
     assert trajectory.source.endswith("rmd17_ethanol.npz")
 
@@ -165,7 +165,7 @@ def test_archive_is_downloaded_once_and_only_what_is_wanted_comes_out(served, ca
     write_archive(folder / "rmd17.tar.bz2", archive)
     check_order(read_rmd17("ethanol", HERE), ethanol, truth)
     check_order(read_rmd17("ethanol", HERE), ethanol, truth)
-    assert read_rmd17("benzene", HERE).num_nodes == 12
+    assert read_rmd17("benzene", HERE).system.num_nodes == 12
     assert requests == ["/rmd17.tar.bz2"]
     names = {file.name.removesuffix(".sha256") for file in cache.iterdir()}
     files = {"rmd17.tar.bz2", "rmd17_ethanol.npz", "rmd17_benzene.npz"}

@@ -30,17 +30,17 @@ def save(folder, name="data.npz", **arrays):
 def test_md17_file(tmp_path):
     path = save(tmp_path, R=R, z=Z.astype(np.uint8), E=np.zeros(4), theory=np.array("x"))
     heavy = sources.load(str(path))
-    assert heavy.names == ("C", "C", "O")
+    assert heavy.system.names == ("C", "C", "O")
     assert heavy.positions.shape == (4, 3, 1, 3) and heavy.positions.dtype == np.float32
     np.testing.assert_array_equal(heavy.positions[:, :, 0], R[:, [0, 2, 3]])
-    np.testing.assert_array_equal(heavy.node_features, [[6], [6], [8]])
-    np.testing.assert_array_equal(heavy.atomic_numbers, [6, 6, 8])
+    np.testing.assert_array_equal(heavy.system.inputs("number")[0], [[6], [6], [8]])
+    np.testing.assert_array_equal(heavy.system.atomic_numbers, [6, 6, 8])
     assert (heavy.frame_step, heavy.time_unit, heavy.lengths) == (0.5, "fs", (4,))
-    assert heavy.graph.num_edges == 6 and heavy.source == str(path)
+    assert heavy.system.graph.num_edges == 6 and heavy.source == str(path)
     assert heavy.notes[0].startswith("the file does not give its time step; 0.5 fs")
     assert heavy.notes[1:] == ("2 hydrogens left out",)
     everything = sources.load(str(path), read=sources.ReadConfig(hydrogens=True))
-    assert everything.names == ("C", "H", "C", "O", "H")
+    assert everything.system.names == ("C", "H", "C", "O", "H")
     assert everything.fingerprint != heavy.fingerprint
 
 
@@ -62,8 +62,8 @@ def test_bare_positions(tmp_path, shape):
         trajectory = sources.load(str(path), FULL)
         assert (trajectory.frame_step, trajectory.time_unit) == (1.0, "frame")
         np.testing.assert_array_equal(trajectory.positions, positions.reshape(5, 4, -1, 3))
-        assert trajectory.names == ("0", "1", "2", "3") and trajectory.atomic_numbers is None
-        np.testing.assert_array_equal(trajectory.node_features, np.ones((4, 1)))
+        assert trajectory.system.names == ("0", "1", "2", "3") and trajectory.system.atomic_numbers is None
+        np.testing.assert_array_equal(trajectory.system.inputs("number")[0], np.ones((4, 1)))
 
 
 def damaged(frame=2, atom=3, value=np.nan):
@@ -151,8 +151,8 @@ def test_all_that_a_source_says_survives_the_file(tmp_path):
     positions = rng.normal(size=(7, 3, 2, 3)).astype(np.float32)
     missing = np.array([False] * 5 + [True, False])
     positions[5] = np.nan
-    first = Trajectory(
-        positions=positions,
+    first = Trajectory.from_arrays(
+        positions,
         node_features=rng.normal(size=(3, 4)).astype(np.float32),
         names=("hip", "knee", "toe"),
         frame_step=1 / 120,
@@ -174,8 +174,9 @@ def test_all_that_a_source_says_survives_the_file(tmp_path):
     write_npz(path, first)
     second = read_npz(path)
     assert second.source == str(path) and [f.name for f in path.parent.iterdir()] == ["all.npz"]
-    for field in dataclasses.fields(Trajectory):
-        if field.name not in ("source", "suggested"):
-            np.testing.assert_array_equal(
-                getattr(second, field.name), getattr(first, field.name), err_msg=field.name
-            )
+    for one, other in ((first, second), (first.system, second.system)):
+        for field in dataclasses.fields(one):
+            if field.name not in ("source", "suggested", "system"):
+                np.testing.assert_array_equal(
+                    getattr(other, field.name), getattr(one, field.name), err_msg=field.name
+                )

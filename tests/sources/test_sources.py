@@ -24,10 +24,10 @@ FULL = GraphConfig("full")
 
 def test_demo_is_aspirin_without_hydrogens():
     demo = sources.load("demo")
-    assert sorted(demo.names) == ["C"] * 9 + ["O"] * 4
-    assert demo.graph.num_nodes == 13 and demo.num_frames > 1000
+    assert sorted(demo.system.names) == ["C"] * 9 + ["O"] * 4
+    assert demo.system.graph.num_nodes == 13 and demo.num_frames > 1000
     assert (demo.source, demo.licence) == ("demo", "MIT") and "GFN2-xTB" in demo.provenance
-    assert sources.load("demo", read=ReadConfig(hydrogens=True)).num_nodes == 21
+    assert sources.load("demo", read=ReadConfig(hydrogens=True)).system.num_nodes == 21
 
 
 @pytest.mark.parametrize(
@@ -118,14 +118,14 @@ def test_a_name_goes_before_a_file_and_a_path_finds_it(tmp_path, monkeypatch):
     np.save("a.npy", np.random.default_rng(0).normal(size=(5, 4, 3)))
     for spec in ("a.npy", "./a.npy", "file:a.npy"):
         found = sources.load(spec)
-        assert found.num_frames == 5 and found.graph.num_edges == 12
-        assert found.graph.edge_features is None
+        assert found.num_frames == 5 and found.system.graph.num_edges == 12
+        assert found.system.graph.edge_features is None
 
 
 def test_options_are_applied_in_order_and_noted():
     read = ReadConfig(centre="frame", align=True, unit="nm")
     demo, moved = sources.load("demo"), sources.load("demo", read=read)
-    assert moved.length_unit == "nm" and moved.graph.num_edges == demo.graph.num_edges
+    assert moved.system.length_unit == "nm" and moved.system.graph.num_edges == demo.system.graph.num_edges
     assert [n.split(":")[0] for n in moved.notes[-3:]] == [
         "centred",
         "superimposed",
@@ -167,7 +167,7 @@ def test_last_frame_of_walking(shared_data):
     read = ReadConfig(folder=str(shared_data / "cmu_mocap"), min_frames=352)
     walk = sources.load("cmu:walk", read=read)
     assert len(walk.lengths) == 17 and min(walk.lengths) >= 352
-    assert (walk.num_nodes, walk.time_unit) == (31, "s")
+    assert (walk.system.num_nodes, walk.time_unit) == (31, "s")
     assert any("3 of 20 runs left out" in note for note in walk.notes)
     config = SplitConfig("by-trajectory", 1100, 600, 600, runs="alternating", each=100, below=300)
     sizes, shared, error = last_frame_error(walk, WindowConfig(10, 5), config)
@@ -181,7 +181,7 @@ def test_trp_cage_superimposed(shared_data):
     spec = f"{folder / 'trp_cage.pdb'},{folder / 'trp_cage.dcd'}"
     read = ReadConfig(nodes="residues", align=True)
     cage = sources.load(spec, read=read)
-    assert (cage.num_frames, cage.num_nodes, cage.channels) == (4999, 20, 4)
+    assert (cage.num_frames, cage.system.num_nodes, cage.system.channels) == (4999, 20, 4)
     chain = np.linalg.norm(np.diff(cage.positions[:, :, 1], axis=1), axis=-1)
     assert 3.4 < chain.min() and chain.max() < 4.5  # Å, CA to CA: the molecule is whole
     assert any(note.startswith("superimposed") for note in cage.notes)

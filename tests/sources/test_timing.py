@@ -176,15 +176,15 @@ PLAIN = {"length_unit": "asf unit"}
 )
 @pytest.mark.parametrize("frames", [1, 2, 12])
 def test_a_forecast_is_read_back(tmp_path, about, step, unit, frames):
-    system = Trajectory.from_arrays(FRAMES, time_unit=unit, frame_step=step, **about)
+    given = Trajectory.from_arrays(FRAMES, time_unit=unit, frame_step=step, **about)
     path = tmp_path / "new" / "a.xyz"
-    write_extxyz(path, FRAMES[:frames, :, None], system, step)
+    write_extxyz(path, FRAMES[:frames, :, None], given.system, step, unit)
     assert [file.name for file in path.parent.iterdir()] == ["a.xyz"]
     found = read(path)
     assert time_of(found) == (step, unit) and not found.notes
-    assert found.names == (("C", "O", "H") if about is ATOMS else ("0", "1", "2"))
-    assert (found.atomic_numbers is None) == (about is PLAIN)
-    assert found.length_unit == about.get("length_unit", "Å")
+    assert found.system.names == (("C", "O", "H") if about is ATOMS else ("0", "1", "2"))
+    assert (found.system.atomic_numbers is None) == (about is PLAIN)
+    assert found.system.length_unit == about.get("length_unit", "Å")
     np.testing.assert_allclose(found.positions[:, :, 0], FRAMES[:frames], atol=1e-7)
 
 

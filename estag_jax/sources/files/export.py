@@ -8,15 +8,16 @@ import ase
 import ase.io
 import numpy as np
 
-from estag_jax.data.trajectory import Trajectory
+from estag_jax.data.system import System
 from estag_jax.io import write_atomic
 
 
 def write_extxyz(
     path: str | os.PathLike,
     frames: np.ndarray,
-    system: Trajectory,
+    system: System,
     time_step: float,
+    time_unit: str,
     first_step: int = 1,
 ) -> None:
     """Writes frames as extended XYZ; whole or not at all.
@@ -27,13 +28,14 @@ def write_extxyz(
     Args:
       path: the file; its folder is made if need be.
       frames: positions [S, N, C, 3].
-      system: names and units.
-      time_step: time between two frames in the system's unit.
+      system: elements and length unit.
+      time_step: time between two frames in ``time_unit``.
+      time_unit: "fs", "ps", "s" or "frame".
       first_step: number of the first frame, counted from the last known one.
     """
     numbers, (nodes, channels) = system.atomic_numbers, frames.shape[1:3]
     symbols = np.repeat(np.zeros(nodes, int) if numbers is None else numbers, channels)
-    key, images = f"time_{system.time_unit.replace(' ', '_')}", []
+    key, images = f"time_{time_unit.replace(' ', '_')}", []
     for step, frame in enumerate(np.asarray(frames, float), first_step):
         atoms = ase.Atoms(symbols, frame.reshape(-1, 3))
         atoms.info = {"step": step, key: step * time_step, "length_unit": system.length_unit}

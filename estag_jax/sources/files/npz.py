@@ -93,7 +93,7 @@ def write_npz(path: str | os.PathLike, trajectory: Trajectory) -> None:
     if trajectory.system.atomic_numbers is not None:
         arrays["z"] = trajectory.system.atomic_numbers
     for key in _PLAIN:
-        value = getattr(trajectory, key)
+        value = getattr(trajectory if hasattr(trajectory, key) else trajectory.system, key)
         if value is not None and not (isinstance(value, tuple) and not value):
             arrays[key] = np.asarray(value)
     io.write_npz(path, arrays, compressed=True)
