@@ -109,7 +109,8 @@ def _row(
     predictors: Sequence[Predictor],
     errors: list[dict[str, np.ndarray]],
 ) -> Row:
-    validation = np.asarray(getattr(one, "validation_mse", np.zeros(len(predictors))), float)
+    known = hasattr(one, "validation_mse")
+    validation = np.asarray(one.validation_mse if known else np.zeros(len(predictors)), float)
     seeds = list(getattr(one, "seeds", ()))
     good = np.flatnonzero(np.isfinite(validation))
     metrics = {}
@@ -130,7 +131,7 @@ def _row(
         equivariant=None if entry is None else entry.equivariant,
         seeds=[seeds[i] for i in good] if seeds else [],
         diverged=[seed for i, seed in enumerate(seeds) if i not in good],
-        validation_mse=validation[good].tolist() if seeds else [],
+        validation_mse=validation[good].tolist() if known else [],
         best_epoch=[int(one.best_epoch[i]) for i in good] if seeds else [],
         epochs=getattr(one, "epochs", 0),
         seconds={k: round(v, 3) for k, v in getattr(one, "seconds", {}).items()},

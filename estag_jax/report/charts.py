@@ -38,7 +38,7 @@ def loss_curve(
     """Training and validation error by epoch, on a logarithmic axis, the best epoch marked.
 
     Args:
-      evaluations: dicts of "epoch", "train_mse" and "validation_mse", errors in unit²; errors that
+      evaluations: dicts of "epoch", "train_loss" and "validation_mse", errors in unit²; errors that
         are None, not finite or not positive are left out.
       references: validation errors of other predictors in unit², drawn as level lines.
       unit: of length.
@@ -52,7 +52,7 @@ def loss_curve(
     """
     epochs = np.array([e["epoch"] for e in evaluations], float)
     training, validation = (
-        _drawable([e[key] for e in evaluations]) for key in ("train_mse", "validation_mse")
+        _drawable([e[key] for e in evaluations]) for key in ("train_loss", "validation_mse")
     )
     lines = [("Training", training, "#777777", "-"), ("Validation", validation, BLUE, "-")]
     lines += [
@@ -77,7 +77,7 @@ def rollout_error(
     step: float | None = None,
     time_unit: str = "",
     emphasise: str | None = None,
-    subtitle: str = "Every predictor goes on from its own forecasts",
+    subtitle: str = "Every predictor is fed with its own forecasts",
 ) -> Path:
     """Mean squared error by horizon, on a logarithmic axis, one line per predictor.
 

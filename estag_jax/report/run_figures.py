@@ -1,25 +1,22 @@
-"""The three figures of a finished run."""
+"""The figures of a finished run."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import jax
 import numpy as np
 
-from estag_jax.data.windows import gather
-from estag_jax.models.registry import model_name
+from estag_jax.data.system import System
 from estag_jax.report.charts import loss_curve, rollout_error
 from estag_jax.report.overlay import overlay
-from estag_jax.runs import folder as runfiles
+from estag_jax.runs import folder
 from estag_jax.runs.run import Finished
-from estag_jax.training.step import predict_windows
 
 REFERENCES = ("Last frame", "AR-LS", "VAR ridge")
 
 
 def draw(out: Path, finished: Finished) -> list[Path]:
-    """Draws loss curve, 3-D overlay of one test window, and rollout error by horizon.
+    """Draws the loss curve of a network, a 3-D overlay of one test window, and rollout errors by horizon.
 
     Args:
       out: the run's folder; the figures go to its figures/.
@@ -28,61 +25,54 @@ def draw(out: Path, finished: Finished) -> list[Path]:
     Returns:
       The files written.
     """
-    experiment, variables, result = finished
-    trajectory, folder = experiment.trajectory, out / runfiles.FIGURES
-    folder.mkdir(exist_ok=True)
-    unit, rows = trajectory.length_unit, {r["name"]: r for r in result["rows"]}
-    name = model_name(experiment.config.model)
-
-    files = [
-        loss_curve(
-            runfiles.read_metrics(out / runfiles.METRICS),
-            {r: rows[r]["validation_mse"] for r in REFERENCES if r in rows},
-            unit,
-            folder / "loss.png",
-        )
-    ]
-    history, target = gather(
-        trajectory.positions, experiment.split.test[:1], experiment.config.window
-    )
-    predicted = jax.jit(lambda v, h: predict_windows(experiment.model, v, experiment.dataset, h))(
-        variables, history
-    )
-    topology = trajectory.topology
-    pairs = np.stack([topology.senders, topology.receivers], axis=1)
-    if topology.edge_width:  # the first feature is the number of bonds between the two ends
-        pairs = pairs[topology.edge_features[:, 0] == 1]
+    task, forecaster, result = finished.task, finished.forecaster, finished.result
+    figures, system = out / folder.FIGURES, task.systems[0]
+    figures.mkdir(exist_ok=True)
+    unit, name = system.length_unit, result.rows[-1].name
+    files = []
+    if evaluations := folder.read_metrics(out):
+        rows = [row for row in result.rows if row.name in REFERENCES and row.validation_mse]
+        levels = {row.name: row.validation_mse[0] for row in rows}
+        files.append(loss_curve(evaluations, levels, unit, figures / "loss.png"))
+    windows = next(task.windows("test", 1))
     files.append(
         overlay(
-            target[0],
-            np.asarray(predicted[0]),
-            history[0, :, -1],
-            pairs,
-            trajectory.names,
-            folder / "overlay.png",
-            title=f"{name}, test window {experiment.split.test[0]}",
+            windows.target[0, 0],
+            np.asarray(forecaster.predict(windows.history[0])),
+            windows.history[0, :, -1],
+            sticks(system),
+            system.names,
+            figures / "overlay.png",
+            title=f"{name}, test window {windows.starts[0]}",
             unit=unit,
         )
     )
-    rollouts = result["rollout"]
-    curves = {
-        label: np.array([np.nan if e is None else e for e in figures["median"]])
-        for label, figures in rollouts["predictors"].items()
-    }
-    if curves:
-        lost = rollouts["predictors"][name]["lost"][-1]
-        step = experiment.config.window.delta * trajectory.frame_step
+    rollout = result.rollout
+    if rollout:
+        curves = {
+            label: np.array([np.nan if e is None else e for e in found["median"]])
+            for label, found in rollout["predictors"].items()
+        }
+        diverged = rollout["predictors"][name]["diverged"][-1]
         files.append(
             rollout_error(
-                np.arange(1, rollouts["steps"] + 1),
+                np.arange(1, rollout["steps"] + 1),
                 curves,
                 unit,
-                folder / "rollout.png",
-                step=step,
-                time_unit=trajectory.time_unit,
+                figures / "rollout.png",
+                step=forecaster.time_step,
+                time_unit=forecaster.time_unit,
                 emphasise=name,
-                subtitle=f"Median of {rollouts['windows']} starts, each predictor fed with its own "
-                f"forecasts; {lost:.0%} of {name}'s ran away",
+                subtitle=f"Median of {rollout['windows']} starts, each predictor fed with its own "
+                f"forecasts; {diverged:.0%} of {name}'s diverged",
             )
         )
     return files
+
+
+def sticks(system: System) -> np.ndarray:
+    """Pairs of nodes that a picture joins [P, 2]: the bonds, or where none are known the edges."""
+    if system.bonds is not None and len(system.bonds):
+        return np.asarray(system.bonds)
+    pairs = np.stack([system.graph.senders[0], system.graph.receivers[0]], axis=1)
+    return np.unique(np.sort(pairs, axis=1), axis=0)

@@ -1,96 +1,225 @@
-"""Result tables: one row a predictor, always with the closed-form ones beside the networks."""
+"""Results as Markdown, CSV, a table for the terminal, and a figure: the one writer of all tables."""
 
 from __future__ import annotations
 
+import csv
+import io
 import math
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.table import Table
 
-from estag_jax.evaluation.metrics import standard_error
+from estag_jax.evaluation.result import Result, Row
+from estag_jax.io import write_text
+from estag_jax.models.catalog import METHODS
+from estag_jax.report.dots import dots
 
-BASE_ROWS = {"ratio_last_frame": "Last frame", "ratio_var_ridge": "VAR ridge"}
+BASES = {"ratio_last_frame": "Last frame", "ratio_var_ridge": "VAR ridge"}
+"""Columns of ratios, and the methods that other errors are divided by."""
 
-
-def row(name: str, errors: np.ndarray, parameters: int, **extra: Any) -> dict[str, Any]:
-    """One predictor's figures.
-
-    Args:
-      name: of the predictor.
-      errors: mean squared error of every test window [W].
-      parameters: how many numbers were fitted.
-      **extra: further entries.
-
-    Returns:
-      name, test_mse, its standard error over windows (which overlap, so it is a lower bound),
-      parameters, and the extra entries.
-    """
-    errors = np.asarray(errors, np.float64)
-    return {
-        "name": name,
-        "test_mse": float(errors.mean()),
-        "test_mse_standard_error": float(standard_error(errors)) if errors.size > 1 else 0.0,
-        "parameters": int(parameters),
-    } | extra
-
-
-def add_ratios(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows with each error's ratio to that of the last frame and of VAR ridge."""
-    by_name = {r["name"]: r["test_mse"] for r in rows}
-
-    def ratio(r, base):
-        return r["test_mse"] / by_name[base] if by_name.get(base) else None
-
-    return [r | {key: ratio(r, base) for key, base in BASE_ROWS.items()} for r in rows]
+COLUMNS = (
+    "data",
+    "name",
+    "status",
+    "mse",
+    "uncertainty",
+    *BASES,
+    "published",
+    "head",
+    "equivariant",
+    "parameters",
+    "seeds",
+    "epochs",
+    "compile_seconds",
+    "train_seconds",
+    "device",
+    "reason",
+)
+"""Of the CSV file, with a column for each further metric behind; errors in the squared unit of the data."""
 
 
-def display_scale(rows: list[dict[str, Any]]) -> int:
-    """Exponent e, a multiple of 3, such that figures are printed in units of 10^e."""
-    largest = max((r["test_mse"] for r in rows), default=0)
-    return 3 * math.floor(math.log10(largest) / 3) if 0 < largest < 0.1 else 0
+def ratios(result: Result) -> list[dict[str, float | None]]:
+    """For each row its error divided by that of the base methods of the same data; None without one."""
+    errors = {row.name: row.mse for row in result.rows if row.status == "finished"}
+
+    def ratio(row: Row, base: str) -> float | None:
+        return row.mse / errors[base] if row.status == "finished" and errors.get(base) else None
+
+    return [{name: ratio(row, base) for name, base in BASES.items()} for row in result.rows]
 
 
-def _columns(rows: list[dict[str, Any]], unit: str) -> tuple[list[str], list[list[str]]]:
-    scale = display_scale(rows)
-    factor = f"10^{scale} " if scale else ""
-    header = [
-        "predictor",
-        f"test MSE [{factor}{unit}²]",
-        "/ last frame",
-        "/ VAR ridge",
-        "parameters",
-    ]
-
-    def ratio(value):
-        return "–" if value is None else f"{value:.3f}"
-
-    cells = [
-        [
-            r["name"],
-            f"{r['test_mse'] / 10**scale:.4f} ± {r['test_mse_standard_error'] / 10**scale:.4f}",
-            ratio(r["ratio_last_frame"]),
-            ratio(r["ratio_var_ridge"]),
-            f"{r['parameters']:,}",
-        ]
-        for r in rows
-    ]
-    return header, cells
+def uncertainty(row: Row) -> float | None:
+    """What stands behind ±: the deviation over several seeds, else the standard error over windows."""
+    seeds = row.metrics["mse"]["seeds"]
+    if len(seeds) > 1:
+        return float(np.std(seeds, ddof=1))
+    return row.metrics["mse"].get("standard_error")
 
 
-def render(rows: list[dict[str, Any]], unit: str, title: str) -> Table:
-    """The rows as a table for the terminal; ``unit`` is the length unit."""
-    header, cells = _columns(rows, unit)
+def label(row: Row) -> str:
+    """The name of a row, with that of the published tables where it is another."""
+    published = METHODS[row.name].published if row.name in METHODS else ""
+    closed = row.name in METHODS and not row.seeds
+    return f"{row.name} ({published})" if published and closed else row.name
+
+
+def terminal(result: Result) -> Table:
+    """The finished rows of a result for the terminal."""
+    header, lines = _cells(result, training=False)
+    data = result.data
+    title = f"{data['source']}: {data['windows']['test']} test windows"
     table = Table(title=title, title_justify="left")
     for i, name in enumerate(header):
         table.add_column(name, justify="left" if i == 0 else "right")
-    for cell in cells:
-        table.add_row(*cell)
+    for line in lines:
+        table.add_row(*line)
     return table
 
 
-def markdown(rows: list[dict[str, Any]], unit: str) -> str:
-    """The rows as a Markdown table; ``unit`` is the length unit."""
-    header, cells = _columns(rows, unit)
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *cells]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+def markdown(results: Sequence[Result]) -> str:
+    """Results as Markdown, one table a data set; published figures in a column of their own, in italics."""
+    blocks = []
+    for result in results:
+        name = next((row.data for row in result.rows if row.data), "")
+        block = [f"## {name}", ""] if name else []
+        finished = [row for row in result.rows if row.status == "finished"]
+        if finished:
+            header, lines = _cells(result, training=any(row.seeds for row in finished))
+            rules = ["---"] + ["---:"] * (len(header) - 1)
+            block += [_conditions(result, finished), ""]
+            block += ["| " + " | ".join(line) + " |" for line in (header, rules, *lines)] + [""]
+        others = [row for row in result.rows if row.status != "finished"]
+        block += [f"- {row.name}: {row.status}, {row.reason}" for row in others]
+        blocks.append("\n".join(block).rstrip())
+    return "\n\n".join(blocks) + "\n"
+
+
+def csv_text(results: Sequence[Result]) -> str:
+    """All rows of results as CSV, unfinished ones too."""
+    extra = sorted({m for r in results for row in r.rows for m in row.metrics} - {"mse"})
+    file = io.StringIO()
+    writer = csv.DictWriter(file, [*COLUMNS, *extra], extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for result in results:
+        for row, divided in zip(result.rows, ratios(result), strict=True):
+            line: dict[str, Any] = {
+                name: getattr(row, name)
+                for name in ("data", "status", "published", "head", "equivariant", "reason")
+            } | {"name": label(row), "device": result.device}
+            if row.status == "finished":
+                line |= {name: row.metrics[name]["mean"] for name in row.metrics}
+                line |= {"uncertainty": uncertainty(row), "parameters": row.parameters} | divided
+            if row.seeds:
+                line |= {"seeds": len(row.seeds), "epochs": row.epochs}
+                line |= {f"{k}_seconds": row.seconds.get(k, "") for k in ("compile", "train")}
+            writer.writerow({k: "" if v is None else v for k, v in line.items()})
+    return file.getvalue()
+
+
+def write_report(results: Sequence[Result], out: Path, title: str, command: str) -> list[Path]:
+    """Writes table.md, table.csv and, where anything was finished, table.png.
+
+    Args:
+      results: one for each data set.
+      out: the folder.
+      title: of the table.
+      command: that made it, printed above the table.
+
+    Returns:
+      The files.
+    """
+    paths = [out / "table.md", out / "table.csv"]
+    write_text(paths[0], f"# {title}\n\n`{command}`\n\n{markdown(results)}")
+    write_text(paths[1], csv_text(results))
+    if any(row.status == "finished" for result in results for row in result.rows):
+        paths.append(dots(results, out / "table.png", title))
+    return paths
+
+
+def figure_text(value: float, scale: int = 0) -> str:
+    """A figure in units of 10^scale with at least three significant digits, never 0.0000."""
+    value = value / 10**scale
+    if value == 0:
+        return "0"
+    if not math.isfinite(value):
+        return "–"
+    size = math.floor(math.log10(abs(value)))
+    return f"{value:.{min(max(2 - size, 4), 6)}f}" if -4 <= size < 6 else f"{value:.2e}"
+
+
+def ratio_text(value: float | None) -> str:
+    """A ratio; "–" where there is none."""
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if 1e-3 <= value < 1e6 else f"{value:.2g}"
+
+
+def display_scale(errors: Sequence[float]) -> int:
+    """Exponent e, a multiple of 3, such that figures are printed in units of 10^e."""
+    largest = max(errors, default=0)
+    return 3 * math.floor(math.log10(largest) / 3) if 0 < largest < 0.1 else 0
+
+
+def _cells(result: Result, training: bool) -> tuple[list[str], list[list[str]]]:
+    """Header and lines of the finished rows; with the columns of training if asked for."""
+    finished = [row for row in result.rows if row.status == "finished"]
+    scale = display_scale([row.mse for row in finished])
+    unit = f"{f'10^{scale} ' if scale else ''}{result.data['length_unit']}²"
+    extra = [m for m in dict.fromkeys(m for row in finished for m in row.metrics) if m != "mse"]
+    published = any(row.published is not None for row in finished)
+    header = ["method"] + ["head"] * training + [f"test MSE [{unit}]", "/ last frame", "/ VAR ridge"]
+    header += [*extra, "parameters"]
+    header += ["seeds", "epochs", "compile [s]", "train [min]"] * training
+    header += [f"*published [{unit}]*"] * published
+    lines = []
+    for row, divided in zip(result.rows, ratios(result), strict=True):
+        if row.status != "finished":
+            continue
+        error, spread = figure_text(row.mse, scale), uncertainty(row)
+        if spread:
+            error += f" ± {figure_text(spread, scale)}"
+        if row.diverged:
+            error += f" ({len(row.diverged)} seed(s) diverged)"
+        line = [label(row)] + [row.head or "–"] * training
+        line += [error, *map(ratio_text, divided.values())]
+        line += [figure_text(row.metrics[m]["mean"]) if m in row.metrics else "–" for m in extra]
+        line.append(f"{row.parameters:,}")
+        line += _training(row) if training else []
+        if published:
+            figure = row.published
+            line.append("–" if figure is None else f"*{figure / 10**scale:.4f}*")
+        lines.append(line)
+    return header, lines
+
+
+def _training(row: Row) -> list[str]:
+    if not row.seeds:
+        return ["–"] * 4
+    return [
+        f"{len(row.seeds) + len(row.diverged)}",
+        f"{row.epochs}",
+        f"{row.seconds.get('compile', 0):.1f}",
+        f"{row.seconds.get('train', 0) / 60:.1f}",
+    ]
+
+
+def _conditions(result: Result, finished: Sequence[Row]) -> str:
+    """The sentence above a table."""
+    facts = result.data
+    window, windows = facts["window"], facts["windows"]
+    shared = facts["overlap_with_train"]["test"]["share"]
+    several = any(len(row.metrics["mse"]["seeds"]) > 1 for row in finished)
+    spread = "± is the standard error over test windows, which overlap, so it is a lower bound"
+    if several:
+        spread += "; of several seeds, their standard deviation"
+    published = any(row.published is not None for row in finished)
+    return (
+        f"{facts['source']} ({facts['provenance']}); T={window['past']}, Δ={window['delta']}; "
+        f"{facts['split']} split, {windows['train']} / {windows['validation']} / {windows['test']} "
+        f"windows, {shared:.1%} of the test windows share a frame with a training window; "
+        f"{facts['nodes']} nodes × {facts['channels']}, {facts['edges']} edges; {result.device}. "
+        f"{spread}." + (" *Published*: arXiv 2405.12868, on its own data and split." * published)
+    )

@@ -115,9 +115,9 @@ def fit(
             raise ValueError(f"{label} {why}")
         began = time.perf_counter()
         predictor = config.fit(task)
-        return Fit(
-            label, config, task, (predictor,), seconds={"fit": time.perf_counter() - began}
-        )
+        seconds = {"fit": time.perf_counter() - began}
+        error = np.array([validation_error(predictor, task)])
+        return Fit(label, config, task, (predictor,), validation_mse=error, seconds=seconds)
     train = dataclasses.replace(train or TrainConfig(), **settings)
     loop = Loop(label, config, task, seeds or (train.seed,), train, loss, optimizer)
     stopping = [EarlyStopping(train.patience)] if train.patience else []
@@ -205,17 +205,6 @@ class Loop:
             raise TrainingDiverged(f"{self.label}: no seed had a finite validation error")
         return self.snapshot()
 
-    def validation_errors(self) -> np.ndarray:
-        """Mean squared error at the first horizon of each seed, over all validation windows [S]."""
-        errors = []
-        predictor = self.predictor(self.state.variables)
-        for windows, frames in predictions(
-            predictor, self.task, "validation", self.sizes, self.hidden, seeds=True
-        ):
-            target = windows.target[:, 0]
-            errors.append([METRICS["mse"](seed[:, 0], target) for seed in frames])
-        return np.concatenate(errors, axis=1).mean(axis=1)
-
     def _initial(self) -> TrainState:
         bucket = self.buckets[0]
         window = self.task.window
@@ -297,7 +286,10 @@ class Loop:
         while self.epoch < until:
             losses += self._run_epoch(programs)
         loss = np.asarray(jnp.mean(jnp.stack(losses), axis=0), np.float64)
-        self.latest_error = np.where(np.isfinite(loss), self.validation_errors(), np.nan)
+        errors = validation_error(
+            self.predictor(self.state.variables), self.task, self.sizes, self.hidden, seeds=True
+        )
+        self.latest_error = np.where(np.isfinite(loss), errors, np.nan)
         better = ~self.frozen & (self.latest_error < self.best_error)
         self.best_error = np.where(better, self.latest_error, self.best_error)
         self.best_epoch = np.where(better, self.epoch, self.best_epoch)
@@ -329,6 +321,26 @@ class Loop:
             tuple(self.log),
             dict(self.seconds),
         )
+
+
+def validation_error(
+    predictor: Predictor,
+    task: Task,
+    sizes: Sequence[tuple[int, int]] | None = None,
+    hidden: int = 16,
+    seeds: bool = False,
+) -> np.ndarray:
+    """Mean squared error at the first horizon over all validation windows; of each seed with ``seeds`` [S].
+
+    Arguments are those of evaluation.predictions.predictions.
+    """
+    errors = []
+    for windows, frames in predictions(predictor, task, "validation", sizes, hidden, seeds):
+        target = windows.target[:, 0]
+        each = [METRICS["mse"](one[:, 0], target) for one in (frames if seeds else [frames])]
+        errors.append(each)
+    found = np.concatenate(errors, axis=1).mean(axis=1)
+    return found if seeds else found[0]
 
 
 def refuse_systems(module: nn.Module, task: Task, label: str) -> None:

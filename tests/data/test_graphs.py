@@ -144,8 +144,8 @@ def test_what_auto_stands_for():
     auto = GraphConfig()
     assert resolve(auto, few).kind == "full"
     assert (resolve(auto, many).kind, resolve(auto, many).neighbours) == ("nearest", 16)
-    assert resolve(auto, dataclasses.replace(few, atomic_numbers=carbon)).kind == "bonds"
-    assert resolve(auto, dataclasses.replace(few, bonds=bones)).kind == "bonds"
+    assert resolve(auto, few.changed(atomic_numbers=carbon)).kind == "bonds"
+    assert resolve(auto, few.changed(bonds=bones)).kind == "bonds"
     residues = system(np.zeros((1, 9, 4, 3)), contact_distance=6.0, anchor=1)
     found = resolve(auto, residues)
     assert (found.kind, found.cutoff, found.channel) == ("radius", 6.0, 1)
