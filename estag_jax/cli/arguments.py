@@ -66,11 +66,6 @@ def early(argv: list[str]) -> _Early:
     return _Early()
 
 
-def early_positional(argv: list[str]) -> str:
-    """The first argument, where it is no option."""
-    return argv[0] if argv and not argv[0].startswith("-") else ""
-
-
 def suggested(data: tuple[str, ...]) -> Suggested:
     """Windows and splits that suit the source of the first of several data."""
     return find(data[0])[0].suggested if data else Suggested()

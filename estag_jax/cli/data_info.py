@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from estag_jax.cli.arguments import early_positional, parse, suggested
+from estag_jax.cli.arguments import parse, suggested
 from estag_jax.cli.main import UsageError
 from estag_jax.cli.output import print_facts
 from estag_jax.cli.progress import display
@@ -79,9 +79,9 @@ def prepare(argv: list[str]) -> None:
 
 def info(argv: list[str]) -> None:
     """``estag data info``."""
-    source = early_positional(argv)
+    source = argv[0] if argv and not argv[0].startswith("-") else None
     fitting = suggested((source,) if source else ())
-    default = InfoArgs(source, window=fitting.window, split=fitting.split)
+    default = InfoArgs(source or tyro.MISSING, window=fitting.window, split=fitting.split)
     args = parse("data info", tyro.conf.AvoidSubcommands[InfoArgs], argv, default)
     with display() as shown:
         trajectory = load(args.source, args.graph, args.read, shown.report)

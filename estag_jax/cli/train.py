@@ -81,13 +81,15 @@ def defaults(argv: list[str]) -> RunConfig:
     preset = chosen.preset or "estag"
     known("--preset", preset, PRESETS, RENAMED)
     config = PRESETS[preset].config
-    fitting = suggested(chosen.data or config.data)
+    data = chosen.data or config.data
+    fitting = suggested(data)
     method = catalog.find(chosen.model) if chosen.model else config.method
     split = config.split
     if split is None or split == "paper":
         split = fitting.paper_split if split == "paper" else fitting.split
     return dataclasses.replace(
         config,
+        data=data,
         method=method,
         model=catalog.settings(method),
         window=config.window or fitting.window,

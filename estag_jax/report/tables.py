@@ -150,6 +150,16 @@ def figure_text(value: float, scale: int = 0) -> str:
     return f"{value:.{min(max(2 - size, 4), 6)}f}" if -4 <= size < 6 else f"{value:.2e}"
 
 
+def with_uncertainty(value: float, spread: float | None, scale: int = 0) -> str:
+    """ "0.5664 ± 0.0029": the uncertainty with the digits of the figure, or with one that is not zero."""
+    text = figure_text(value, scale)
+    if not spread:
+        return text
+    decimals = len(text.partition(".")[2]) if "e" not in text else 0
+    rounded = f"{spread / 10**scale:.{decimals}f}"
+    return f"{text} ± {rounded if float(rounded) else f'{spread / 10**scale:.1g}'}"
+
+
 def ratio_text(value: float | None) -> str:
     """A ratio; "–" where there is none."""
     if value is None:
@@ -178,9 +188,7 @@ def _cells(result: Result, training: bool) -> tuple[list[str], list[list[str]]]:
     for row, divided in zip(result.rows, ratios(result), strict=True):
         if row.status != "finished":
             continue
-        error, spread = figure_text(row.mse, scale), uncertainty(row)
-        if spread:
-            error += f" ± {figure_text(spread, scale)}"
+        error = with_uncertainty(row.mse, uncertainty(row), scale)
         if row.diverged:
             error += f" ({len(row.diverged)} seed(s) diverged)"
         line = [label(row)] + [row.head or "–"] * training

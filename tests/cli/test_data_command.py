@@ -9,6 +9,7 @@ import pytest
 import estag_jax
 from estag_jax.cli import main as cli
 from estag_jax.data.trajectory import Trajectory
+from estag_jax.simulate.settings import SyntheticConfig
 from estag_jax.sources import catalog as sources
 from estag_jax.sources.files.npz import write_npz
 
@@ -71,7 +72,9 @@ def test_info_says_why_there_are_no_windows_and_counts_what_is_dropped(capsys, t
     positions = rng.normal(size=(400, 3, 1, 3)).cumsum(0) * 0.01 + np.arange(3)[:, None, None]
     missing = np.arange(400) % 90 == 7
     positions[missing] = np.nan
-    holes = Trajectory(positions, np.ones((3, 1)), ("a", "b", "c"), 0.1, "s", missing=missing)
+    holes = Trajectory.from_arrays(
+        positions, names="abc", frame_step=0.1, time_unit="s", missing=missing
+    )
     write_npz(tmp_path / "holes.npz", holes)
     code, out, _ = estag(capsys, "data", "info", "holes.npz", "--window.delta", "2")
     found = facts(out)
@@ -94,7 +97,7 @@ def test_prepare_keeps_everything_in_one_file(capsys, tmp_path):
     spec = "synthetic:pendulum"
     code, out, _ = estag(capsys, "data", "prepare", spec, *TINY, "--out", "new/pendulum.npz")
     assert code == 0 and "written: new/pendulum.npz" in out
-    read = sources.ReadConfig(synthetic=sources.SyntheticConfig(runs=4, frames=60))
+    read = sources.ReadConfig(synthetic=SyntheticConfig(runs=4, frames=60))
     first, second = sources.load(spec, read=read), sources.load("new/pendulum.npz")
     assert first.fingerprint == second.fingerprint
     assert (second.time_unit, second.length_unit, second.notes) == ("s", "m", first.notes)
@@ -107,7 +110,7 @@ def test_training_takes_the_windows_and_split_of_its_source(capsys, tmp_path):
     argv = ["--data", "synthetic:springs", *TINY, *MODEL, "--out", "run"]
     code, out, err = estag(capsys, "train", *argv)
     assert code == 0, err
-    config = json.loads((tmp_path / "run/config.json").read_text())
+    config = json.loads((tmp_path / "run/run.json").read_text())["config"]
     assert config["window"]["delta"] == 1 and config["split"]["kind"] == "by-trajectory"
     result = json.loads((tmp_path / "run/result.json").read_text())
     assert result["data"]["runs"] == 4 and any("drift" in n for n in result["data"]["notes"])
@@ -123,12 +126,12 @@ def test_training_takes_the_windows_and_split_of_its_source(capsys, tmp_path):
 
 
 def test_a_longer_horizon_is_forecast_and_not_rolled_out(capsys, tmp_path):
-    argv = ["--data", "synthetic:springs", *TINY, *MODEL, "--window.horizon", "3", "--out", "run"]
+    argv = ["--data", "synthetic:springs", *TINY, *MODEL, "--window.horizons", "3", "--out", "run"]
     code, out, err = estag(capsys, "train", *argv)
     assert code == 0, err
     result = json.loads((tmp_path / "run/result.json").read_text())
-    assert result["rollout"]["windows"] == 0 and "ran away" not in out
+    assert result["rollout"] == {} and "diverged" not in out
     forecaster = estag_jax.load("run")
     assert forecaster.horizon == 3
     code, _, err = estag(capsys, "rollout", "run", "--steps", "3")
-    assert code == 2 and "looks 3 steps ahead" in err and "--window.horizon 1" in err
+    assert code == 2 and "looks 3 steps ahead" in err and "--window.horizons 1" in err

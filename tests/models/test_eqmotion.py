@@ -6,12 +6,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.batches import assert_systems_independent
 from helpers.eqmotion import SMALL, bound, check
 
 from estag_jax.data.edges import fully_connected
 from estag_jax.graph import Graph
-from estag_jax.models.eqmotion import ALL_PAIRS_UP_TO, EqMotionConfig, all_pairs
-from estag_jax.testing import assert_equivariant, random_graph, random_window, randomize
+from estag_jax.models.eqmotion import ALL_PAIRS_UP_TO, EqMotionConfig
+from estag_jax.testing import (
+    assert_equivariant,
+    assert_padding_invariant,
+    assert_windows_independent,
+    random_graph,
+    random_window,
+    randomize,
+)
 
 HEADS = ("absolute", "last", "softmax", "residual")
 
@@ -189,7 +197,36 @@ def test_isolated_nodes_hear_of_others_through_the_centroid_only(data):
     assert still[:, 5].max() < 1e-5 and still[:, 0].max() > 1e-3
 
 
-@@BATCH@@
+@pytest.mark.parametrize("pairs", ["edges", "all"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_padding_and_other_windows_change_nothing(pairs, dtype):
+    history, features = random_window(0, 6, 5, batch=3, channels=2, dtype=dtype)
+    data = history, features, random_graph(1, 6, isolated=1)
+    config = dataclasses.replace(SMALL, pairs=pairs)
+    with jax.enable_x64(dtype == np.float64):
+        function = bound(config, *data)
+        assert_padding_invariant(function, *data, uses_edges=pairs == "edges")
+        assert_windows_independent(function, *data)
+
+
+def test_padding_shows_where_masks_are_ignored(data, monkeypatch):
+    def over_all(values, graph, axes=(), keepdims=False):
+        return jnp.mean(values, axis=(1, *axes), keepdims=keepdims)
+
+    monkeypatch.setattr("estag_jax.models.eqmotion.mean_over_nodes", over_all)
+    with pytest.raises(AssertionError, match="^with padding"):
+        assert_padding_invariant(bound(SMALL, *data), *data)
+
+
+@pytest.mark.parametrize("pairs", ["edges", "all"])
+def test_two_systems_in_one_batch(x64, pairs):
+    systems = [
+        (*random_window(n, n, 5, dtype=np.float64), random_graph(n, n, density=0.7)) for n in (6, 4)
+    ]
+    model = dataclasses.replace(SMALL, layers=1, pairs=pairs).build()
+    shapes = jax.eval_shape(model.init, jax.random.key(0), *systems[0])
+    variables = randomize(shapes, scale=0.8)
+    assert_systems_independent(model, variables, *systems)
 
 
 def test_float64(data):

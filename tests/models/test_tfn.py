@@ -6,14 +6,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from estag_jax.types import Topology
+from helpers.batches import assert_systems_independent
 from helpers.tfn import random_variables, window
 
 from estag_jax.graph import Graph
 from estag_jax.models.st_se3_transformer import StSe3TransformerConfig
 from estag_jax.models.st_tfn import StTfnConfig
 from estag_jax.nn.tensor_field import edge_geometry
-from estag_jax.testing import assert_equivariant
+from estag_jax.ops.segment import sum_at_receivers
+from estag_jax.testing import (
+    assert_equivariant,
+    assert_padding_invariant,
+    assert_windows_independent,
+)
 
 CONFIGS = {"st_tfn": StTfnConfig, "st_se3": StSe3TransformerConfig}
 MODELS = pytest.mark.parametrize("name", CONFIGS)
@@ -182,7 +187,34 @@ def test_heads(name, head):
     assert np.abs(moved - still).max() > 1e-2
 
 
-@@BATCH@@
+@MODELS
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_padding_and_other_windows_change_nothing(name, dtype):
+    with jax.enable_x64(dtype == np.float64):
+        data = window(channels=2, dtype=dtype, batch=3)
+        function = bind(make(name, velocity=True), *data, scale=1.0)
+        assert_padding_invariant(function, *data)
+        assert_windows_independent(function, *data)
+
+
+@MODELS
+def test_padding_shows_where_masks_are_ignored(name, monkeypatch):
+    def over_the_mean_degree(edges, graph):
+        return sum_at_receivers(edges, graph) * graph.num_nodes / graph.num_edges
+
+    monkeypatch.setattr("estag_jax.nn.tensor_field.mean_at_receivers", over_the_mean_degree)
+    data = window()
+    function = bind(make(name), *data, scale=1.0)
+    with pytest.raises(AssertionError, match="^with padding"):
+        assert_padding_invariant(function, *data)
+
+
+@MODELS
+def test_two_systems_in_one_batch(x64, name):
+    systems = [window(nodes, dtype=np.float64, seed=nodes) for nodes in (6, 4)]
+    model = make(name, layers=2)
+    variables = random_variables(model, *systems[0])
+    assert_systems_independent(model, variables, *systems)
 
 
 @pytest.mark.parametrize(
