@@ -100,7 +100,7 @@ def test_prepare_keeps_everything_in_one_file(capsys, tmp_path):
     read = sources.ReadConfig(synthetic=SyntheticConfig(runs=4, frames=60))
     first, second = sources.load(spec, read=read), sources.load("new/pendulum.npz")
     assert first.fingerprint == second.fingerprint
-    assert (second.time_unit, second.length_unit, second.notes) == ("s", "m", first.notes)
+    assert (second.time_unit, second.system.length_unit, second.notes) == ("s", "m", first.notes)
     assert [f.name for f in (tmp_path / "new").iterdir()] == ["pendulum.npz"]
     code, out, _ = estag(capsys, "data", "prepare", "demo")
     assert code == 0 and "ready: --data demo" in out

@@ -17,7 +17,7 @@ from estag_jax.ops.pooling import residual_pooling, softmax_pooling
 from estag_jax.ops.segment import at_receivers, at_senders, mean_at_receivers, sum_at_receivers
 from estag_jax.testing import (
     KINDS,
-    random_topology,
+    random_graph,
     random_window,
     randomize,
 )
@@ -46,7 +46,7 @@ class Case:
     def data(self):
         """History, node features and graph, within the x64 mode that they need."""
         rng = np.random.default_rng(self.seed)
-        graph = random_topology(rng, self.nodes, edge_width=self.edge_width, isolated=self.isolated)
+        graph = random_graph(rng, self.nodes, edge_width=self.edge_width, isolated=self.isolated)
         dtype = np.float64 if self.x64 else np.float32
         with jax.enable_x64(self.x64):
             yield (
@@ -84,9 +84,9 @@ def cases(draw, channels=(1, 2, 4), frames=1, layers=1):
 
 
 def hidden_features(features, frames, width):
-    """Some invariants [N, T, H] that differ by node and frame."""
+    """Some invariants [1, N, T, H] that differ by node and frame."""
     wave = jnp.arange(1, frames * width + 1, dtype=features.dtype).reshape(frames, width)
-    return jnp.cos(features[:, :1, None] * wave + features[:, 1:, None])
+    return jnp.cos(features[..., :1, None] * wave + features[..., 1:, None])
 
 
 def relative(history, graph):
@@ -94,8 +94,8 @@ def relative(history, graph):
 
 
 def attended(history, features):
-    h = hidden_features(features, history.shape[1], 3)
-    gate = jnp.repeat(h[..., :1], history.shape[2], axis=-1)
+    h = hidden_features(features, history.shape[2], 3)
+    gate = jnp.repeat(h[..., :1], history.shape[3], axis=-1)
     return attend_coordinates(attention_weights(h, jnp.sin(h)), gate, history)
 
 
@@ -104,24 +104,24 @@ def weights(history, size):
 
 
 VECTORS = {
-    "edft": lambda x, f, g: edft(x[:, :, 0]),
+    "edft": lambda x, f, g: edft(x[:, :, :, 0], g),
     "attend_coordinates": lambda x, f, g: attended(x, f),
     "sum_at_receivers": lambda x, f, g: sum_at_receivers(relative(x, g), g),
     "mean_at_receivers": lambda x, f, g: mean_at_receivers(relative(x, g), g),
 }
 POSITIONS = {
-    "residual_pooling": lambda x, f, g: residual_pooling(x, weights(x, x.shape[1] - 1)),
-    "softmax_pooling": lambda x, f, g: softmax_pooling(x, weights(x, x.shape[1])),
+    "residual_pooling": lambda x, f, g: residual_pooling(x, weights(x, x.shape[2] - 1)),
+    "softmax_pooling": lambda x, f, g: softmax_pooling(x, weights(x, x.shape[2])),
 }
 NODE_INVARIANTS = {
-    "node_power": lambda x, f, g: node_power(edft(x[:, :, 0])),
-    "node_power, complex": lambda x, f, g: node_power(edft(x[:, :, 0]), complex_square=True),
-    "normalized": lambda x, f, g: normalize_over_frequencies(node_power(edft(x[:, :, 0])), 1e-6),
-    "distance from centre": lambda x, f, g: gram(x - centre(x), normalize=False),
+    "node_power": lambda x, f, g: node_power(edft(x[:, :, :, 0], g)),
+    "node_power, complex": lambda x, f, g: node_power(edft(x[:, :, :, 0], g), complex_square=True),
+    "normalized": lambda x, f, g: normalize_over_frequencies(node_power(edft(x[:, :, :, 0], g)), 1e-6),
+    "distance from centre": lambda x, f, g: gram(x - centre(x, g), normalize=False),
 }
 EDGE_INVARIANTS = {
-    "edge_coherence": lambda x, f, g: edge_coherence(edft(x[:, :, 0]), g),
+    "edge_coherence": lambda x, f, g: edge_coherence(edft(x[:, :, :, 0], g), g),
     "gram": lambda x, f, g: gram(relative(x, g), normalize=False),
-    "normalized gram": lambda x, f, g: gram(relative(x, g), normalize=x.shape[2] > 1),
-    "angle": lambda x, f, g: gram(safe_normalize(relative(x, g))[:, ::-1] + relative(x, g), False),
+    "normalized gram": lambda x, f, g: gram(relative(x, g), normalize=x.shape[3] > 1),
+    "angle": lambda x, f, g: gram(safe_normalize(relative(x, g))[:, :, ::-1] + relative(x, g), False),
 }

@@ -9,15 +9,16 @@ import pytest
 from estag_jax.types import Topology
 from helpers.equivariance import EDGE_INVARIANTS, VECTORS, relative
 
-from estag_jax.models.estag import ESTAG, EstagConfig
+from estag_jax.graph import Graph
+from estag_jax.models.estag import EstagConfig
 from estag_jax.ops.geometry import centre, gram
 from estag_jax.ops.segment import at_senders, sum_at_receivers
 from estag_jax.testing import (
     KINDS,
     assert_equivariant,
     assert_invariant,
+    random_graph,
     random_symmetry,
-    random_topology,
     random_window,
     randomize,
 )
@@ -30,11 +31,11 @@ pytestmark = pytest.mark.usefixtures("_x64_does_not_leak")
 
 def honest(x, f, g):
     """A simple equivariant function of past, neighbours and features."""
-    last = x[:, -1]
-    distance = jnp.sqrt(1 + gram(relative(x, g)[:, -1], normalize=False)[:, :1, None])
-    gate = at_senders(f[:, :1, None], g) / distance
-    message = sum_at_receivers(gate * relative(x, g)[:, -1], g)
-    return last + 0.3 * (last - x[:, 0]) + 0.1 * message
+    last = x[:, :, -1]
+    distance = jnp.sqrt(1 + gram(relative(x, g)[:, :, -1], normalize=False)[..., :1, None])
+    gate = at_senders(f[..., :1, None], g) / distance
+    message = sum_at_receivers(gate * relative(x, g)[:, :, -1], g)
+    return last + 0.3 * (last - x[:, :, 0]) + 0.1 * message
 
 
 def constant_vector(x, f, g):
@@ -50,24 +51,24 @@ def absolute_position(x, f, g):
 
 
 def handed(x, f, g):
-    step = x[:, -1] - x[:, 0]
-    return honest(x, f, g) + 0.1 * jnp.cross(step, sum_at_receivers(relative(x, g)[:, -1], g))
+    step = x[:, :, -1] - x[:, :, 0]
+    return honest(x, f, g) + 0.1 * jnp.cross(step, sum_at_receivers(relative(x, g)[:, :, -1], g))
 
 
 def node_index(x, f, g):
-    step = x[:, -1] - x[:, 0]
-    return honest(x, f, g) + 0.01 * jnp.arange(x.shape[0])[:, None, None] * step
+    step = x[:, :, -1] - x[:, :, 0]
+    return honest(x, f, g) + 0.01 * jnp.arange(x.shape[1])[:, None, None] * step
 
 
 def edge_index(x, f, g):
-    message = jnp.arange(g.num_edges)[:, None, None] * relative(x, g)[:, -1]
+    message = jnp.arange(g.num_edges)[:, None, None] * relative(x, g)[:, :, -1]
     return honest(x, f, g) + 0.01 * sum_at_receivers(message, g)
 
 
 @pytest.fixture
 def data():
     history, features = random_window(1, 5, 4, channels=2)
-    return history, features, random_topology(2, 5, edge_width=1)
+    return history, features, random_graph(2, 5, edge_width=1)
 
 
 def test_the_honest_function_passes(data):
@@ -107,7 +108,7 @@ def test_faults_are_found(data, fault, found_by, missed_by, x64):
 def test_far_from_the_origin_counts(data):
     def rounds(x, f, g):
         # Loses digits only where coordinates are large, as a product in reduced precision does.
-        return honest(x, f, g) + jnp.where(jnp.abs(x).max() > 50, x[:, -1] % 0.02, 0)
+        return honest(x, f, g) + jnp.where(jnp.abs(x).max() > 50, x[:, :, -1] % 0.02, 0)
 
     with pytest.raises(AssertionError, match="rotation, 100 units away"):
         assert_equivariant(rounds, *data)
@@ -115,23 +116,24 @@ def test_far_from_the_origin_counts(data):
 
 def test_an_acting_clamp_is_found(data):
     config = EstagConfig(hidden=4, clamp=0.02)
-    variables = randomize(jax.eval_shape(ESTAG(config).init, jax.random.key(0), *data))
+    model = config.build()
+    variables = randomize(jax.eval_shape(model.init, jax.random.key(0), *data))
     with pytest.raises(AssertionError, match="^rotation, near the origin"):
-        assert_equivariant(jax.jit(partial(ESTAG(config).apply, variables)), *data)
+        assert_equivariant(jax.jit(partial(model.apply, variables)), *data)
 
 
 def velocity(x, f, g):
-    return 2 * x[:, -1] - x[:, 0]
+    return 2 * x[:, :, -1] - x[:, :, 0]
 
 
 VACUOUS = {
-    "the last frame": lambda x, f, g: x[:, -1],
-    "ignores all past": lambda x, f, g: x[:, -1] + sum_at_receivers(relative(x, g)[:, -1], g),
+    "the last frame": lambda x, f, g: x[:, :, -1],
+    "ignores all past": lambda x, f, g: x[:, :, -1] + sum_at_receivers(relative(x, g)[:, :, -1], g),
     "no other": velocity,
     # Neighbours enter through the centroid, not through edges.
-    "ignores the edges": lambda x, f, g: velocity(x, f, g) + 0.1 * (x[:, -1] - centre(x)),
-    "non-finite": lambda x, f, g: x[:, -1] / (x[:, -1] - x[:, -1]),
-    "expected": lambda x, f, g: honest(x, f, g)[:, :1],
+    "ignores the edges": lambda x, f, g: velocity(x, f, g) + 0.1 * (x - centre(x, g))[:, :, -1],
+    "non-finite": lambda x, f, g: x[:, :, -1] / (x[:, :, -1] - x[:, :, -1]),
+    "expected": lambda x, f, g: honest(x, f, g)[:, :, :1],
     "type": lambda x, f, g: honest(x, f, g).astype(jnp.float16),
 }
 
@@ -144,17 +146,17 @@ def test_vacuous_functions_are_refused(data, message):
 
 def test_vacuous_data_are_refused(data):
     history, features, graph = data
-    nothing = Topology([], [], 5)
-    loops = Topology(np.arange(5), np.arange(5), 5)
+    nothing = Graph([], [], 5)
+    loops = Graph(np.arange(5), np.arange(5), 5)
     for empty in (nothing, loops):
         with pytest.raises(AssertionError, match="no edge joins"):
             assert_equivariant(velocity, history, features, empty)
     with pytest.raises(AssertionError, match="nothing moves"):
-        assert_equivariant(honest, np.repeat(history[:, :1], 4, axis=1), features, graph)
+        assert_equivariant(honest, np.repeat(history[:, :, :1], 4, axis=2), features, graph)
     with pytest.raises(AssertionError, match="in a plane"):
         assert_equivariant(honest, history * np.float32([1, 1, 0]), features, graph)
     with pytest.raises(AssertionError, match="empty"):
-        single = history[:, :1]
+        single = history[:, :, :1]
         assert_equivariant(VECTORS["edft"], single, features, graph, output="vectors")
     with pytest.raises(ValueError, match="float16"):
         assert_equivariant(honest, history.astype(np.float16), features, graph)
@@ -192,23 +194,23 @@ def test_random_symmetries_are_what_they_are_called(kind):
         random_symmetry(0, 3, "turn")
 
 
-def test_random_topologies():
+def test_random_graphs():
     for seed in range(20):
-        graph = random_topology(seed, 6, density=0.1 * (seed % 11), isolated=2, edge_width=3)
-        ends = set(zip(graph.senders.tolist(), graph.receivers.tolist(), strict=True))
+        graph = random_graph(seed, 6, density=0.1 * (seed % 11), isolated=2, edge_width=3)
+        ends = set(zip(graph.senders[0].tolist(), graph.receivers[0].tolist(), strict=True))
         assert 1 <= len(ends) == graph.num_edges <= 12
         assert all(i != j for i, j in ends)
         assert len({node for edge in ends for node in edge}) <= 4
-        assert graph.edge_features.shape == (graph.num_edges, 3)
+        assert graph.edge_features.shape == (1, graph.num_edges, 3)
     with pytest.raises(ValueError, match="no edge is possible"):
-        random_topology(0, 3, isolated=2)
+        random_graph(0, 3, isolated=2)
 
 
 def test_edge_values_follow_their_edges():
-    graph = random_topology(0, 6)
+    graph = random_graph(0, 6)
     names = 10 * graph.receivers + graph.senders
     symmetry = random_symmetry(1, 6, "permutation")
-    turned = symmetry.on_topology(graph)
+    turned = symmetry.on_graph(graph)
     old = symmetry.permutation
     np.testing.assert_array_equal(
         symmetry.on_edges(names, graph), 10 * old[turned.receivers] + old[turned.senders]
