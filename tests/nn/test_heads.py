@@ -9,7 +9,7 @@ import pytest
 
 from estag_jax.nn.heads import TemporalPooling
 from estag_jax.ops.segment import at_receivers, at_senders, sum_at_receivers
-from estag_jax.testing import assert_equivariant, random_topology, random_window
+from estag_jax.testing import assert_equivariant, random_graph, random_window
 
 HEADS = ("residual", "softmax", "absolute", "last")
 FRAMES = 4
@@ -26,30 +26,30 @@ INPUTS = ("moved frames", "numbers for every frame", "one output")
 
 @pytest.fixture
 def history():
-    return random_window(0, 5, FRAMES, channels=2, dtype=np.float64)[0]
+    return random_window(0, 5, FRAMES, channels=2, dtype=np.float64, batch=2)[0]
 
 
 @pytest.fixture
 def numbers():
-    return np.random.default_rng(1).normal(size=(5, FRAMES, 2, 3))
+    return np.random.default_rng(1).normal(size=(2, 5, FRAMES, 2, 3))
 
 
 def in_numpy(head, frames):
-    """The table's formulas for frames [N, T, C, 3]."""
+    """The table's formulas for frames [B, N, T, C, 3]."""
     if head == "residual":
-        out = frames[:, -1].copy()
+        out = frames[:, :, -1].copy()
         for t, weight in enumerate(WEIGHTS):
-            out += weight * (frames[:, t] - frames[:, -1])
+            out += weight * (frames[:, :, t] - frames[:, :, -1])
         return out
     if head == "softmax":
         share = np.exp(LOGITS) / np.exp(LOGITS).sum()
-        return sum(share[t] * frames[:, t] for t in range(FRAMES))
-    return frames[:, -1]
+        return sum(share[t] * frames[:, :, t] for t in range(FRAMES))
+    return frames[:, :, -1]
 
 
 def expected(head, given, history, numbers):
     """What heads.py promises, case by case."""
-    single = numbers[:, 0]
+    single = numbers[:, :, 0]
     if given == "moved frames":
         return in_numpy(head, numbers)
     if given == "numbers for every frame":
@@ -58,14 +58,14 @@ def expected(head, given, history, numbers):
     if head == "absolute":
         return single
     if head == "last":
-        return history[:, -1] + single
-    return in_numpy(head, history + single[:, None])
+        return history[:, :, -1] + single
+    return in_numpy(head, history + single[:, :, None])
 
 
 def call(head, given, history, numbers, variables=None):
     pooling = TemporalPooling(head, displacements=given != "moved frames")
     variables = PARAMS[head] if variables is None else variables
-    z = numbers[:, 0] if given == "one output" else numbers
+    z = numbers[:, :, 0] if given == "one output" else numbers
     return pooling.apply(variables, *((z,) if given == "moved frames" else (z, history)))
 
 
@@ -75,7 +75,7 @@ def test_against_numpy(head, given, history, numbers):
     with jax.enable_x64(True):
         out = call(head, given, history, numbers)
     want = expected(head, given, history, numbers)
-    assert out.dtype == np.float64 and out.shape == (5, 2, 3)
+    assert out.dtype == np.float64 and out.shape == (2, 5, 2, 3)
     np.testing.assert_allclose(out, want, atol=1e-14)
     # No two rows of the table are the same, except where it says so.
     others = {other: expected(other, given, history, numbers) for other in HEADS}
@@ -91,7 +91,7 @@ def test_one_output_is_added_once(head, history, numbers):
     with jax.enable_x64(True):
         without = call(head, "one output", history, 0 * numbers)
         change = call(head, "one output", history, numbers) - without
-    np.testing.assert_allclose(change, numbers[:, 0], atol=1e-14)
+    np.testing.assert_allclose(change, numbers[:, :, 0], atol=1e-14)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -106,7 +106,7 @@ def test_initial_values(head, dtype, history):
             # The last-frame predictor, to the bit, where the network's frames are the history.
             np.testing.assert_array_equal(found["weights"], np.zeros((200, FRAMES - 1)))
             variables = {"params": {"weights": found["weights"][0]}}
-            np.testing.assert_array_equal(TemporalPooling(head).apply(variables, x), x[:, -1])
+            np.testing.assert_array_equal(TemporalPooling(head).apply(variables, x), x[:, :, -1])
         elif head == "softmax":
             logits = found["logits"]
             assert logits.shape == (200, FRAMES)
@@ -120,23 +120,23 @@ def test_initial_values(head, dtype, history):
 
 def test_residual_extrapolates_and_softmax_cannot(history):
     # Straight motion: the weights 0, 0, -1 give the next frame exactly.
-    line = history[:, :1] + np.arange(FRAMES)[:, None, None] * np.array([1.0, 2.0, -0.5])
+    line = history[:, :, :1] + np.arange(FRAMES)[:, None, None] * np.array([1.0, 2.0, -0.5])
     with jax.enable_x64(True):
         weights = {"params": {"weights": np.array([0.0, 0.0, -1.0])}}
         out = TemporalPooling("residual").apply(weights, line)
-        np.testing.assert_allclose(out, 2 * line[:, -1] - line[:, -2], atol=1e-14)
+        np.testing.assert_allclose(out, 2 * line[:, :, -1] - line[:, :, -2], atol=1e-14)
         for seed in range(20):
             logits = 5 * np.random.default_rng(seed).normal(size=FRAMES)
             out = TemporalPooling("softmax").apply({"params": {"logits": logits}}, line)
-            assert (out <= line.max(axis=1)).all() and (out >= line.min(axis=1)).all()
+            assert (out <= line.max(axis=2)).all() and (out >= line.min(axis=2)).all()
 
 
 def test_a_single_frame_is_its_own_prediction(history):
-    x = history[:, :1].astype(np.float32)
+    x = history[:, :, :1].astype(np.float32)
     for head in HEADS:
         pooling = TemporalPooling(head)
         variables = pooling.init(jax.random.key(0), x)
-        np.testing.assert_array_equal(pooling.apply(variables, x), x[:, 0])
+        np.testing.assert_array_equal(pooling.apply(variables, x), x[:, :, 0])
 
 
 def test_residual_keeps_its_digits_far_away(history):
@@ -154,9 +154,9 @@ def test_residual_keeps_its_digits_far_away(history):
 
 
 def vectors(history, graph):
-    """An equivariant displacement of every frame [N, T, C, 3], from neighbours and the past."""
+    """An equivariant displacement of every frame [B, N, T, C, 3], from neighbours and the past."""
     pull = sum_at_receivers(at_receivers(history, graph) - at_senders(history, graph), graph)
-    return 0.2 * pull + 0.3 * (history - history[:, :1])
+    return 0.2 * pull + 0.3 * (history - history[:, :, :1])
 
 
 def network(head, given):
@@ -167,7 +167,7 @@ def network(head, given):
         if given == "moved frames":
             return call(head, given, None, history + push, variables)
         if given == "one output":
-            push = push[:, -1:] - 0.5 * push[:, :1]
+            push = push[:, :, -1:] - 0.5 * push[:, :, :1]
         return call(head, given, history, push, variables)
 
     return jax.jit(predict)
@@ -184,7 +184,7 @@ NOT_MOVING = {
 @pytest.mark.parametrize("head", HEADS)
 def test_which_heads_move_with_the_system(head, given, history):
     with jax.enable_x64(True):
-        features, graph = np.ones((5, 1)), random_topology(2, 5)
+        features, graph = np.ones((1, 5, 1)), random_graph(2, 5)
         check = partial(assert_equivariant, network(head, given), history, features, graph)
         if (head, given) not in NOT_MOVING:
             check()
@@ -198,8 +198,8 @@ def test_which_heads_move_with_the_system(head, given, history):
 def test_absolute_moves_where_the_numbers_are_positions(history):
     # EqMotion's output is a position: the head hands it on as it is.
     def positions(x, features, graph):
-        y = (x + vectors(x, graph))[:, -1]
+        y = (x + vectors(x, graph))[:, :, -1]
         return TemporalPooling("absolute", displacements=True).apply({}, y, x)
 
     with jax.enable_x64(True):
-        assert_equivariant(positions, history, np.ones((5, 1)), random_topology(2, 5))
+        assert_equivariant(positions, history, np.ones((1, 5, 1)), random_graph(2, 5))
