@@ -34,9 +34,7 @@ def test_arrays_to_a_saved_forecaster_in_five_lines(tmp_path):
 
     forecaster = estag_jax.load(tmp_path / "mine.npz")
     history = forecaster.history(positions, 100)
-    np.testing.assert_array_equal(
-        forecaster.predict(history), fitted.forecaster.predict(history)
-    )
+    np.testing.assert_array_equal(forecaster.predict(history), fitted.forecaster.predict(history))
     assert forecaster.system.names == ("O", "H", "H")
 
 

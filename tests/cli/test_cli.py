@@ -181,7 +181,9 @@ def test_a_closed_form_is_a_model_like_any_other(ethanol, capsys, tmp_path):
     }
     code, again, _ = estag(capsys, "evaluate", tmp_path / "run")
     assert code == 0 and "VAR ridge" in again
-    code, out, _ = estag(capsys, "rollout", tmp_path / "run", "--steps", 3, "--out", tmp_path / "r.xyz")
+    code, out, _ = estag(
+        capsys, "rollout", tmp_path / "run", "--steps", 3, "--out", tmp_path / "r.xyz"
+    )
     assert code == 0 and len(ase.io.read(tmp_path / "r.xyz", ":")) == 3
     code, out, _ = estag(capsys, "train", "--model", "var-ridge", "--help")
     assert code == 0 and "--model.no-centred" in out
@@ -207,7 +209,9 @@ def test_table_prints_every_method_and_goes_on_where_it_stopped(ethanol, capsys,
     assert code == 0, err
     assert "EGNN-t" in out and "VAR ridge" in out and "Published" in out
     # Off a terminal, a line each quarter of a network's epochs.
-    assert [x for x in err.splitlines() if "EGNN-t: " in x][-1].startswith("ethanol: EGNN-t: 4 of 4")
+    assert [x for x in err.splitlines() if "EGNN-t: " in x][-1].startswith(
+        "ethanol: EGNN-t: 4 of 4"
+    )
     written = (tmp_path / "table.md").read_text()
     assert (
         re.search(r"\| EGNN-t \| absolute \| \d+\.\d{4} ± ", written)

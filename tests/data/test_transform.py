@@ -28,7 +28,10 @@ def test_taking_nodes_takes_their_bonds_along():
         bond_orders=np.array([1, 1, 2, 1.5], np.float32),
     )
     heavy = transform.without_hydrogens(ring)
-    assert heavy.system.bonds.tolist() == [[1, 2], [2, 0]] and heavy.system.bond_orders.tolist() == [2, 1.5]
+    assert heavy.system.bonds.tolist() == [
+        [1, 2],
+        [2, 0],
+    ] and heavy.system.bond_orders.tolist() == [2, 1.5]
     assert heavy.system.names == ("0", "2", "3") and heavy.notes == ("1 hydrogens left out",)
     np.testing.assert_array_equal(heavy.positions, ring.positions[:, [0, 2, 3]])
     assert transform.without_hydrogens(heavy) is heavy

@@ -116,12 +116,16 @@ POSITIONS = {
 NODE_INVARIANTS = {
     "node_power": lambda x, f, g: node_power(edft(x[:, :, :, 0], g)),
     "node_power, complex": lambda x, f, g: node_power(edft(x[:, :, :, 0], g), complex_square=True),
-    "normalized": lambda x, f, g: normalize_over_frequencies(node_power(edft(x[:, :, :, 0], g)), 1e-6),
+    "normalized": lambda x, f, g: normalize_over_frequencies(
+        node_power(edft(x[:, :, :, 0], g)), 1e-6
+    ),
     "distance from centre": lambda x, f, g: gram(x - centre(x, g), normalize=False),
 }
 EDGE_INVARIANTS = {
     "edge_coherence": lambda x, f, g: edge_coherence(edft(x[:, :, :, 0], g), g),
     "gram": lambda x, f, g: gram(relative(x, g), normalize=False),
     "normalized gram": lambda x, f, g: gram(relative(x, g), normalize=x.shape[3] > 1),
-    "angle": lambda x, f, g: gram(safe_normalize(relative(x, g))[:, :, ::-1] + relative(x, g), False),
+    "angle": lambda x, f, g: gram(
+        safe_normalize(relative(x, g))[:, :, ::-1] + relative(x, g), False
+    ),
 }

@@ -22,8 +22,6 @@ windows_of_all_shapes = st.builds(
     WindowConfig,
     past=st.integers(1, 4),
     delta=st.integers(1, 4),
-    horizons=st.one_of(
-        st.integers(1, 4).map(lambda h: (h,)), st.sampled_from([(1, 2), (1, 3, 4)])
-    ),
+    horizons=st.one_of(st.integers(1, 4).map(lambda h: (h,)), st.sampled_from([(1, 2), (1, 3, 4)])),
     stride=st.integers(1, 5),
 )

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from estag_jax.types import Topology
 from helpers.equivariance import EDGE_INVARIANTS, VECTORS, relative
 
 from estag_jax.graph import Graph

@@ -1,31 +1,28 @@
-"""Every row of the tables learns eight windows by heart, but for the one that has nine numbers only."""
+"""Every row of the tables overfits eight windows, but for the one that has nine numbers only."""
 
 import dataclasses
-import importlib.resources
-import time
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import optax.contrib
 import pytest
-from estag_jax.models.closed_form import fit_ar, last_frame
-from estag_jax.models.registry import build
-from estag_jax.models.rows import ROWS
-from estag_jax.types import Topology
 
-from estag_jax.data.edges import bonds, hops
-from estag_jax.data.windows import WindowConfig
-from estag_jax.evaluation.metrics import per_window_mse
+from estag_jax.data.edges import hops
+from estag_jax.data.settings import WindowConfig
+from estag_jax.data.splits import Split
+from estag_jax.data.task import Task
+from estag_jax.evaluation.evaluate import evaluate
+from estag_jax.graph import Graph
+from estag_jax.models import catalog
 from estag_jax.models.estag import EstagConfig
-from estag_jax.ops.windows import gather_windows
-from estag_jax.training.step import Dataset, init_state, make_epoch, make_errors
+from estag_jax.sources.catalog import load
+from estag_jax.training.fit import fit
 
 pytestmark = pytest.mark.slow
 
 WINDOW, COUNT = WindowConfig(past=10, delta=10), 8
 ONLY_POOLING = "ESTAG without layers"
+NETWORKS = [name for name in catalog.METHODS if name not in (*catalog.CLOSED_FORMS, ONLY_POOLING)]
 
 # Steps, learning rate and head, where 1000, 2e-2 and the published head do not do.
 SETTINGS = {
@@ -51,80 +48,47 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module")
-def aspirin():
-    """The heavy atoms of the bundled trajectory, and where eight windows begin, 2000 steps apart."""
-    bundled = importlib.resources.files("estag_jax.data") / "bundled" / "aspirin_xtb.npz"
-    with importlib.resources.as_file(bundled) as file, np.load(file) as frames:
-        heavy = frames["z"] > 1
-        positions, numbers = frames["R"][:, heavy], frames["z"][heavy]
-    senders, receivers, distance = hops(bonds(positions, numbers), len(numbers))
-    graph = Topology(senders, receivers, len(numbers), np.eye(2, dtype=np.float32)[distance - 1])
-    features = numbers[:, None].astype(np.float32) / 10
-    starts = jnp.arange(0, 2000 * COUNT, 2000)
-    return Dataset(jnp.asarray(positions[:, :, None]), jnp.asarray(features), graph), starts
+def task():
+    """Eight windows of the bundled trajectory, 2000 steps apart, as all three parts."""
+    trajectory = load("demo")
+    nodes = trajectory.system.num_nodes
+    senders, receivers, distance = hops(trajectory.system.bonds, nodes)
+    graph = Graph(senders, receivers, nodes, np.eye(2, dtype=np.float32)[distance - 1])
+    starts = np.arange(0, 2000 * COUNT, 2000)
+    return Task(trajectory.changed(graph=graph), WINDOW, [Split(starts, starts, starts, "given")])
 
 
-def windows(data, starts):
-    shape = WINDOW.past, WINDOW.delta, WINDOW.horizon
-    return tuple(map(np.asarray, gather_windows(data.positions, starts, *shape)))
-
-
-def share(forecast, history, target):
-    """The error of a closed-form predictor as a share of the last frame's."""
-    errors = [np.mean(per_window_mse(f(history), target)) for f in (forecast, last_frame(10))]
-    return float(errors[0] / errors[1])
-
-
-def overfit(config, data, starts, steps=1000, rate=2e-2, head=None):
-    """Errors after training on the windows, evaluated and in the last step, as shares of the last frame's.
+def overfit(method, task, steps=1000, rate=2e-2, head=None):
+    """The error on the windows after training on them, as a share of the last frame's.
 
     Muon, where Adam needs ten times the steps or more: the gradients' directions differ in size by
     many orders of magnitude (and Adam's usual epsilon is as large as the gradients at the end).
     """
-    if head is not None:
-        config = dataclasses.replace(config, head=head)
+    config = catalog.settings(method, task, head=head)
+    config = dataclasses.replace(config, elements="one-hot")
     if hasattr(config, "dropout"):
         config = dataclasses.replace(config, dropout=0.0)
-    model, schedule = build(config), optax.cosine_decay_schedule(rate, steps)
+    schedule = optax.cosine_decay_schedule(rate, steps)
     optimizer = optax.contrib.muon(schedule, eps=1e-15, adam_b2=0.97)
-    epoch = make_epoch(model, optimizer, WINDOW, COUNT)
-    errors = make_errors(model, WINDOW, COUNT)
-    history, target = windows(data, starts)
-
-    @jax.jit
-    def fit(key, data):
-        variables = model.init(key, jnp.asarray(history[0]), data.node_features, data.topology)
-
-        def step(i, carry):
-            return epoch(carry[0], key, i, starts, data)
-
-        start = init_state(variables, optimizer), jnp.float32(0)
-        state, loss = jax.lax.fori_loop(0, steps, step, start)
-        return jnp.mean(errors(state.variables, starts, data)), loss
-
-    began = time.perf_counter()
-    last = np.mean((history[:, :, -1] - target) ** 2)
-    evaluated, trained = (float(error / last) for error in fit(jax.random.key(0), data))
-    seconds = time.perf_counter() - began
-    print(f"head {config.head}, {steps} steps, {seconds:.0f} s: {evaluated:.3%}, {trained:.3%}")
-    return evaluated, trained
+    fitted = fit(config, task, epochs=steps, evaluate_every=steps, batch=COUNT, optimizer=optimizer)
+    share = fitted.validation_mse[0] / fit("Last frame", task).validation_mse[0]
+    print(f"head {config.head}, {steps} steps, {fitted.seconds['train']:.0f} s: {share:.3%}")
+    return share
 
 
-@pytest.mark.parametrize("name", [name for name in ROWS if name != ONLY_POOLING])
-def test_eight_windows_are_overfitted(name, aspirin):
-    evaluated, trained = overfit(ROWS[name].config(1), *aspirin, *SETTINGS.get(name, ()))
-    assert evaluated < 0.01 and trained < 0.01
+@pytest.mark.parametrize("name", NETWORKS)
+def test_eight_windows_are_overfitted(name, task):
+    assert overfit(name, task, *SETTINGS.get(name, ())) < 0.01
 
 
-def test_nine_weights_end_at_their_least_squares_optimum(aspirin):
-    history, target = windows(*aspirin)
-    optimum = share(fit_ar(history, target), history, target)
-    evaluated, _ = overfit(ROWS[ONLY_POOLING].config(1), *aspirin, steps=4000)
-    assert optimum > 0.1
-    np.testing.assert_allclose(evaluated, optimum, rtol=0.02)
+def test_nine_weights_end_at_their_least_squares_optimum(task):
+    last, optimum = evaluate([fit("Last frame", task), fit("AR-LS", task)], task).rows
+    assert optimum.mse > 0.1 * last.mse
+    found = overfit(ONLY_POOLING, task, steps=4000)
+    np.testing.assert_allclose(found, optimum.mse / last.mse, rtol=0.02)
 
 
-def test_a_mean_of_frames_alone_is_no_better_than_the_last(aspirin):
+def test_a_mean_of_frames_alone_is_no_better_than_the_last(task):
     # Why head softmax needs layers that move the frames: no weights, all >= 0 and of sum one, do it.
-    evaluated, _ = overfit(EstagConfig(layers=0, head="softmax"), *aspirin, steps=4000)
-    np.testing.assert_allclose(evaluated, 1, rtol=1e-3)
+    found = overfit(EstagConfig(layers=0, head="softmax"), task, steps=4000)
+    np.testing.assert_allclose(found, 1, rtol=1e-3)

@@ -271,8 +271,12 @@ def test_a_second_writer_is_refused_and_a_dead_one_forgotten(springs, tmp_path):
     train(config(springs, epochs=2), out)
     with folder.locked(out), pytest.raises(RunError, match=f"process {os.getpid()} on "):
         train(config(springs, epochs=4), out, resume=True)
-    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"],
-                           capture_output=True, check=True, text=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
     lock = {"host": os.uname().nodename, "pid": int(ended.stdout), "since": "yesterday"}
     (out / folder.LOCK).write_text(json.dumps(lock))
     train(config(springs, epochs=4), out, resume=True)

@@ -65,7 +65,10 @@ def test_trajectory_of_a_smiles(tmp_path):
     assert got.positions.shape == (3, 3, 1, 3) and got.positions.dtype == np.float32
     assert Counter(got.system.names) == Counter("CHN") and got.system.graph is None
     np.testing.assert_array_equal(got.system.inputs("number")[0, :, 0], got.system.atomic_numbers)
-    assert got.system.bonds.tolist() == [[0, 1], [0, 2]] and got.system.bond_orders.tolist() == [3, 1]
+    assert got.system.bonds.tolist() == [[0, 1], [0, 2]] and got.system.bond_orders.tolist() == [
+        3,
+        1,
+    ]
     assert got.frame_step == pytest.approx(0.8) and got.source == "xtb:C#N"
     assert "simulated, not MD17" in got.provenance and "not MD17" in got.notes[0]
     assert "step 0.4" in got.provenance and "tblite " in got.provenance
@@ -79,14 +82,20 @@ def test_trajectory_of_a_geometry_and_of_ions(tmp_path):
     water = ase_molecule("H2O")
     ase.io.write(tmp_path / "water.xyz", water)
     got = read(str(tmp_path / "water.xyz"), XtbConfig(2, 0), tmp_path)
-    assert got.system.names == ("O", "H", "H") and got.system.bonds is None and got.system.bond_orders is None
+    assert (
+        got.system.names == ("O", "H", "H")
+        and got.system.bonds is None
+        and got.system.bond_orders is None
+    )
     assert file_of(tmp_path).name.startswith("water-")
     water.positions[0, 0] += 0.1  # another geometry under the same name is another run
     ase.io.write(tmp_path / "water.xyz", water)
     read(str(tmp_path / "water.xyz"), XtbConfig(2, 0), tmp_path)
     assert len(list(tmp_path.glob("water-*.npz"))) == 2
     assert read("[NH4+]", XtbConfig(2, 0, charge=1), tmp_path).system.num_nodes == 5
-    assert read("N#N", XtbConfig(2, 0), tmp_path).system.num_nodes == 2  # no rotation about the bond
+    assert (
+        read("N#N", XtbConfig(2, 0), tmp_path).system.num_nodes == 2
+    )  # no rotation about the bond
 
 
 # --- what cannot be simulated or read ---

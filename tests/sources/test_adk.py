@@ -48,7 +48,10 @@ def test_dims_by_the_released_rule():
         np.testing.assert_array_equal(found.positions[begin : begin + length], positions)
         np.testing.assert_allclose(found.system.node_features, charges, atol=1e-6)
         begin += length
-    assert found.positions.shape == (300, 213, 4, 3) and found.system.node_features.shape == (213, 4)
+    assert found.positions.shape == (300, 213, 4, 3) and found.system.node_features.shape == (
+        213,
+        4,
+    )
     assert (found.system.anchor, found.system.contact_distance) == (1, 6.0)
     assert (found.system.names[0], found.system.names[-1]) == ("MET1", "LEU213")
     assert (found.frame_step, found.time_unit, found.published) == (1.0, "frame", None)

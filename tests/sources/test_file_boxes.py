@@ -137,7 +137,11 @@ def test_trp_cage_of_the_shared_data(shared_data, nodes):
     found = read(spec, nodes=nodes)
     assert found.num_frames == 4999 and found.time_unit == "frame"
     if nodes == "residues":
-        assert found.system.num_nodes == 20 and found.system.anchor == 1 and found.system.contact_distance == 6.0
+        assert (
+            found.system.num_nodes == 20
+            and found.system.anchor == 1
+            and found.system.contact_distance == 6.0
+        )
         assert found.system.names[0] == "ASN1" and (found.system.node_features == 1).all()
         alpha = found.positions[:, :, 1]
     else:

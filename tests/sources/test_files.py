@@ -37,9 +37,16 @@ def test_topology_and_trajectory(tmp_path, suffix, capsys):
     found = read(f"{top},{run}")
     np.testing.assert_allclose(found.positions[:, :, 0], frames, atol=6e-3)  # xtc keeps 0.01 Å
     assert found.positions.dtype == np.float32 and found.system.names == ("C0", "C1", "C2")
-    assert found.system.atomic_numbers.tolist() == [6, 6, 6] and found.system.inputs("number")[0].tolist() == [[6]] * 3
+    assert (
+        found.system.atomic_numbers.tolist() == [6, 6, 6]
+        and found.system.inputs("number")[0].tolist() == [[6]] * 3
+    )
     assert (found.frame_step, found.time_unit, found.system.length_unit) == (2.5, "ps", "Å")
-    assert found.lengths == (12,) and found.run_names == (f"a.{suffix}",) and found.system.bonds is None
+    assert (
+        found.lengths == (12,)
+        and found.run_names == (f"a.{suffix}",)
+        and found.system.bonds is None
+    )
     assert found.source == f"{top},{run}" and found.system.graph is None
     assert "a.pdb" in found.provenance and not found.notes
     assert capsys.readouterr() == ("", "")
@@ -88,9 +95,13 @@ def test_bonds_and_elements_of_a_psf():
     expected = {tuple(sorted(pair)) for pair in np.reshape(numbers, (-1, 2)) - 1}
     assert len(found.system.bonds) == count
     assert {tuple(sorted(pair)) for pair in found.system.bonds.tolist()} == expected
-    lines = Path(datafiles.PSF).read_text().split("!NATOM\n")[1].splitlines()[: found.system.num_nodes]
+    lines = (
+        Path(datafiles.PSF).read_text().split("!NATOM\n")[1].splitlines()[: found.system.num_nodes]
+    )
     masses = np.array([float(row.split()[7]) for row in lines])
-    np.testing.assert_allclose(ase.data.atomic_masses[found.system.atomic_numbers], masses, atol=0.02)
+    np.testing.assert_allclose(
+        ase.data.atomic_masses[found.system.atomic_numbers], masses, atol=0.02
+    )
     assert has_note(found, "guessed by MDAnalysis")
     # A selection keeps the bonds between its atoms, under their new numbers.
     part = read(spec, select="resid 1:20 and not name H*")
@@ -107,7 +118,10 @@ def test_bond_orders_of_a_mol2(tmp_path):
     path = tmp_path / "a.mol2"
     path.write_text(mol2(4, "1 1 2 2\n2 2 3 ar\n3 4 3 am\n"))
     found = read(str(path))
-    orders = {tuple(b): o for b, o in zip(found.system.bonds.tolist(), found.system.bond_orders, strict=True)}
+    orders = {
+        tuple(b): o
+        for b, o in zip(found.system.bonds.tolist(), found.system.bond_orders, strict=True)
+    }
     assert {tuple(sorted(k)): v for k, v in orders.items()} == {(0, 1): 2, (1, 2): 1.5, (2, 3): 1}
     assert read(str(path), select="name C0 C1 C3").system.bond_orders.tolist() == [2.0]
     path.write_text(mol2(3, "1 1 2 1\n2 2 3 un\n"))
@@ -124,7 +138,11 @@ def test_residues(tmp_path):
     rows = residue("ALA", 1, shuffled) + residue("GLY", 2, ("N", "CA", "C")) + residue("SEP", 3)
     top = write_pdb(tmp_path / "a.pdb", rows + [("CA", "CAL", 4, "CA"), ("O", "HOH", 5, "O")])
     found = read(str(top), nodes="residues")
-    assert found.system.names == ("ALA1", "SEP3") and found.system.atomic_numbers is None and found.system.bonds is None
+    assert (
+        found.system.names == ("ALA1", "SEP3")
+        and found.system.atomic_numbers is None
+        and found.system.bonds is None
+    )
     x = found.positions[0, :, :, 0] / 1.5
     np.testing.assert_allclose(x, [[2, 4, 1, 0], [8, 9, 10, 11]])  # places of N, CA, C, O above
     assert has_note(found, "1 residue(s) left out") and has_note(found, "features are ones")
@@ -148,7 +166,11 @@ def test_ase_formats(tmp_path, suffix):
         ase.io.write(path, frames, format="traj" if suffix == "traj" else "extxyz")
     found = read(str(path))
     np.testing.assert_allclose(found.positions[:, :, 0], straight, atol=1e-6)
-    assert found.system.names == ("C", "O", "H") and found.system.atomic_numbers.tolist() == [6, 8, 1]
+    assert found.system.names == ("C", "O", "H") and found.system.atomic_numbers.tolist() == [
+        6,
+        8,
+        1,
+    ]
     assert (found.frame_step, found.time_unit) == (1.0, "frame") and has_note(found, "unwrapped")
     left = read(str(path), unwrap=False)
     np.testing.assert_allclose(left.positions[:, :, 0], straight % 20.0, atol=1e-6)

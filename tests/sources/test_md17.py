@@ -46,7 +46,11 @@ def test_md17_from_a_folder(tmp_path, file):
     assert trajectory.system.names == ("C", "C", "O") + ("H",) * 6
     np.testing.assert_array_equal(trajectory.system.inputs("number")[0], ETHANOL[:, None])
     assert trajectory.system.inputs("number")[0].dtype == np.float32
-    assert (trajectory.frame_step, trajectory.time_unit, trajectory.system.length_unit) == (0.5, "fs", "Å")
+    assert (trajectory.frame_step, trajectory.time_unit, trajectory.system.length_unit) == (
+        0.5,
+        "fs",
+        "Å",
+    )
     assert trajectory.system.graph is None and trajectory.missing is None and not trajectory.notes
     assert "Science Advances 3, e1603015" in trajectory.provenance and "cite" in trajectory.licence
     assert trajectory.source == str(tmp_path / file)

@@ -62,7 +62,10 @@ def test_bare_positions(tmp_path, shape):
         trajectory = sources.load(str(path), FULL)
         assert (trajectory.frame_step, trajectory.time_unit) == (1.0, "frame")
         np.testing.assert_array_equal(trajectory.positions, positions.reshape(5, 4, -1, 3))
-        assert trajectory.system.names == ("0", "1", "2", "3") and trajectory.system.atomic_numbers is None
+        assert (
+            trajectory.system.names == ("0", "1", "2", "3")
+            and trajectory.system.atomic_numbers is None
+        )
         np.testing.assert_array_equal(trajectory.system.inputs("number")[0], np.ones((4, 1)))
 
 

@@ -125,7 +125,10 @@ def test_a_name_goes_before_a_file_and_a_path_finds_it(tmp_path, monkeypatch):
 def test_options_are_applied_in_order_and_noted():
     read = ReadConfig(centre="frame", align=True, unit="nm")
     demo, moved = sources.load("demo"), sources.load("demo", read=read)
-    assert moved.system.length_unit == "nm" and moved.system.graph.num_edges == demo.system.graph.num_edges
+    assert (
+        moved.system.length_unit == "nm"
+        and moved.system.graph.num_edges == demo.system.graph.num_edges
+    )
     assert [n.split(":")[0] for n in moved.notes[-3:]] == [
         "centred",
         "superimposed",

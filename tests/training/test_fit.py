@@ -63,7 +63,9 @@ def test_an_optimiser_and_a_loss_of_ones_own():
     ):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
     adam = fit(SMALL, of, train=training(2))
-    assert not np.allclose(leaves(adam.predictor.variables)[0], leaves(plain.predictor.variables)[0])
+    assert not np.allclose(
+        leaves(adam.predictor.variables)[0], leaves(plain.predictor.variables)[0]
+    )
     assert tripled.log[0]["train_loss"] == pytest.approx(3 * plain.log[0]["train_loss"], rel=1e-3)
 
 
