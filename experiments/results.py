@@ -18,13 +18,16 @@ import re
 import sys
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import tyro
 
-from estag_jax.report.grid_report import figure, markdown
-from estag_jax.runs.folder import write_text
-from estag_jax.runs.grid import ORDER, stored
+from estag_jax.evaluation.result import Result
+from estag_jax.io import write_text
+from estag_jax.models.catalog import METHODS
+from estag_jax.report.dots import dots
+from estag_jax.report.tables import markdown
+from estag_jax.runs.grid import stored
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT, FIGURES = ROOT / "experiments" / "results", ROOT / "docs"
@@ -53,45 +56,57 @@ class Config:
     """Only say whether the pages are what would be written."""
 
 
-def kept(name: str) -> list[dict[str, Any]]:
-    """The cells that are kept of a table."""
-    return json.loads((KEPT / f"{name}.json").read_text(encoding="utf-8"))
+def kept(name: str) -> list[Result]:
+    """The results that are kept of a table, one for each data set."""
+    saved = json.loads((KEPT / f"{name}.json").read_text(encoding="utf-8"))
+    return [Result.from_dict(result) for result in saved]
 
 
 def keep(folder: Path) -> None:
-    """Keeps a table's finished cells, one a line."""
-    cells = stored(folder)
-    if not cells:
+    """Keeps a table's finished cells, a line for each row."""
+    results = stored(folder)
+    if not results:
         sys.exit(f"{folder}: holds no finished cells; is it the --out of a table?")
-    lines = ",\n".join(json.dumps(cell, ensure_ascii=False) for cell in cells)
+    write_results(folder.name, results)
+
+
+def write_results(name: str, results: list[Result]) -> None:
+    """Writes results with a line for each row, so that changes can be read."""
+    blocks = []
+    for result in results:
+        saved = result.to_dict()
+        rows = ",\n ".join(json.dumps(row, ensure_ascii=False) for row in saved.pop("rows"))
+        head = json.dumps(saved, ensure_ascii=False)
+        blocks.append(f'{head[:-1]}, "rows": [\n {rows}\n]}}')
     KEPT.mkdir(exist_ok=True)
-    write_text(KEPT / f"{folder.name}.json", f"[\n{lines}\n]\n")
+    write_text(KEPT / f"{name}.json", "[\n" + ",\n".join(blocks) + "\n]\n")
 
 
 def summary(rows: Collection[str] = ()) -> str:
     """Every row's error on every data set as a ratio to that of VAR ridge, ± the seeds' deviation."""
-    cells = [cell for path in sorted(KEPT.glob("*.json")) for cell in kept(path.stem)]
-    columns = list(dict.fromkeys(cell["data"] for cell in cells))
-    found = {(cell["row"], cell["data"]): cell for cell in cells}
-    names = [name for name in ORDER if any((name, data) in found for data in columns)]
+    results = [result for path in sorted(KEPT.glob("*.json")) for result in kept(path.stem)]
+    columns = [result.rows[0].data for result in results]
+    names = [name for name in METHODS if any(result.row(name) for result in results)]
 
-    def entry(row: str, data: str) -> str:
-        cell = found.get((row, data))
-        if cell is None:
+    def entry(name: str, result: Result) -> str:
+        row, base = result.row(name), result.row("VAR ridge")
+        if row is None:
             return "–"
-        base = found["VAR ridge", data]["mean"]
-        deviation = "" if cell["sd"] is None else f" ± {cell['sd'] / base:.2f}"
-        return f"{cell['mean'] / base:.2f}{deviation}"
+        seeds = row.metrics["mse"]["seeds"]
+        deviation = f" ± {np.std(seeds, ddof=1) / base.mse:.2f}" if len(seeds) > 1 else ""
+        return f"{row.mse / base.mse:.2f}{deviation}"
 
     lines = [["error / VAR ridge", *columns], ["---"] + ["---:"] * len(columns)]
     lines += [
-        [row, *(entry(row, data) for data in columns)] for row in names if not rows or row in rows
+        [name, *(entry(name, result) for result in results)]
+        for name in names
+        if not rows or name in rows
     ]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
 def filled(text: str) -> str:
-    """A page with every block made anew."""
+    """A page with every block written again."""
     made = {"summary": summary, "headline": lambda: summary(HEADLINE)}
 
     def block(match: re.Match) -> str:
@@ -116,7 +131,7 @@ def main(config: Config) -> None:
         return
     for path in sorted(KEPT.glob("*.json")):
         title = f"Table {path.stem.removeprefix('table')}, data in place of the published"
-        print(figure(kept(path.stem), FIGURES / f"{path.stem}.png", title).relative_to(ROOT))
+        print(dots(kept(path.stem), FIGURES / f"{path.stem}.png", title).relative_to(ROOT))
 
 
 if __name__ == "__main__":

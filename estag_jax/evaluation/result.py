@@ -36,6 +36,7 @@ class Row:
       validation_mse, best_epoch: of each seed.
       epochs: that were run.
       seconds: compile and train, or fit.
+      device: what computed.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Row:
     best_epoch: list[int] = dataclasses.field(default_factory=list)
     epochs: int = 0
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    device: str = dataclasses.field(default_factory=device_name)
 
     @property
     def mse(self) -> float:
@@ -73,7 +75,6 @@ class Result:
       data: facts about the task, see Task.describe.
       rows: one for each method.
       rollout: ``steps``, ``windows`` and by method what evaluation.rollout.rollout_figures says.
-      device: what computed.
       versions: of the packages.
       about: further facts: settings, seconds, key.
     """
@@ -81,7 +82,6 @@ class Result:
     data: dict[str, Any]
     rows: list[Row]
     rollout: dict[str, Any] = dataclasses.field(default_factory=dict)
-    device: str = dataclasses.field(default_factory=device_name)
     versions: dict[str, str] = dataclasses.field(default_factory=lambda: versions())
     about: dict[str, Any] = dataclasses.field(default_factory=dict)
 

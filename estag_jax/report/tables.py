@@ -108,7 +108,7 @@ def csv_text(results: Sequence[Result]) -> str:
             line: dict[str, Any] = {
                 name: getattr(row, name)
                 for name in ("data", "status", "published", "head", "equivariant", "reason")
-            } | {"name": label(row), "device": result.device}
+            } | {"name": label(row), "device": row.device}
             if row.status == "finished":
                 line |= {name: row.metrics[name]["mean"] for name in row.metrics}
                 line |= {"uncertainty": uncertainty(row), "parameters": row.parameters} | divided
@@ -224,10 +224,11 @@ def _conditions(result: Result, finished: Sequence[Row]) -> str:
     if several:
         spread += "; of several seeds, their standard deviation"
     published = any(row.published is not None for row in finished)
+    devices = ", ".join(dict.fromkeys(row.device for row in finished if row.seeds) or [finished[0].device])
     return (
         f"{facts['source']} ({facts['provenance']}); T={window['past']}, Δ={window['delta']}; "
         f"{facts['split']} split, {windows['train']} / {windows['validation']} / {windows['test']} "
         f"windows, {shared:.1%} of the test windows share a frame with a training window; "
-        f"{facts['nodes']} nodes × {facts['channels']}, {facts['edges']} edges; {result.device}. "
+        f"{facts['nodes']} nodes × {facts['channels']}, {facts['edges']} edges; {devices}. "
         f"{spread}." + (" *Published*: arXiv 2405.12868, on its own data and split." * published)
     )

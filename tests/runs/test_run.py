@@ -314,7 +314,7 @@ def test_eight_devices_train_like_one(springs, tmp_path):
             check=True,
         )
         results[devices] = folder.read_result(out)
-        assert results[devices].device.startswith(f"{devices} ×")
+        assert results[devices].rows[-1].device.startswith(f"{devices} ×")
     one, eight = (results[n].rows[-1].mse for n in (1, 8))
     assert eight == pytest.approx(one, rel=1e-3)
     assert estag_jax.load(tmp_path / "8").past == 4
