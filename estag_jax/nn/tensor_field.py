@@ -37,7 +37,10 @@ class Edges(NamedTuple):
     length: jax.Array
     """|x_ij| [B, E, T, 1]."""
     basis: Mapping[tuple[int, int, int], jax.Array]
-    """From (l_in, l_filter, l_out) to matrices [B, E, T, 2 l_in + 1, 2 l_out + 1]."""
+    """From (l_in, l_filter, l_out) to matrices [B, E, T, 2 l_in + 1, 2 l_out + 1].
+
+    Where l_filter is 0 they are constant and B is 1.
+    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +86,7 @@ def edge_geometry(x: jax.Array, graph: Graph, degree: int) -> Edges:
             for l_filter in range(abs(l_in - l_out), l_in + l_out + 1, 2):
                 coupling = e3nn_jax.clebsch_gordan(l_in, l_filter, l_out) * (2 * l_out + 1) ** 0.5
                 y, coupling = harmonics[l_filter][..., 0, :], jnp.asarray(coupling, x.dtype)
+                y = y if l_filter else y[:1]
                 basis[l_in, l_filter, l_out] = einsum("betj,ijk->betik", y, coupling)
     return Edges(graph, length, basis)
 
@@ -117,7 +121,7 @@ class TensorProduct(nn.Module):
         for (l_in, _, l_out), b_ij in edges.basis.items():
             if l_in in senders and l_out in paths:
                 paths[l_out].append(einsum("betmi,betik->betmk", senders[l_in], b_ij))
-        products = {degree: jnp.concatenate(path, axis=3) for degree, path in paths.items()}
+        products = {degree: _side_by_side(path) for degree, path in paths.items()}
         matrix = self.radial.weights == "matrix"
         sizes = [p.shape[3] * (self.channels[d] if matrix else 1) for d, p in products.items()]
         parts = [edges.length]
@@ -130,12 +134,18 @@ class TensorProduct(nn.Module):
         messages = {}
         for (degree, product), weights in zip(products.items(), pieces, strict=True):
             if matrix:
-                shape = *product.shape[:3], self.channels[degree], product.shape[3]
+                shape = *weights.shape[:3], self.channels[degree], product.shape[3]
                 weights = weights.reshape(shape) / product.shape[3] ** 0.5
                 messages[degree] = einsum("betmp,betpk->betmk", weights, product)
             else:
                 messages[degree] = weights[..., None] * product
         return messages if matrix else SelfInteraction(self.channels, name="mix")(messages)
+
+
+def _side_by_side(features):
+    """One array of several [B, E, T, M, 2l+1], of which some have B = 1."""
+    windows = max(len(f) for f in features)
+    return jnp.concatenate([jnp.broadcast_to(f, (windows, *f.shape[1:])) for f in features], axis=3)
 
 
 class SelfInteraction(nn.Module):
