@@ -70,7 +70,7 @@ def train(argv: list[str]) -> None:
     figures = draw(args.out, finished)
     print_result(result)
     seconds, row = result.about["seconds"], result.rows[-1]
-    times = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
+    times = ", ".join(f"{name} {value:.3g} s" for name, value in seconds.items())
     best = f"best epoch {row.best_epoch[0]}; " if row.best_epoch else ""
     print(f"{best}{times}\nrun: {args.out}\nfigures: {', '.join(str(f) for f in figures)}")
 

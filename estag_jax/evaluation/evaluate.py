@@ -134,7 +134,7 @@ def _row(
         validation_mse=validation[good].tolist() if known else [],
         best_epoch=[int(one.best_epoch[i]) for i in good] if seeds else [],
         epochs=getattr(one, "epochs", 0),
-        seconds={k: round(v, 3) for k, v in getattr(one, "seconds", {}).items()},
+        seconds={k: round(v, 6) for k, v in getattr(one, "seconds", {}).items()},
     )
 
 

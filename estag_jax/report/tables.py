@@ -182,7 +182,7 @@ def _cells(result: Result, training: bool) -> tuple[list[str], list[list[str]]]:
     published = any(row.published is not None for row in finished)
     header = ["method"] + ["head"] * training + [f"test MSE [{unit}]", "/ last frame", "/ VAR ridge"]
     header += [*extra, "parameters"]
-    header += ["seeds", "epochs", "compile [s]", "train [min]"] * training
+    header += ["seeds", "epochs", "compile [s]", "step [ms]", "train [min]"] * training
     header += [f"*published [{unit}]*"] * published
     lines = []
     for row, divided in zip(result.rows, ratios(result), strict=True):
@@ -205,11 +205,12 @@ def _cells(result: Result, training: bool) -> tuple[list[str], list[list[str]]]:
 
 def _training(row: Row) -> list[str]:
     if not row.seeds:
-        return ["–"] * 4
+        return ["–"] * 5
     return [
         f"{len(row.seeds) + len(row.diverged)}",
         f"{row.epochs}",
         f"{row.seconds.get('compile', 0):.1f}",
+        f"{1e3 * row.seconds.get('step', 0):.1f}",
         f"{row.seconds.get('train', 0) / 60:.1f}",
     ]
 

@@ -44,7 +44,8 @@ class Fit:
       validation_mse: of each seed at that epoch [S]; infinite where it never was finite.
       epochs: that were run.
       log: one entry an evaluation.
-      seconds: ``compile`` and ``train``; of a closed form ``fit``.
+      seconds: ``compile``, ``train`` with its evaluations, and ``step``, the mean of it for a step; of a
+        closed form ``fit``.
     """
 
     label: str
@@ -137,6 +138,7 @@ class Loop:
 
     Attributes:
       epoch: epochs done.
+      steps: of an epoch.
       state: variables and optimiser, leading axis S.
       best: variables at the best validation epoch of each seed, leading axis S.
       best_epoch, best_error: of each seed [S].
@@ -171,6 +173,7 @@ class Loop:
         self.hidden = getattr(method, "hidden", 16)
         self.sizes = sizes(task)
         self.buckets = [replicate(b, self.mesh) for b in make_buckets(task, method.elements)]
+        self.steps = sum(-(-len(b.starts) // config.batch) for b in self.buckets)
         count = len(self.seeds)
         self.epoch, self.stop = 0, None
         self.state = self._initial()
@@ -319,7 +322,7 @@ class Loop:
             self.best_error,
             self.epoch,
             tuple(self.log),
-            dict(self.seconds),
+            self.seconds | {"step": self.seconds["train"] / max(self.epoch * self.steps, 1)},
         )
 
 

@@ -35,7 +35,7 @@ def drawn(monkeypatch):
 
 def _evaluations(epochs=40):
     return [
-        {"epoch": e, "train_mse": 1e-3 / e, "validation_mse": 1.1e-3 / e + 1e-6 * (e - 30) ** 2}
+        {"epoch": e, "train_loss": 1e-3 / e, "validation_mse": 1.1e-3 / e + 1e-6 * (e - 30) ** 2}
         for e in range(1, epochs + 1)
     ]
 
@@ -186,7 +186,7 @@ def test_errors_that_are_not_finite_are_left_out(tmp_path, drawn):
     evaluations = _evaluations()
     for i, value in enumerate((np.nan, np.inf, None, 0.0)):
         evaluations[i]["validation_mse"] = value
-    evaluations[5]["train_mse"] = np.inf
+    evaluations[5]["train_loss"] = np.inf
     _check_png(loss_curve(evaluations, REFERENCES | {"broken": np.nan}, "Å", tmp_path / "loss.png"))
     lines = {line.get_label(): line for line in drawn[0].axes[0].lines}
     assert len(lines["Validation"].get_xdata()) == 36 and len(lines["Training"].get_xdata()) == 39

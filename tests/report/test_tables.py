@@ -1,0 +1,157 @@
+"""Tables of results: ratios and digits by hand, what is skipped, and CSV read back."""
+
+import csv
+import dataclasses
+
+import numpy as np
+import pytest
+
+from estag_jax.data.graphs import GraphConfig, with_graph
+from estag_jax.data.trajectory import Trajectory
+from estag_jax.evaluation.result import Result, Row
+from estag_jax.report.run_figures import sticks
+from estag_jax.report.tables import (
+    csv_text,
+    figure_text,
+    markdown,
+    ratios,
+    uncertainty,
+    with_uncertainty,
+    write_report,
+)
+
+FACTS = {
+    "source": "a.npz",
+    "provenance": "made up",
+    "length_unit": "Å",
+    "nodes": 3,
+    "channels": 1,
+    "edges": 6,
+    "split": "blocked",
+    "window": {"past": 4, "delta": 2},
+    "windows": {"train": 10, "validation": 5, "test": 5},
+    "overlap_with_train": {"test": {"count": 0, "share": 0.0}},
+}
+
+
+def row(name, *seeds, error=0.0, **fields):
+    figures = {"mean": float(np.mean(seeds)), "standard_error": error, "seeds": list(seeds)}
+    return Row(name, "walk", metrics={"mse": figures}, device="1 × cpu", **fields)
+
+
+@pytest.fixture
+def result():
+    rows = [
+        row("Last frame", 4e-3, error=1e-4, published=3.5e-3),
+        row("AR-LS per node", 9e-6, error=1e-7, parameters=30),
+        row("VAR ridge", 1e-3, error=5e-5, parameters=90),
+        row(
+            "ESTAG",
+            1e-3,
+            2e-3,
+            3e-3,
+            seeds=[1, 2, 3],
+            epochs=7,
+            parameters=1234,
+            settings={"head": "residual"},
+            seconds={"compile": 2.0, "train": 90.0, "step": 0.012},
+        ),
+        Row("ST_GMN", "walk", "skipped", "differs only where nodes have several channels"),
+        Row("ST_TFN", "walk", "failed", "diverged"),
+    ]
+    return Result(dict(FACTS), rows)
+
+
+def test_ratios_are_to_the_base_rows_of_the_same_data(result):
+    found = ratios(result)
+    assert found[3] == {"ratio_last_frame": pytest.approx(0.5), "ratio_var_ridge": pytest.approx(2)}
+    assert found[4] == {"ratio_last_frame": None, "ratio_var_ridge": None}
+    still = dataclasses.replace(result, rows=[row("Last frame", 0.0), row("AR-LS", 1.0)])
+    assert ratios(still)[1] == {"ratio_last_frame": None, "ratio_var_ridge": None}
+
+
+def test_the_uncertainty_is_over_seeds_where_there_are_several(result):
+    assert uncertainty(result.rows[0]) == 1e-4
+    assert uncertainty(result.rows[3]) == pytest.approx(1e-3)
+    assert "of several seeds, their standard deviation" in markdown([result])
+    single = dataclasses.replace(result, rows=result.rows[:1])
+    assert "several seeds" not in markdown([single])
+
+
+@pytest.mark.parametrize(
+    ("value", "scale", "text"),
+    [
+        (0.7194e-3, -3, "0.7194"),
+        (9e-6, -3, "0.00900"),
+        (1.23e-9, -3, "1.23e-06"),
+        (0, 0, "0"),
+        (1234.5, 0, "1234.5000"),
+        (3e7, 0, "3.00e+07"),
+        (float("inf"), 0, "–"),
+    ],
+)
+def test_figures_have_significant_digits(value, scale, text):
+    assert figure_text(value, scale) == text
+
+
+def test_an_uncertainty_has_the_digits_of_its_figure():
+    assert with_uncertainty(0.5664e-3, 2.88e-6, -3) == "0.5664 ± 0.0029"
+    assert with_uncertainty(0.5664e-3, 1e-9, -3) == "0.5664 ± 1e-06"
+    assert with_uncertainty(1.0, None) == "1.0000"
+
+
+def test_markdown_lists_every_row(result):
+    text = markdown([result])
+    lines = {
+        x.split("|")[1].strip(): [c.strip() for c in x.split("|")]
+        for x in text.splitlines()
+        if x.startswith("|")
+    }
+    assert lines["Last frame (PT-t)"][3:6] == ["4.0000 ± 0.1000", "1.000", "4.000"]
+    assert lines["AR-LS per node"][3].startswith("0.00900 ± ")
+    ours = lines["ESTAG"]
+    assert ours[2:6] == ["residual", "2.0000 ± 1.0000", "0.500", "2.000"]
+    assert ours[6:12] == ["1,234", "3", "7", "2.0", "12.0", "1.5"]
+    assert lines["Last frame (PT-t)"][-2] == "*3.5000*"
+    assert "- ST_GMN: skipped, differs only" in text and "- ST_TFN: failed, diverged" in text
+    assert "0.0% of the test windows share" in text and "1 × cpu" in text
+
+
+def test_further_metrics_have_columns_of_their_own(result):
+    more = result.rows[2].metrics | {"rmsd": {"mean": 0.25, "seeds": [0.25]}}
+    rows = [result.rows[0], dataclasses.replace(result.rows[2], metrics=more)]
+    text = markdown([dataclasses.replace(result, rows=rows)])
+    header = next(line for line in text.splitlines() if line.startswith("| method"))
+    place = [c.strip() for c in header.split("|")].index("rmsd")
+    lines = [x.split("|") for x in text.splitlines() if x.startswith(("| Last", "| VAR"))]
+    assert [line[place].strip() for line in lines] == ["–", "0.2500"]
+
+
+def test_csv_holds_every_row(result):
+    read = list(csv.DictReader(csv_text([result]).splitlines()))
+    assert [line["status"] for line in read] == ["finished"] * 4 + ["skipped", "failed"]
+    for line, expected, divided in zip(read, result.rows, ratios(result), strict=True):
+        if expected.status == "finished":
+            assert float(line["mse"]) == expected.mse
+            assert float(line["ratio_var_ridge"]) == pytest.approx(divided["ratio_var_ridge"])
+    assert read[3]["seeds"] == "3" and read[3]["train_seconds"] == "90.0"
+    assert read[5]["reason"] == "diverged" and read[5]["mse"] == ""
+
+
+def test_a_report_is_three_files(result, tmp_path):
+    files = write_report([result], tmp_path, "A title", "the command")
+    assert [f.name for f in files] == ["table.md", "table.csv", "table.png"]
+    assert files[0].read_text().startswith("# A title\n\n`the command`\n\n## walk")
+    assert files[2].stat().st_size > 10_000
+    nothing = dataclasses.replace(result, rows=result.rows[4:])
+    assert len(write_report([nothing], tmp_path / "other", "", "")) == 2
+
+
+def test_a_picture_joins_bonds_or_where_none_are_known_the_edges():
+    x = np.zeros((3, 4, 3)) + np.arange(4)[:, None] * [1.0, 0.1, 0.0]
+    contacts = with_graph(Trajectory.from_arrays(x), GraphConfig("radius", cutoff=1.1)).system
+    assert sticks(contacts).tolist() == [[0, 1], [1, 2], [2, 3]]
+    bonded = with_graph(Trajectory.from_arrays(x, bonds=np.array([[0, 3]])), GraphConfig("full"))
+    assert sticks(bonded.system).tolist() == [[0, 3]]
+    carbon = with_graph(Trajectory.from_arrays(1.4 * x, atomic_numbers=[6] * 4)).system
+    assert sticks(carbon).tolist() == [[0, 1], [1, 2], [2, 3]] and carbon.graph.num_edges == 10
