@@ -3,96 +3,101 @@
     .venv/bin/python benchmarks/train_step.py [--rounds 10] [--models "ESTAG" "STGCN" …] [--seeds 3]
 
 All programs are compiled first and then run in turn, so that a machine whose speed drifts slows all
-of them alike; the ratio of each round to the first program in the same round is what to quote.
+of them alike; the ratio of each round to the first program in the same round is what to quote. Process
+time beside wall time: on a busy machine it is the steadier of the two. For one core,
+
+    taskset -c 0 env XLA_FLAGS="--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1" …
 """
 
 from __future__ import annotations
 
 import dataclasses
-import sys
 import time
+from collections.abc import Callable
+from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import tyro
-from estag_jax.models.rows import ROWS
-from estag_jax.train.experiment import Experiment
-from estag_jax.train.loop import EVALUATION_BATCH
-from estag_jax.train.seeds import seed_epoch, seed_states
-from estag_jax.train.sharding import device_name
 from rich.console import Console
 from rich.table import Table
 
-from estag_jax.models.estag import EstagConfig
-from estag_jax.training.settings import RunConfig
-from estag_jax.training.step import make_errors
+from estag_jax.data.task import Task
+from estag_jax.models import catalog
+from estag_jax.ops.sharding import device_name
+from estag_jax.sources.catalog import ReadConfig, load
+from estag_jax.training.fit import Loop, validation_error
+from estag_jax.training.settings import TrainConfig
 
-MODELS = {name: row.config(1) for name, row in ROWS.items()} | {
-    "ESTAG without attention": EstagConfig(attention=False),
-    "ESTAG without EDFT": EstagConfig(edft=False),
-}
-DEFAULT = (
-    "ESTAG",
-    "ESTAG as released",
-    "ESTAG without attention",
-    "ESTAG without EDFT",
-    "ESTAG without layers",
-    "ST_EGNN",
-)
+WHOLE = 10**6
+"""More windows than a batch has: the gradient of a step in one piece."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Epoch and evaluation times on the bundled trajectory (500 and 2000 windows)."""
+    """Times of a step and of the validation, by default on the bundled trajectory."""
 
+    data: str = "demo"
+    """As for estag train."""
+    read: ReadConfig = ReadConfig()
+    """How the data are read."""
     rounds: int = 10
     """Times that each program is run."""
-    models: tuple[str, ...] = DEFAULT
-    """Rows of the tables (ESTAG, STGCN, EqMotion, …), or the two ablations of this file."""
-    seeds: int = 3
-    """How many seeds are trained together in one of the programs."""
+    models: tuple[str, ...] = ("ESTAG as released", "ESTAG", "ST_EGNN")
+    """Networks of the catalog."""
+    seeds: int = 1
+    """More than one: this many seeds trained together, beside one."""
 
 
-def programs(name: str, seeds: int) -> dict[str, tuple]:
-    """The compiled programs of a model, each with its arguments: one seed's epoch is "train, 1"."""
-    experiment = Experiment.prepare(RunConfig(model=MODELS[name]))
-    data, window = experiment.dataset, experiment.config.window
-    train, test = experiment.starts("train"), experiment.starts("test")
-    arguments = {
-        f"train, {count} together": (
-            seed_epoch(experiment),
-            (*seed_states(experiment, range(count)), jnp.int32(0), train, data),
-        )
-        for count in dict.fromkeys((1, seeds))
-    }
-    errors = make_errors(experiment.model, window, EVALUATION_BATCH, experiment.mesh)
-    arguments["evaluate"] = errors, (experiment.init_variables(), test, data)
-    return {
-        f"{name}: {part}": (jax.jit(function).lower(*args).compile(), args)
-        for part, (function, args) in arguments.items()
-    }
+def programs(name: str, task: Task, seeds: int) -> dict[str, tuple[Callable[[], object], int]]:
+    """What is timed of a network: a function, and how many steps one call takes."""
+    method = catalog.settings(name, task)
+    found = {}
+    for label, chunk, count in (
+        ("whole batches", WHOLE, 1),
+        ("in chunks", None, 1),
+        (f"in chunks, {seeds} seeds", None, seeds),
+    ):
+        if f"{name}: {label}" in found or (count == 1 and "seeds" in label):
+            continue
+        loop = Loop(name, method, task, tuple(range(count)), TrainConfig(chunk=chunk))
+        epoch = partial(loop._run_epoch, loop._compile())
+        chunks = loop._chunks(loop.buckets[0])
+        found[f"{name}: {label} ({chunks})"] = epoch, loop.steps
+    variables = loop.state.variables
+    found[f"{name}: validation"] = (
+        lambda: validation_error(
+            loop.predictor(variables), task, loop.sizes, loop.hidden, seeds=True
+        ),
+        1,
+    )
+    return found
 
 
 def main(config: Config) -> None:
     """Compiles all programs, runs them in turn, prints the table."""
-    unknown = [name for name in config.models if name not in MODELS]
-    if unknown:
-        sys.exit(f"no model {unknown[0]!r}; known are {', '.join(MODELS)}")
-    compiled = {k: v for name in config.models for k, v in programs(name, config.seeds).items()}
+    task = Task(load(config.data, read=config.read))
+    compiled = {
+        label: program
+        for name in config.models
+        for label, program in programs(catalog.find(name), task, config.seeds).items()
+    }
     seconds = {name: [] for name in compiled}
-    for _ in range(config.rounds):
-        for name, (function, args) in compiled.items():
-            began = time.perf_counter()
-            jax.block_until_ready(function(*args))
-            seconds[name].append(time.perf_counter() - began)
+    for turn in range(config.rounds + 1):
+        for name, (function, steps) in compiled.items():
+            began = time.perf_counter(), time.process_time()
+            jax.block_until_ready(function())
+            ended = time.perf_counter(), time.process_time()
+            if turn:  # the first call may still compile
+                seconds[name].append([(b - a) / steps for a, b in zip(began, ended, strict=True)])
     first = np.array(next(iter(seconds.values())))
-    table = Table("program", "median [ms]", "least [ms]", "ratio to the first", title=device_name())
+    table = Table("program (parts of a step)", title=device_name())
+    for column in ("wall [ms]", "process [ms]", "ratio to the first"):
+        table.add_column(column, justify="right")
     for name, values in seconds.items():
-        ratio = np.median(np.array(values) / first)
-        table.add_row(
-            name, f"{1e3 * np.median(values):.1f}", f"{1e3 * min(values):.1f}", f"{ratio:.2f}"
-        )
+        wall, process = 1e3 * np.median(values, axis=0)
+        ratio = np.median(np.array(values)[:, 1] / first[:, 1])
+        table.add_row(name, f"{wall:.1f}", f"{process:.1f}", f"{ratio:.2f}")
     Console(width=100).print(table)
 
 

@@ -12,14 +12,14 @@ import dataclasses
 from pathlib import Path
 
 import tyro
-from estag_jax.models.closed_form import last_frame
 
-from estag_jax.data.splits import SplitConfig, overlap, split
-from estag_jax.data.trajectory import DataError
-from estag_jax.data.windows import WindowConfig, gather
-from estag_jax.evaluation.metrics import mse
+from estag_jax.data.settings import SplitConfig, WindowConfig
+from estag_jax.data.system import DataError
+from estag_jax.data.task import Task
+from estag_jax.evaluation.evaluate import evaluate
 from estag_jax.sources import catalog as sources
 from estag_jax.sources.catalog import ReadConfig
+from estag_jax.training.fit import fit
 
 TRIALS = {"train": 1100, "validation": 600, "test": 600}
 ALTERNATING = SplitConfig("by-trajectory", runs="alternating", each=100, below=300, **TRIALS)
@@ -70,15 +70,14 @@ def main(config: Config) -> None:
         except DataError as error:
             left_out.append(str(error))
             continue
-        parts = split(data, window, rule)
-        history, target = gather(data.positions, parts.test, window)
-        error = float(mse(last_frame(window.past)(history), target))
-        counts = "/".join(str(len(p)) for p in (parts.train, parts.validation, parts.test))
-        share = overlap(parts, window)["test"]["share"]
+        task, system = Task(data, window, rule), data.system
+        facts, error = task.describe(), evaluate(fit("Last frame", task), task).rows[0].mse
+        counts = "/".join(map(str, facts["windows"].values()))
+        share = facts["overlap_with_train"]["test"]["share"]
         print(
             f"| {name} | {window.past}, {window.delta} | {data.num_frames} ({len(data.lengths)}) "
-            f"| {data.num_nodes} × {data.channels} | {data.topology.num_edges} | {rule.kind} "
-            f"| {counts} | {share:.1%} | {error:.4g} {data.length_unit}² |",
+            f"| {system.num_nodes} × {system.channels} | {system.graph.num_edges} | {rule.kind} "
+            f"| {counts} | {share:.1%} | {error:.4g} {system.length_unit}² |",
             flush=True,
         )
     for message in left_out:

@@ -40,7 +40,9 @@ def rollout(argv: list[str]) -> None:
     if args.start is not None and args.start < 0:
         raise UsageError(f"--start is {args.start}, it must be at least 0")
     if args.out.is_dir():
-        raise UsageError(f"--out is {args.out}, a folder; name a file, for example {args.out}/rollout.xyz")
+        raise UsageError(
+            f"--out is {args.out}, a folder; name a file, for example {args.out}/rollout.xyz"
+        )
     forecaster = runs.load(args.run)
     if forecaster.horizon != 1:
         raise UsageError(
@@ -57,9 +59,7 @@ def rollout(argv: list[str]) -> None:
     if not finite.all():
         step = int(np.argmin(finite)) + 1
         raise Failure(f"{args.run}: the forecast is not finite from step {step}; lower --steps")
-    write_extxyz(
-        args.out, frames, forecaster.system, forecaster.time_step, forecaster.time_unit
-    )
+    write_extxyz(args.out, frames, forecaster.system, forecaster.time_step, forecaster.time_unit)
 
     delta = forecaster.window.delta
     first = start + forecaster.past * delta

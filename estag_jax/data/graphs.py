@@ -98,7 +98,9 @@ def resolve(config: GraphConfig, trajectory: Trajectory) -> GraphConfig:
     kind = config.kind
     if kind == "auto":
         given = trajectory.system.bonds is not None and len(trajectory.system.bonds) > 0
-        if given or (trajectory.system.atomic_numbers is not None and trajectory.system.channels == 1):
+        if given or (
+            trajectory.system.atomic_numbers is not None and trajectory.system.channels == 1
+        ):
             kind = "bonds"
         elif trajectory.system.contact_distance is not None:
             kind = "radius"
@@ -140,7 +142,11 @@ def with_graph(trajectory: Trajectory, config: GraphConfig = DEFAULT_GRAPH) -> T
         are no edges between several nodes.
     """
     config = resolve(config, trajectory)
-    source, num_nodes, channels = trajectory.source, trajectory.system.num_nodes, trajectory.system.channels
+    source, num_nodes, channels = (
+        trajectory.source,
+        trajectory.system.num_nodes,
+        trajectory.system.channels,
+    )
     if config.channel >= channels:
         raise DataError(
             f"{source}: graph channel {config.channel} does not exist, nodes have {channels} "
@@ -199,7 +205,9 @@ def _covalent(
         )
     factor = _unit_in_angstrom(trajectory, config.kind)
     return bonds(
-        points[known] if len(known) < len(points) else points, trajectory.system.atomic_numbers, factor
+        points[known] if len(known) < len(points) else points,
+        trajectory.system.atomic_numbers,
+        factor,
     )
 
 

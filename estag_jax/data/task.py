@@ -90,9 +90,7 @@ class Task:
         self.trajectories = tuple(given)
         drawn = None if split is None or isinstance(split, SplitConfig | str) else tuple(split)
         self.window, self.split_config = resolve(given, window, None if drawn else split)
-        self.splits = drawn or tuple(
-            splits.split(t, self.window, self.split_config) for t in given
-        )
+        self.splits = drawn or tuple(splits.split(t, self.window, self.split_config) for t in given)
 
     @classmethod
     def from_windows(
@@ -111,7 +109,9 @@ class Task:
           DataError: a part is missing, or shapes differ.
         """
         if set(parts) != set(PARTS):
-            raise DataError(f"from_windows needs {', '.join(PARTS)}, got {', '.join(parts) or 'none'}")
+            raise DataError(
+                f"from_windows needs {', '.join(PARTS)}, got {', '.join(parts) or 'none'}"
+            )
         pairs = {part: _stacked(part, parts[part]) for part in PARTS}
         shapes = {history.shape[1:] for history, _ in pairs.values()}
         if len(shapes) > 1:

@@ -88,7 +88,11 @@ class Trajectory:
                 f"{self.source}: lengths {self.lengths} do not add up to {self.num_frames} frames"
             )
         for name, count, wanted in (
-            ("missing", self.num_frames if self.missing is None else len(self.missing), self.num_frames),
+            (
+                "missing",
+                self.num_frames if self.missing is None else len(self.missing),
+                self.num_frames,
+            ),
             ("run_names", len(self.run_names or self.lengths), len(self.lengths)),
         ):
             if count != wanted:

@@ -67,8 +67,11 @@ def predictions(
     for windows in task.windows(part, width):
         system = task.systems[windows.which]
         if not predictor.compiled:
-            yield windows, forecast(
-                predictor, windows.history, predictor.inputs(system), task.window.horizons
+            yield (
+                windows,
+                forecast(
+                    predictor, windows.history, predictor.inputs(system), task.window.horizons
+                ),
             )
             continue
         size = None if sizes is None else sizes[windows.which]

@@ -40,9 +40,7 @@ def rollout_errors(
     errors = [np.empty((steps, 0))]
     width = batch_width(task, hidden)
     for trajectory, starts in _starts(task, steps, limit):
-        longer = dataclasses.replace(
-            task.window, past=task.window.past + steps - 1, horizons=(1,)
-        )
+        longer = dataclasses.replace(task.window, past=task.window.past + steps - 1, horizons=(1,))
         inputs = predictor.inputs(trajectory.system)
         for begin in range(0, len(starts), width):
             frames, last = gather(trajectory.positions, starts[begin : begin + width], longer)

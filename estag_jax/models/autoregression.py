@@ -62,7 +62,9 @@ class ArLsPerNode(_Autoregression):
             history, target = checked(
                 *gather(trajectory.positions[:, some], drawn.train, task.window)
             )
-            designs = np.moveaxis(differences(history), (1, 3, 0, 4, 2), range(5))  # N, C, W, 3, T-1
+            designs = np.moveaxis(
+                differences(history), (1, 3, 0, 4, 2), range(5)
+            )  # N, C, W, 3, T-1
             designs = designs.reshape(*designs.shape[:2], -1, past - 1)
             steps = np.moveaxis(target - history[:, :, -1], 0, 2)
             steps = steps.reshape(*steps.shape[:2], -1)

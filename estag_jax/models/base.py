@@ -117,7 +117,6 @@ NetworkMethod = NetworkConfig | Network
 Method = ClosedForm | NetworkMethod
 
 
-
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class NetworkPredictor(Predictor):
@@ -152,14 +151,10 @@ class NetworkPredictor(Predictor):
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         leaves = jax.tree_util.tree_leaves_with_path(self.variables)
-        return {
-            "/".join(str(key.key) for key in path): np.asarray(leaf) for path, leaf in leaves
-        }
+        return {"/".join(str(key.key) for key in path): np.asarray(leaf) for path, leaf in leaves}
 
     @classmethod
-    def from_arrays(
-        cls, method: NetworkMethod, arrays: dict[str, np.ndarray]
-    ) -> NetworkPredictor:
+    def from_arrays(cls, method: NetworkMethod, arrays: dict[str, np.ndarray]) -> NetworkPredictor:
         variables: dict[str, Any] = {}
         for name, value in arrays.items():
             *folders, last = name.split("/")

@@ -96,9 +96,7 @@ METHODS: dict[str, Entry] = {
     "ST_GNN": Entry(_compared(StGnnConfig), "ST_GNN", equivariant=False),
     "ST_SE(3)-Tr": Entry(_compared(StSe3TransformerConfig), "ST_SE(3)-Tr"),
     "ST_EGNN": Entry(_per_frame, "ST_EGNN"),
-    "ST_GMN": Entry(
-        _always(StEgnnConfig.gmn(elements="number")), "ST_GMN", needs_channels=True
-    ),
+    "ST_GMN": Entry(_always(StEgnnConfig.gmn(elements="number")), "ST_GMN", needs_channels=True),
     "EqMotion": Entry(_compared(EqMotionConfig), "EqMotion"),
     "STGCN": Entry(_compared(StgcnConfig), "STGCN", equivariant=False),
     "AGL-STAN": Entry(_compared(AglStanConfig), "AGL-STAN", equivariant=False),

@@ -180,7 +180,9 @@ def _cells(result: Result, training: bool) -> tuple[list[str], list[list[str]]]:
     unit = f"{f'10^{scale} ' if scale else ''}{result.data['length_unit']}²"
     extra = [m for m in dict.fromkeys(m for row in finished for m in row.metrics) if m != "mse"]
     published = any(row.published is not None for row in finished)
-    header = ["method"] + ["head"] * training + [f"test MSE [{unit}]", "/ last frame", "/ VAR ridge"]
+    header = (
+        ["method"] + ["head"] * training + [f"test MSE [{unit}]", "/ last frame", "/ VAR ridge"]
+    )
     header += [*extra, "parameters"]
     header += ["seeds", "epochs", "compile [s]", "step [ms]", "train [min]"] * training
     header += [f"*published [{unit}]*"] * published
@@ -225,7 +227,9 @@ def _conditions(result: Result, finished: Sequence[Row]) -> str:
     if several:
         spread += "; of several seeds, their standard deviation"
     published = any(row.published is not None for row in finished)
-    devices = ", ".join(dict.fromkeys(row.device for row in finished if row.seeds) or [finished[0].device])
+    devices = ", ".join(
+        dict.fromkeys(row.device for row in finished if row.seeds) or [finished[0].device]
+    )
     return (
         f"{facts['source']} ({facts['provenance']}); T={window['past']}, Δ={window['delta']}; "
         f"{facts['split']} split, {windows['train']} / {windows['validation']} / {windows['test']} "

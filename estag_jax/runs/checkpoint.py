@@ -66,9 +66,7 @@ class Checkpoints(Callback):
             "seconds": loop.seconds,
             "log": loop.log,
         }
-        self._checkpointer.save_checkpointables_async(
-            loop.epoch, arrays, metrics=facts, force=True
-        )
+        self._checkpointer.save_checkpointables_async(loop.epoch, arrays, metrics=facts, force=True)
 
     def end(self, loop: Loop) -> None:
         if self._checkpointer is not None:

@@ -138,8 +138,10 @@ def _with_closed_forms(methods: Sequence[str]) -> tuple[str, ...]:
     """The methods asked for, and closed forms to compare them with: all of them, or, where some are asked
     for by name, those and the two that every figure is divided by."""
     chosen = set(methods)
-    chosen |= {"Last frame", "VAR ridge"} if chosen & set(catalog.CLOSED_FORMS) else set(
-        catalog.CLOSED_FORMS
+    chosen |= (
+        {"Last frame", "VAR ridge"}
+        if chosen & set(catalog.CLOSED_FORMS)
+        else set(catalog.CLOSED_FORMS)
     )
     return tuple(name for name in catalog.METHODS if name in chosen)
 
@@ -239,4 +241,3 @@ def _place(row: Row) -> tuple[int, str]:
     order = list(catalog.METHODS)
     base = row.name if row.name in order else row.name.rpartition(" (")[0]
     return (order.index(base) if base in order else len(order)), row.name
-

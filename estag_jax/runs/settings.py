@@ -52,9 +52,7 @@ class RunConfig:
             object.__setattr__(self, "method", catalog.find(self.method))
 
 
-def prepare(
-    config: RunConfig, report: Report | None = None
-) -> tuple[RunConfig, Task]:
+def prepare(config: RunConfig, report: Report | None = None) -> tuple[RunConfig, Task]:
     """Reads the data and fills in what depends on them.
 
     Args:

@@ -72,7 +72,11 @@ class StopOnDivergence(Callback):
         raise TrainingDiverged(
             f"training diverged by epoch {loop.epoch} (training loss {_number(evaluation['train_loss'])}, "
             f"validation {_number(evaluation['validation_mse'])}); "
-            + (f"the best epoch was {kept}" if math.isfinite(loop.best_error[0]) else "no epoch was good")
+            + (
+                f"the best epoch was {kept}"
+                if math.isfinite(loop.best_error[0])
+                else "no epoch was good"
+            )
             + f"; lower train.learning-rate (now {loop.config.learning_rate:g}) or set train.clip-norm"
         )
 

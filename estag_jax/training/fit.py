@@ -355,8 +355,10 @@ def refuse_systems(module: nn.Module, task: Task, label: str) -> None:
     refuse = getattr(module, "refuse", None)
     for trajectory in task.trajectories if refuse else ():
         system = trajectory.system
-        padded = system.graph if len(task.systems) == 1 else system.graph.pad(
-            system.num_nodes + 1, system.graph.num_edges
+        padded = (
+            system.graph
+            if len(task.systems) == 1
+            else system.graph.pad(system.num_nodes + 1, system.graph.num_edges)
         )
         if why := refuse(system.channels, padded):
             raise ValueError(f"{label} cannot take {trajectory.source}: {why}")

@@ -58,7 +58,9 @@ def rollout_mse(predict: Predict, batch: Batch) -> jax.Array:
     """The mean of ``mse`` over all horizons, forecasts fed back (the pushforward of several steps)."""
     frames = at_horizons(predict, batch.history, batch.horizons)
     mask = batch.graph.node_mask
-    errors = [per_window_mse(frames[:, p], batch.target[:, p], mask) for p in range(frames.shape[1])]
+    errors = [
+        per_window_mse(frames[:, p], batch.target[:, p], mask) for p in range(frames.shape[1])
+    ]
     return jnp.mean(jnp.stack(errors), axis=0)
 
 

@@ -51,9 +51,7 @@ def init_state(variables: Any, optimizer: optax.GradientTransformation) -> Train
     return TrainState(variables, optimizer.init(variables["params"]))
 
 
-def arrange(
-    key: jax.Array, epoch: jax.Array, count: int, batch: int, multiple: int = 1
-) -> Rows:
+def arrange(key: jax.Array, epoch: jax.Array, count: int, batch: int, multiple: int = 1) -> Rows:
     """The batches of an epoch, shuffled by ``fold_in(key, epoch)`` and nothing else.
 
     Where ``batch`` does not divide the number of windows, the last batch is filled up with the epoch's
