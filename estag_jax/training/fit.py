@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import flax.linen as nn
@@ -311,7 +312,7 @@ class Loop:
 
     def snapshot(self) -> Fit:
         """The best so far."""
-        best = [jax.tree.map(lambda leaf: leaf[i], self.best) for i in range(len(self.seeds))]
+        best = [jax.tree.map(itemgetter(i), self.best) for i in range(len(self.seeds))]
         return Fit(
             self.label,
             self.method,
