@@ -90,9 +90,7 @@ class Task:
         self.trajectories = tuple(given)
         drawn = None if split is None or isinstance(split, SplitConfig | str) else tuple(split)
         self.window, self.split_config = resolve(given, window, None if drawn else split)
-        self.splits = drawn or tuple(
-            splits.split(t, self.window, self.split_config) for t in given
-        )
+        self.splits = drawn or tuple(splits.split(t, self.window, self.split_config) for t in given)
 
     @classmethod
     def from_windows(
@@ -108,10 +106,12 @@ class Task:
             pairs for single windows (an object with ``__len__`` and ``__getitem__``).
 
         Raises:
-          DataError: a part is missing, or shapes differ.
+          DataError: a part is missing or empty, or shapes differ.
         """
         if set(parts) != set(PARTS):
-            raise DataError(f"from_windows needs {', '.join(PARTS)}, got {', '.join(parts) or 'none'}")
+            raise DataError(
+                f"from_windows needs {', '.join(PARTS)}, got {', '.join(parts) or 'none'}"
+            )
         pairs = {part: _stacked(part, parts[part]) for part in PARTS}
         shapes = {history.shape[1:] for history, _ in pairs.values()}
         if len(shapes) > 1:
@@ -230,7 +230,10 @@ def _check_alike(trajectories: Sequence[Trajectory]) -> None:
 
 def _stacked(part: str, values: Any) -> tuple[np.ndarray, np.ndarray]:
     """History [W, N, T, C, 3] and target [W, N, C, 3] of a part."""
-    if isinstance(values, tuple) and len(values) == 2 and np.ndim(values[0]) > 3:
+    arrays = isinstance(values, tuple) and len(values) == 2 and np.ndim(values[0]) > 3
+    if not len(values[0] if arrays else values):
+        raise DataError(f"{part}: there are no windows")
+    if arrays:
         history, target = map(np.asarray, values)
     else:
         pairs = [values[i] for i in range(len(values))]
