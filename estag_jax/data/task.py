@@ -106,7 +106,7 @@ class Task:
             pairs for single windows (an object with ``__len__`` and ``__getitem__``).
 
         Raises:
-          DataError: a part is missing, or shapes differ.
+          DataError: a part is missing or empty, or shapes differ.
         """
         if set(parts) != set(PARTS):
             raise DataError(
@@ -230,7 +230,10 @@ def _check_alike(trajectories: Sequence[Trajectory]) -> None:
 
 def _stacked(part: str, values: Any) -> tuple[np.ndarray, np.ndarray]:
     """History [W, N, T, C, 3] and target [W, N, C, 3] of a part."""
-    if isinstance(values, tuple) and len(values) == 2 and np.ndim(values[0]) > 3:
+    arrays = isinstance(values, tuple) and len(values) == 2 and np.ndim(values[0]) > 3
+    if not len(values[0] if arrays else values):
+        raise DataError(f"{part}: there are no windows")
+    if arrays:
         history, target = map(np.asarray, values)
     else:
         pairs = [values[i] for i in range(len(values))]

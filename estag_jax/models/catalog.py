@@ -130,7 +130,7 @@ def find(name: str) -> str:
     for method, entry in METHODS.items():
         for alias in (method, *entry.aliases, entry.published):
             known.setdefault(_key(alias), method)
-    if (key := _key(name)) in known:
+    if (key := _key(name)) and key in known:
         return known[key]
     hint = did_you_mean(name, list(METHODS))
     raise ValueError(f"no method {name!r}{hint}; there are {', '.join(METHODS)}")
@@ -177,9 +177,10 @@ def label(method: str | Method, head: Head | None = None) -> str:
         own = METHODS[name].config(1)
         other = isinstance(own, NetworkConfig) and head not in (None, own.head)
         return f"{name} ({head})" if other else name
-    for name, entry in METHODS.items():
-        if any(entry.config(channels) == method for channels in (1, 4)):
-            return name
+    for channels in (1, 4):  # with one channel no two methods have the same settings
+        for name, entry in METHODS.items():
+            if entry.config(channels) == method:
+                return name
     module = getattr(method, "module", None)
     return type(method if module is None else module).__name__
 
