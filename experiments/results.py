@@ -4,27 +4,28 @@
     .venv/bin/python experiments/results.py --collect runs/table1   keep the cells of a run first
     .venv/bin/python experiments/results.py --check                 fail if a page is not up to date
 
-The cells of a table (figures of every seed, settings, versions, device, times) are kept as they were
-measured in experiments/results/NAME.json. The pages are written by hand but for the blocks between
-`<!-- NAME -->` and `<!-- end -->`: a table, `summary` (all rows, as ratios to VAR ridge) or `headline`
-(some of them).
+The results of a table (figures of every seed, settings, versions, device, times) are kept as they were
+measured in experiments/results/NAME.json, one for each data set. The pages are written by hand but for
+the blocks between `<!-- NAME -->` and `<!-- end -->`: a table, `summary` (all rows, as ratios to VAR
+ridge) or `headline` (some of them).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 import sys
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 import tyro
 
-from estag_jax.report.grid_report import figure, markdown
-from estag_jax.runs.folder import write_text
-from estag_jax.runs.grid import ORDER, stored
+from estag_jax.evaluation.result import Result, Row
+from estag_jax.io import read_json, write_json, write_text
+from estag_jax.models.catalog import METHODS
+from estag_jax.report.dots import dots
+from estag_jax.report.tables import markdown, uncertainty
+from estag_jax.runs.grid import stored
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT, FIGURES = ROOT / "experiments" / "results", ROOT / "docs"
@@ -53,35 +54,34 @@ class Config:
     """Only say whether the pages are what would be written."""
 
 
-def kept(name: str) -> list[dict[str, Any]]:
-    """The cells that are kept of a table."""
-    return json.loads((KEPT / f"{name}.json").read_text(encoding="utf-8"))
+def kept(name: str) -> list[Result]:
+    """What is kept of a table, a result for each data set."""
+    return [Result.from_dict(saved) for saved in read_json(KEPT / f"{name}.json")]
 
 
 def keep(folder: Path) -> None:
-    """Keeps a table's finished cells, one a line."""
-    cells = stored(folder)
-    if not cells:
+    """Keeps a table's finished cells."""
+    results = stored(folder)
+    if not results:
         sys.exit(f"{folder}: holds no finished cells; is it the --out of a table?")
-    lines = ",\n".join(json.dumps(cell, ensure_ascii=False) for cell in cells)
-    KEPT.mkdir(exist_ok=True)
-    write_text(KEPT / f"{folder.name}.json", f"[\n{lines}\n]\n")
+    write_json(KEPT / f"{folder.name}.json", [result.to_dict() for result in results])
 
 
 def summary(rows: Collection[str] = ()) -> str:
     """Every row's error on every data set as a ratio to that of VAR ridge, ± the seeds' deviation."""
-    cells = [cell for path in sorted(KEPT.glob("*.json")) for cell in kept(path.stem)]
-    columns = list(dict.fromkeys(cell["data"] for cell in cells))
-    found = {(cell["row"], cell["data"]): cell for cell in cells}
-    names = [name for name in ORDER if any((name, data) in found for data in columns)]
+    results = [result for path in sorted(KEPT.glob("*.json")) for result in kept(path.stem)]
+    found = {(row.name, row.data): row for result in results for row in result.rows}
+    columns = list(dict.fromkeys(data for _, data in found))
+    names = [name for name in METHODS if any((name, data) in found for data in columns)]
 
-    def entry(row: str, data: str) -> str:
-        cell = found.get((row, data))
-        if cell is None:
+    def entry(name: str, data: str) -> str:
+        row: Row | None = found.get((name, data))
+        if row is None:
             return "–"
-        base = found["VAR ridge", data]["mean"]
-        deviation = "" if cell["sd"] is None else f" ± {cell['sd'] / base:.2f}"
-        return f"{cell['mean'] / base:.2f}{deviation}"
+        base = found["VAR ridge", data].mse
+        several = len(row.seeds) > 1
+        deviation = f" ± {uncertainty(row) / base:.2f}" if several else ""
+        return f"{row.mse / base:.2f}{deviation}"
 
     lines = [["error / VAR ridge", *columns], ["---"] + ["---:"] * len(columns)]
     lines += [
@@ -91,7 +91,7 @@ def summary(rows: Collection[str] = ()) -> str:
 
 
 def filled(text: str) -> str:
-    """A page with every block made anew."""
+    """A page with every block written from what is kept."""
     made = {"summary": summary, "headline": lambda: summary(HEADLINE)}
 
     def block(match: re.Match) -> str:
@@ -116,7 +116,7 @@ def main(config: Config) -> None:
         return
     for path in sorted(KEPT.glob("*.json")):
         title = f"Table {path.stem.removeprefix('table')}, data in place of the published"
-        print(figure(kept(path.stem), FIGURES / f"{path.stem}.png", title).relative_to(ROOT))
+        print(dots(kept(path.stem), FIGURES / f"{path.stem}.png", title).relative_to(ROOT))
 
 
 if __name__ == "__main__":
