@@ -12,14 +12,15 @@ import dataclasses
 from pathlib import Path
 
 import tyro
-from estag_jax.models.closed_form import last_frame
 
-from estag_jax.data.splits import SplitConfig, overlap, split
-from estag_jax.data.trajectory import DataError
-from estag_jax.data.windows import WindowConfig, gather
-from estag_jax.evaluation.metrics import mse
+from estag_jax.data.settings import SplitConfig, WindowConfig
+from estag_jax.data.system import DataError
+from estag_jax.data.task import Task
+from estag_jax.evaluation.evaluate import evaluate
+from estag_jax.models.copies import LastFrame
 from estag_jax.sources import catalog as sources
 from estag_jax.sources.catalog import ReadConfig
+from estag_jax.training.fit import fit
 
 TRIALS = {"train": 1100, "validation": 600, "test": 600}
 ALTERNATING = SplitConfig("by-trajectory", runs="alternating", each=100, below=300, **TRIALS)
@@ -66,19 +67,18 @@ def main(config: Config) -> None:
     left_out = []
     for name, spec, read, window, rule in cases(config.shared):
         try:
-            data = sources.load(spec, read=read)
+            task = Task(sources.load(spec, read=read), window, rule)
         except DataError as error:
             left_out.append(str(error))
             continue
-        parts = split(data, window, rule)
-        history, target = gather(data.positions, parts.test, window)
-        error = float(mse(last_frame(window.past)(history), target))
-        counts = "/".join(str(len(p)) for p in (parts.train, parts.validation, parts.test))
-        share = overlap(parts, window)["test"]["share"]
+        error = evaluate(fit(LastFrame(), task), task).rows[0].mse
+        facts = task.describe()
+        counts = "/".join(map(str, facts["windows"].values()))
         print(
-            f"| {name} | {window.past}, {window.delta} | {data.num_frames} ({len(data.lengths)}) "
-            f"| {data.num_nodes} × {data.channels} | {data.topology.num_edges} | {rule.kind} "
-            f"| {counts} | {share:.1%} | {error:.4g} {data.length_unit}² |",
+            f"| {name} | {window.past}, {window.delta} | {facts['frames']} ({facts['runs']}) "
+            f"| {facts['nodes']} × {facts['channels']} | {facts['edges']} | {facts['split']} "
+            f"| {counts} | {facts['overlap_with_train']['test']['share']:.1%} "
+            f"| {error:.4g} {facts['length_unit']}² |",
             flush=True,
         )
     for message in left_out:

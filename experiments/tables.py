@@ -17,18 +17,17 @@ from pathlib import Path
 from typing import Literal
 
 import tyro
-from estag_jax.models.rows import choose
 
-from estag_jax.cli.progress import cell_progress
-from estag_jax.data.splits import SplitConfig
-from estag_jax.data.windows import WindowConfig
-from estag_jax.nn.heads import Head
-from estag_jax.report.grid_report import write_report
+from estag_jax.cli.progress import Epochs, display
+from estag_jax.data.settings import SplitConfig, WindowConfig
+from estag_jax.models.catalog import choose
+from estag_jax.nn.config import Head
+from estag_jax.report.tables import write_report
 from estag_jax.runs.grid import run_grid
-from estag_jax.sources import catalog as sources
+from estag_jax.runs.settings import RunConfig
+from estag_jax.simulate.settings import MOLECULES
 from estag_jax.sources.catalog import ReadConfig
-from estag_jax.sources.md17 import MOLECULES
-from estag_jax.training.settings import RunConfig, TrainConfig
+from estag_jax.training.settings import TrainConfig
 
 WALK = SplitConfig("by-trajectory", 1100, 600, 600, runs="alternating", each=100, below=300)
 """100 starts below 300 in each trial; trials 0, 2, … train, 1, 5, … validate, 3, 7, … test."""
@@ -65,16 +64,14 @@ def columns(config: Config) -> dict[str, RunConfig]:
     folder = config.stand_in
 
     def published(spec: str, settings: TrainConfig) -> RunConfig:
-        source, _ = sources.find(spec)
-        return RunConfig(data=spec, window=source.window, split=source.published, train=settings)
+        return RunConfig(spec, split="paper", train=settings)
 
     if config.table == "1" and folder is None:
         return {name: published(f"md17:{name}", train) for name in MOLECULES}
     if config.table == "1":
-        paper = SplitConfig("paper")
         paths = {name: folder / "md_xtb" / f"{name}_xtb.npz" for name in MOLECULES}
         return {
-            name: RunConfig(data=str(path), split=paper, train=train)
+            name: RunConfig(str(path), split="paper", train=train)
             for name, path in paths.items()
             if path.exists()
         }
@@ -83,23 +80,18 @@ def columns(config: Config) -> dict[str, RunConfig]:
         return {"adk": published("adk", slow)}
     if config.table == "2":
         cage = ",".join(str(folder / "trp_cage" / f"trp_cage.{kind}") for kind in ("pdb", "dcd"))
-        adk, _ = sources.find("adk-dims")
         residues = ReadConfig(nodes="residues", align=True)
         # With a fifth of the windows and fewer, the published step size gets nowhere in 500 epochs.
         return {
-            "trp_cage": RunConfig(cage, residues, WindowConfig(delta=1), train=train),
-            "adk-dims": RunConfig("adk-dims", window=adk.window, split=adk.split, train=train),
+            "trp_cage": RunConfig(cage, read=residues, window=WindowConfig(delta=1), train=train),
+            "adk-dims": RunConfig("adk-dims", train=train),
         }
     if folder is None:
         # Basketball's trials are published nowhere: its split is the source's own.
-        source, _ = sources.find("cmu:basketball")
-        basketball = RunConfig(
-            "cmu:basketball", window=source.window, split=source.split, train=train
-        )
+        basketball = RunConfig("cmu:basketball", train=train)
         return {"walk": published("cmu:walk", train), "basketball": basketball}
     read = ReadConfig(folder=str(folder / "cmu_mocap"), min_frames=352)
-    walk = RunConfig("cmu:walk", read, WindowConfig(delta=5), WALK, train=train)
-    return {"walk": walk}
+    return {"walk": RunConfig("cmu:walk", read=read, split=WALK, train=train)}
 
 
 def main(config: Config) -> None:
@@ -108,10 +100,17 @@ def main(config: Config) -> None:
     if not wanted:
         sys.exit(f"no such data; table {config.table} has {', '.join(columns(config))}")
     out = config.out or Path(f"runs/table{config.table}")
-    with cell_progress() as announce:
-        cells = run_grid(wanted, choose(config.models), config.seeds, out, config.head, announce)
+    with display() as shown:
+        results = run_grid(
+            wanted,
+            choose(config.models),
+            config.seeds,
+            out,
+            config.head,
+            lambda data, row: [Epochs(shown, f"{data}: {row}")],
+        )
     command = shlex.join(["python", "experiments/tables.py", *sys.argv[1:]])
-    for path in write_report(cells, out, f"Table {config.table}", command):
+    for path in write_report(results, out, f"Table {config.table}", command):
         print(path)
 
 
