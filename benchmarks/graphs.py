@@ -14,10 +14,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from estag_jax.data.graphs import GraphConfig, build_topology
-from estag_jax.data.splits import SplitConfig, split
+from estag_jax.data.graphs import GraphConfig, with_graph
+from estag_jax.data.settings import SplitConfig, WindowConfig
+from estag_jax.data.splits import split
 from estag_jax.data.trajectory import Trajectory
-from estag_jax.data.windows import WindowConfig
 
 NODES, DENSITY = 100_000, 0.1  # atoms per Å³
 WINDOWS = 1_000_000
@@ -41,14 +41,8 @@ def system(frames: int, nodes: int) -> Trajectory:
     """Resting atoms of carbon at random places in a cube."""
     edge = (nodes / DENSITY) ** (1 / 3)
     frame = np.random.default_rng(0).uniform(0, edge, size=(1, nodes, 1, 3)).astype(np.float32)
-    return Trajectory(
-        positions=np.broadcast_to(frame, (frames, nodes, 1, 3)),
-        node_features=np.ones((nodes, 1), np.float32),
-        names=("C",) * nodes,
-        frame_step=1.0,
-        atomic_numbers=np.full(nodes, 6),
-        source="benchmark",
-    )
+    positions = np.broadcast_to(frame, (frames, nodes, 1, 3))
+    return Trajectory.from_arrays(positions, atomic_numbers=np.full(nodes, 6), source="benchmark")
 
 
 def main() -> None:
@@ -59,7 +53,10 @@ def main() -> None:
         GraphConfig("nearest", neighbours=16),
         GraphConfig("covalent", hops=2),
     ):
-        measure(f"{NODES:,} nodes, {config.kind}", lambda c=config: build_topology(c, many))
+        measure(
+            f"{NODES:,} nodes, {config.kind}",
+            lambda c=config: f"{with_graph(many, c).system.graph.num_edges:,} edges",
+        )
     few, window = system(WINDOWS + 100, 1), WindowConfig()
     counts = SplitConfig(train=WINDOWS)
     measure(

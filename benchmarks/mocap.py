@@ -19,7 +19,8 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from estag_jax.sources.mocap import Motion, Skeleton, positions, read_amc, read_asf
+from estag_jax.sources.files.acclaim import Motion, Skeleton, read_amc, read_asf
+from estag_jax.sources.mocap import positions
 
 AT_LEAST = 50
 """The ratio that is required."""

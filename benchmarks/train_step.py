@@ -1,9 +1,10 @@
-"""Times one training epoch and its parts; medians of alternated runs, ratios in one run.
+"""Times the parts of training for any methods; medians of alternated runs, ratios in one run.
 
-    .venv/bin/python benchmarks/train_step.py [--rounds 10] [--models "ESTAG" "STGCN" …] [--seeds 3]
+    .venv/bin/python benchmarks/train_step.py [--rounds 10] [--models ESTAG STGCN …] [--seeds 3]
 
-All programs are compiled first and then run in turn, so that a machine whose speed drifts slows all
-of them alike; the ratio of each round to the first program in the same round is what to quote.
+Programs are compiled first and then run in turn, so that a machine whose speed drifts slows all of them
+alike; the ratio of each round to the first program in the same round is what to quote. Processor time
+beside wall time tells a busy machine (less than one core) from threads (more than one).
 """
 
 from __future__ import annotations
@@ -11,89 +12,111 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
-from estag_jax.models.rows import ROWS
-from estag_jax.train.experiment import Experiment
-from estag_jax.train.loop import EVALUATION_BATCH
-from estag_jax.train.seeds import seed_epoch, seed_states
-from estag_jax.train.sharding import device_name
 from rich.console import Console
 from rich.table import Table
 
+from estag_jax.data.task import Task
+from estag_jax.evaluation.predictions import batch_width, forecast
+from estag_jax.models import catalog
+from estag_jax.models.base import ClosedForm
 from estag_jax.models.estag import EstagConfig
-from estag_jax.training.settings import RunConfig
-from estag_jax.training.step import make_errors
+from estag_jax.ops.sharding import device_name
+from estag_jax.sources.catalog import load
+from estag_jax.training.fit import Loop
+from estag_jax.training.settings import TrainConfig
 
-MODELS = {name: row.config(1) for name, row in ROWS.items()} | {
+ABLATIONS = {
     "ESTAG without attention": EstagConfig(attention=False),
     "ESTAG without EDFT": EstagConfig(edft=False),
 }
-DEFAULT = (
-    "ESTAG",
-    "ESTAG as released",
-    "ESTAG without attention",
-    "ESTAG without EDFT",
-    "ESTAG without layers",
-    "ST_EGNN",
-)
+DEFAULT = ("ESTAG", "ESTAG as released", *ABLATIONS, "ESTAG without layers", "ST_EGNN")
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Epoch and evaluation times on the bundled trajectory (500 and 2000 windows)."""
+    """Epoch and forecast times, by default on the bundled trajectory (500 and 2000 windows)."""
 
     rounds: int = 10
     """Times that each program is run."""
     models: tuple[str, ...] = DEFAULT
-    """Rows of the tables (ESTAG, STGCN, EqMotion, …), or the two ablations of this file."""
+    """Networks of the catalog, or the two ablations of this file."""
     seeds: int = 3
     """How many seeds are trained together in one of the programs."""
+    data: str = "demo"
+    """Where the windows are from."""
 
 
-def programs(name: str, seeds: int) -> dict[str, tuple]:
-    """The compiled programs of a model, each with its arguments: one seed's epoch is "train, 1"."""
-    experiment = Experiment.prepare(RunConfig(model=MODELS[name]))
-    data, window = experiment.dataset, experiment.config.window
-    train, test = experiment.starts("train"), experiment.starts("test")
-    arguments = {
-        f"train, {count} together": (
-            seed_epoch(experiment),
-            (*seed_states(experiment, range(count)), jnp.int32(0), train, data),
-        )
-        for count in dict.fromkeys((1, seeds))
+class Steps:
+    """An epoch of training, compiled; its state is carried on, for a step takes the buffers it is given.
+
+    Args:
+      name: of the network.
+      task: data, windows and split.
+      seeds: how many are trained together.
+      train: ``chunk`` says how a batch is cut.
+    """
+
+    def __init__(self, name: str, task: Task, seeds: int, train: TrainConfig):
+        method = catalog.settings(ABLATIONS.get(name, name), task)
+        self.loop = Loop(name, method, task, range(seeds), train)
+        self.programs = self.loop.compile()
+
+    def __call__(self) -> jax.Array:
+        return self.loop.run_epoch(self.programs)[-1]
+
+
+def programs(name: str, task: Task, seeds: int) -> tuple[dict[str, Callable], float]:
+    """What is timed of a network, and the seconds that compiling its step took."""
+    whole = TrainConfig(chunk=TrainConfig().batch)
+    epoch = Steps(name, task, 1, TrainConfig())
+    predictor = epoch.loop.predictor(jax.tree.map(lambda a: jnp.copy(a[0]), epoch.loop.best))
+    width = batch_width(task, epoch.loop.hidden)
+    batches = [jnp.asarray(w.history) for w in task.windows("test", width)]
+    inputs = jax.tree.map(jnp.asarray, predictor.inputs(task.system))
+    predict = jax.jit(lambda p, h, i: forecast(p, h, i, task.window.horizons))
+    parts = {
+        "epoch": epoch,
+        "epoch, each batch whole": Steps(name, task, 1, whole),
+        f"epoch, {seeds} seeds together": Steps(name, task, seeds, TrainConfig()),
+        "forecasts of the test windows": lambda: [predict(predictor, h, inputs) for h in batches],
     }
-    errors = make_errors(experiment.model, window, EVALUATION_BATCH, experiment.mesh)
-    arguments["evaluate"] = errors, (experiment.init_variables(), test, data)
-    return {
-        f"{name}: {part}": (jax.jit(function).lower(*args).compile(), args)
-        for part, (function, args) in arguments.items()
-    }
+    return {f"{name}: {part}": run for part, run in parts.items()}, epoch.loop.seconds["compile"]
 
 
 def main(config: Config) -> None:
     """Compiles all programs, runs them in turn, prints the table."""
-    unknown = [name for name in config.models if name not in MODELS]
-    if unknown:
-        sys.exit(f"no model {unknown[0]!r}; known are {', '.join(MODELS)}")
-    compiled = {k: v for name in config.models for k, v in programs(name, config.seeds).items()}
-    seconds = {name: [] for name in compiled}
+    task, runs, compiled = Task(load(config.data)), {}, {}
+    for model in config.models:
+        name = model if model in ABLATIONS else catalog.find(model)
+        if isinstance(catalog.settings(ABLATIONS.get(name, name)), ClosedForm):
+            sys.exit(f"{name} is not trained")
+        found, compiled[name] = programs(name, task, config.seeds)
+        runs |= found
+    wall, processor = ({name: [] for name in runs} for _ in range(2))
+    for run in runs.values():
+        jax.block_until_ready(run())
     for _ in range(config.rounds):
-        for name, (function, args) in compiled.items():
-            began = time.perf_counter()
-            jax.block_until_ready(function(*args))
-            seconds[name].append(time.perf_counter() - began)
-    first = np.array(next(iter(seconds.values())))
-    table = Table("program", "median [ms]", "least [ms]", "ratio to the first", title=device_name())
-    for name, values in seconds.items():
+        for name, run in runs.items():
+            began = time.perf_counter(), time.process_time()
+            jax.block_until_ready(run())
+            wall[name].append(time.perf_counter() - began[0])
+            processor[name].append(time.process_time() - began[1])
+    first = np.array(next(iter(wall.values())))
+    columns = "median [ms]", "least [ms]", "processor [ms]", "ratio to the first"
+    table = Table("program", *columns, title=device_name())
+    for name, values in wall.items():
+        figures = np.median(values), min(values), np.median(processor[name])
         ratio = np.median(np.array(values) / first)
-        table.add_row(
-            name, f"{1e3 * np.median(values):.1f}", f"{1e3 * min(values):.1f}", f"{ratio:.2f}"
-        )
-    Console(width=100).print(table)
+        table.add_row(name, *(f"{1e3 * figure:.1f}" for figure in figures), f"{ratio:.2f}")
+    console = Console(width=120)
+    console.print(table)
+    console.print("compiled in", ", ".join(f"{s:.1f} s ({name})" for name, s in compiled.items()))
 
 
 if __name__ == "__main__":
