@@ -61,7 +61,7 @@ def programs(name: str, task: Task, seeds: int) -> dict[str, tuple[Callable[[], 
         if f"{name}: {label}" in found or (count == 1 and "seeds" in label):
             continue
         loop = Loop(name, method, task, tuple(range(count)), TrainConfig(chunk=chunk))
-        epoch = partial(loop._run_epoch, loop._compile())
+        epoch = partial(loop.run_epoch, loop.compile())
         chunks = loop._chunks(loop.buckets[0])
         found[f"{name}: {label} ({chunks})"] = epoch, loop.steps
     variables = loop.state.variables

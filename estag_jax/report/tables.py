@@ -222,10 +222,13 @@ def _conditions(result: Result, finished: Sequence[Row]) -> str:
     facts = result.data
     window, windows = facts["window"], facts["windows"]
     shared = facts["overlap_with_train"]["test"]["share"]
-    several = any(len(row.metrics["mse"]["seeds"]) > 1 for row in finished)
-    spread = "± is the standard error over test windows, which overlap, so it is a lower bound"
-    if several:
-        spread += "; of several seeds, their standard deviation"
+    several = [len(row.metrics["mse"]["seeds"]) > 1 for row in finished]
+    spreads = []
+    if any(uncertainty(row) for row, s in zip(finished, several, strict=True) if not s):
+        spreads = ["the standard error over test windows, which overlap, so it is a lower bound"]
+    if any(several):
+        spreads.append("the standard deviation over the seeds where there are several")
+    spread = f" ± is {'; '.join(spreads)}." * bool(spreads)
     published = any(row.published is not None for row in finished)
     devices = ", ".join(
         dict.fromkeys(row.device for row in finished if row.seeds) or [finished[0].device]
@@ -234,6 +237,6 @@ def _conditions(result: Result, finished: Sequence[Row]) -> str:
         f"{facts['source']} ({facts['provenance']}); T={window['past']}, Δ={window['delta']}; "
         f"{facts['split']} split, {windows['train']} / {windows['validation']} / {windows['test']} "
         f"windows, {shared:.1%} of the test windows share a frame with a training window; "
-        f"{facts['nodes']} nodes × {facts['channels']}, {facts['edges']} edges; {devices}. "
-        f"{spread}." + (" *Published*: arXiv 2405.12868, on its own data and split." * published)
+        f"{facts['nodes']} nodes × {facts['channels']}, {facts['edges']} edges; {devices}."
+        f"{spread}" + (" *Published*: arXiv 2405.12868, on its own data and split." * published)
     )

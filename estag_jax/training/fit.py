@@ -199,7 +199,7 @@ class Loop:
         try:
             for callback in callbacks:
                 callback.begin(self)
-            programs = self._compile()
+            programs = self.compile()
             while self.epoch < self.config.epochs and self.stop is None:
                 self._advance(programs, callbacks)
         finally:
@@ -237,7 +237,7 @@ class Loop:
         )
         return math.ceil(batch / (at_once * jax.device_count()))
 
-    def _compile(self) -> list[tuple[Any, Any]]:
+    def compile(self) -> list[tuple[Any, Any]]:
         """For each bucket the compiled functions that arrange an epoch and take its steps."""
         began = time.perf_counter()
         self.keys = replicate(
@@ -268,7 +268,8 @@ class Loop:
             return rows
         return jax.tree.map(lambda leaf: leaf[:, step : step + 1], rows)
 
-    def _run_epoch(self, programs: list[tuple[Any, Any]]) -> list[jax.Array]:
+    def run_epoch(self, programs: list[tuple[Any, Any]]) -> list[jax.Array]:
+        """The next epoch; returns the mean loss of each call of the compiled steps, of each seed."""
         number = replicate(jnp.int32(self.epoch), self.mesh)
         rows = [lay_out(self.keys, number) for lay_out, _ in programs]
         turns = [(b, 0) for b in range(len(rows))]
@@ -288,7 +289,7 @@ class Loop:
         until = min(self.epoch + self.config.evaluate_every, self.config.epochs)
         losses = []
         while self.epoch < until:
-            losses += self._run_epoch(programs)
+            losses += self.run_epoch(programs)
         loss = np.asarray(jnp.mean(jnp.stack(losses), axis=0), np.float64)
         errors = validation_error(
             self.predictor(self.state.variables), self.task, self.sizes, self.hidden, seeds=True

@@ -33,7 +33,12 @@ def test_the_bundled_trajectory_is_reproduced_from_its_seed(tmp_path):
 def test_the_demo_beats_the_exact_fit_of_its_last_layer(tmp_path):
     rows = train(PRESETS["demo"].config, tmp_path / "demo").result.rows
     errors = {row.name: row.mse for row in rows}
-    assert errors["ESTAG as released"] < errors["AR-LS"] < errors["Constant velocity"] < errors["Last frame"]
+    assert (
+        errors["ESTAG as released"]
+        < errors["AR-LS"]
+        < errors["Constant velocity"]
+        < errors["Last frame"]
+    )
 
 
 def test_the_notebook_runs(tmp_path, monkeypatch):
