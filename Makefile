@@ -1,6 +1,6 @@
 # make demo   installs, trains ESTAG on the bundled trajectory, prints the table, draws the figures
 # make test   installs and runs the tests (make test-slow: the slow ones)
-# make lint   style, formatting, and whether the pages show the kept results
+# make lint   style, formatting, types, and whether the pages show the kept results
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO_OUT ?= runs/demo
@@ -28,6 +28,7 @@ test-slow: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/ty check
 	$(BIN)/python experiments/results.py --check
 
 format: install

@@ -230,9 +230,10 @@ def _per_graph(name: str, values: Any, shape: tuple[int, int], trailing: int) ->
     """Values with the leading axis G, checked; given with it or, for one graph, without."""
     if values is None:
         return None
-    if np.ndim(values) == 1 + trailing:
+    given = np.shape(values)
+    if len(given) == 1 + trailing:
         values = values[None]
     if np.ndim(values) != 2 + trailing or np.shape(values)[:2] != shape:
         expected = f"[{shape[0]}, {shape[1]}{', F' * trailing}]"
-        raise ValueError(f"{name} has shape {np.shape(values)}, expected {expected}")
+        raise ValueError(f"{name} has shape {given}, expected {expected}")
     return values

@@ -12,8 +12,9 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -197,7 +198,7 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, whole: int) ->
     return array
 
 
-def _read_array(file: BinaryIO, most: int) -> np.ndarray:
+def _read_array(file: BufferedIOBase, most: int) -> np.ndarray:
     """An array in npy format of at most ``most`` bytes."""
     version = np.lib.format.read_magic(file)
     readers = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
@@ -50,9 +50,7 @@ def _check_apart(trajectory: Trajectory) -> None:
             continue
         frame = trajectory.positions[known[0]]
         points = frame.reshape(-1, 3)
-        pairs = cKDTree(points).query_pairs(
-            1e-6 * max(np.ptp(points), 1e-30), output_type="ndarray"
-        )
+        pairs = KDTree(points).query_pairs(1e-6 * max(np.ptp(points), 1e-30), output_type="ndarray")
         if len(pairs):
             one, other = (trajectory.system.node_name(i // frame.shape[1]) for i in pairs[0])
             raise DataError(

@@ -10,7 +10,7 @@ import ase
 import numpy as np
 from ase.neighborlist import natural_cutoffs
 from scipy.sparse import csr_array
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 
 def bonds(
@@ -134,7 +134,7 @@ def nearest(frame: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarray]
     """
     num_nodes = len(frame)
     k = min(neighbours, num_nodes - 1)
-    found = cKDTree(frame).query(frame, k=k + 1)[1].reshape(num_nodes, -1)
+    found = KDTree(frame).query(frame, k=k + 1)[1].reshape(num_nodes, -1)
     own = np.repeat(np.arange(num_nodes), found.shape[1])
     other = found.ravel()
     keep = own != other  # each node finds itself, or k + 1 others in its very place
@@ -147,5 +147,5 @@ def nearest(frame: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarray]
 
 def _pairs_within(frame: np.ndarray, cutoff: float) -> np.ndarray:
     """Pairs [P, 2] at most ``cutoff`` apart in positions [N, 3], i < j, in increasing order."""
-    pairs = cKDTree(frame).query_pairs(cutoff, output_type="ndarray").astype(np.int64)
+    pairs = KDTree(frame).query_pairs(cutoff, output_type="ndarray").astype(np.int64)
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]

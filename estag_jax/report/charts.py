@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.optimize import isotonic_regression
@@ -147,7 +148,7 @@ def _chart(
     level = isotonic_regression(ends[order, 1] - stairs).x
     heights = np.clip(level, 0, 1 - stairs[-1]) + stairs
     widest, place = 0.0, {"transform": axes.transAxes, "clip_on": False}
-    renderer = figure.canvas.get_renderer()
+    renderer = FigureCanvasAgg(figure).get_renderer()
     for i, height in zip(order, heights, strict=True):
         name, _, colour, _ = lines[i]
         axes.plot([1.0, 1.015, 1.045], [ends[i, 1], height, height], color=colour, lw=0.9, **place)

@@ -10,7 +10,7 @@ from ase.data import atomic_numbers
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgba_array
 from matplotlib.lines import Line2D
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
 from estag_jax.report.style import (
@@ -85,7 +85,7 @@ def overlay(
     channels, flat = channels[0], _view([a.reshape(-1, 3) for a in frames])
     nodes = flat[2][::channels]
     moves = [(a[::channels] - nodes)[:, :2] for a in flat[:2]]
-    spacing = np.median(cKDTree(nodes).query(nodes, k=2)[0][:, 1])
+    spacing = np.median(KDTree(nodes).query(nodes, k=2)[0][:, 1])
     spacing = spacing if 0 < spacing < np.inf else 1.0  # one node, or all at one place
     longest = np.nanmax(np.linalg.norm(moves, axis=-1))
     factor = max(1.0, round_down(1.5 * spacing / longest)) if longest > 0 else 1.0

@@ -6,12 +6,14 @@ session is touched. Every figure is 1400 pixels wide; missing folders of its pat
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from estag_jax.io import write_atomic
 
 WIDTH, DPI = 7.0, 200  # inches, dots per inch
 INK, EDGE, GREY, FAINT = "#222222", "#555555", "#A6A6A6", "#DDDDDD"
@@ -30,21 +32,15 @@ def blank_figure(height: float) -> Figure:
 
 def finish(figure: Figure, path: str | Path, title: str, subtitle: str) -> Path:
     """Adds the two lines at the top and writes the PNG, or leaves nothing behind."""
-    styles = {"size": 12.5, "weight": "bold"}, {"size": 10}
+    canvas = FigureCanvasAgg(figure)
+    styles: tuple[dict[str, Any], ...] = {"size": 12.5, "weight": "bold"}, {"size": 10}
     for text, below, style in zip((title, subtitle), (0.12, 0.4), styles, strict=True):
         place = 0.15 / WIDTH, 1 - below / figure.get_figheight()
         line = figure.text(*place, text, va="top", color=INK, parse_math=False, **style)
-        width = line.get_window_extent(figure.canvas.get_renderer()).width / DPI
+        width = line.get_window_extent(canvas.get_renderer()).width / DPI
         line.set_fontsize(style["size"] * min(1, (WIDTH - 0.3) / width))
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        figure.canvas.print_png(partial)  # savefig would obey the caller's settings
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    write_atomic(path, canvas.print_png)  # savefig would obey the caller's settings
+    return Path(path)
 
 
 def number(value: float) -> str:

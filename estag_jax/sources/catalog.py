@@ -154,8 +154,8 @@ class ReadConfig(Transforms, *_OPTIONS):
 
     def __post_init__(self):
         for kind in (Transforms, *_OPTIONS):
-            if "__post_init__" in vars(kind):
-                kind.__post_init__(self)
+            if check := vars(kind).get("__post_init__"):
+                check(self)
 
 
 DEFAULT_READ = ReadConfig()

@@ -354,8 +354,8 @@ def refuse_systems(module: nn.Module, task: Task, label: str) -> None:
     Raises:
       ValueError: one line for the user.
     """
-    refuse = getattr(module, "refuse", None)
-    for trajectory in task.trajectories if refuse else ():
+    refuse = getattr(module, "refuse", lambda channels, graph: None)
+    for trajectory in task.trajectories:
         system = trajectory.system
         padded = (
             system.graph

@@ -17,6 +17,7 @@ from helpers.figures import (
 )
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from estag_jax.io import FileError
 from estag_jax.report.charts import loss_curve, rollout_error
 
 
@@ -78,7 +79,7 @@ def test_nothing_is_left_of_a_failed_write(tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(FigureCanvasAgg, "print_png", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(FileError, match="disk full"):
         loss_curve(evaluations(3), REFERENCES, "Å", path)
     assert list(tmp_path.iterdir()) == [path] and path.read_bytes() == before
 

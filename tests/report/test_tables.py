@@ -73,9 +73,9 @@ def test_ratios_are_to_the_base_rows_of_the_same_data(result):
 def test_the_uncertainty_is_over_seeds_where_there_are_several(result):
     assert uncertainty(result.rows[0]) == 1e-4
     assert uncertainty(result.rows[3]) == pytest.approx(1e-3)
-    assert "of several seeds, their standard deviation" in markdown([result])
+    assert "the standard deviation over the seeds" in markdown([result])
     single = dataclasses.replace(result, rows=result.rows[:1])
-    assert "several seeds" not in markdown([single])
+    assert "over the seeds" not in markdown([single])
 
 
 @pytest.mark.parametrize(
