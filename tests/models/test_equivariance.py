@@ -204,7 +204,9 @@ def test_every_option_of_estag_is_tested():
 @few(3)
 @given(data=st.data())
 def test_estag_with_one_option_changed(departure, data):
-    case = data.draw(cases(channels=(2, 4) if "edft_channel" in departure else (1, 2, 4)))
+    # One frame alone moves too little for some of the drawn parameters.
+    channels = (2, 4) if "edft_channel" in departure else (1, 2, 4)
+    case = data.draw(cases(channels=channels, frames=2))
     check_model(EstagConfig(hidden=case.hidden, layers=1, **departure), case)
 
 
