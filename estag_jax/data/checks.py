@@ -1,4 +1,4 @@
-"""What is checked of every trajectory, whatever its source: nothing is silently repaired."""
+"""What is checked of every trajectory, whatever its source. Nothing is repaired."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def draw(out: Path, finished: Finished) -> list[Path]:
                 time_unit=forecaster.time_unit,
                 emphasise=name,
                 subtitle=f"Median of {rollout['windows']} starts, each predictor fed with its own "
-                f"forecasts; {diverged:.0%} of {name}'s diverged",
+                f"forecasts; of {name} {diverged:.0%} diverged",
             )
         )
     return files

@@ -1,4 +1,4 @@
-"""The header of DCD trajectories, against what the file holds: the readers drop a last part silently."""
+"""The header of DCD trajectories, against what the file holds: the readers drop an incomplete last frame."""
 
 from __future__ import annotations
 
