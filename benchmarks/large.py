@@ -23,7 +23,7 @@ from estag_jax.evaluation.evaluate import evaluate
 from estag_jax.evaluation.rollout import roll
 from estag_jax.models.catalog import find
 from estag_jax.ops.sharding import device_name
-from estag_jax.runs.run import closed_forms
+from estag_jax.runs.readers import closed_forms
 from estag_jax.training.fit import fit
 
 

@@ -23,10 +23,11 @@ from rich.console import Console
 from rich.table import Table
 
 from estag_jax.data.task import Task
+from estag_jax.evaluation.predictions import validation_error
 from estag_jax.models import catalog
 from estag_jax.ops.sharding import device_name
 from estag_jax.sources.catalog import ReadConfig, load
-from estag_jax.training.fit import Loop, validation_error
+from estag_jax.training.loop import Loop
 from estag_jax.training.settings import TrainConfig
 
 WHOLE = 10**6

@@ -31,11 +31,13 @@ if TYPE_CHECKING:
     from estag_jax.models.estag import ESTAG, EstagConfig
     from estag_jax.models.forecaster import Forecaster
     from estag_jax.ops.rollout import rollout
-    from estag_jax.runs.run import load, train
+    from estag_jax.runs.readers import load
+    from estag_jax.runs.run import train
     from estag_jax.runs.settings import RunConfig
     from estag_jax.sources.catalog import load as load_trajectory
     from estag_jax.training.callbacks import Callback
-    from estag_jax.training.fit import Fit, fit
+    from estag_jax.training.fit import fit
+    from estag_jax.training.loop import Fit
     from estag_jax.training.losses import LOSSES
     from estag_jax.training.settings import TrainConfig
 
@@ -46,7 +48,7 @@ _NAMES = {
     "ClosedForm": "models.base",
     "ESTAG": "models.estag",
     "EstagConfig": "models.estag",
-    "Fit": "training.fit",
+    "Fit": "training.loop",
     "Forecaster": "models.forecaster",
     "Graph": "graph",
     "GraphConfig": "data.graphs",
@@ -65,7 +67,7 @@ _NAMES = {
     "WindowConfig": "data.settings",
     "evaluate": "evaluation.evaluate",
     "fit": "training.fit",
-    "load": "runs.run",
+    "load": "runs.readers",
     "load_released": "interop",
     "load_trajectory": "sources.catalog:load",
     "rollout": "ops.rollout",

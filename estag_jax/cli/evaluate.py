@@ -9,7 +9,7 @@ import tyro
 
 from estag_jax.cli.arguments import parse
 from estag_jax.cli.output import print_result
-from estag_jax.runs import run as runs
+from estag_jax.runs import readers as runs
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from estag_jax.cli.main import UsageError
 from estag_jax.cli.output import print_facts, print_result
 from estag_jax.config import to_dict
 from estag_jax.runs import folder
-from estag_jax.runs.run import catalog_label
+from estag_jax.runs.readers import catalog_label
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from estag_jax.cli.arguments import parse
 from estag_jax.cli.main import Failure, UsageError
 from estag_jax.evaluation.metrics import per_window_mse
 from estag_jax.evaluation.rollout import roll
-from estag_jax.runs import run as runs
+from estag_jax.runs import readers as runs
 from estag_jax.sources.files.export import write_extxyz
 
 

@@ -19,6 +19,7 @@ from estag_jax.report.tables import markdown
 from estag_jax.runs import folder
 from estag_jax.runs import run as runs
 from estag_jax.runs.presets import PRESETS, RENAMED
+from estag_jax.runs.readers import catalog_label
 from estag_jax.runs.settings import RunConfig
 from estag_jax.training.callbacks import TrainingDiverged
 
@@ -59,7 +60,7 @@ def train(argv: list[str]) -> None:
                 resume=args.resume,
                 overwrite=args.overwrite,
                 take_over=args.take_over,
-                callbacks=[Epochs(shown, f"training {runs.catalog_label(args.run)}")],
+                callbacks=[Epochs(shown, f"training {catalog_label(args.run)}")],
                 report=shown.report,
                 announce=announce,
             )

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from estag_jax.data.task import Part, Task, Windows
+from estag_jax.evaluation.metrics import per_window_mse
 from estag_jax.models.base import Predictor
 from estag_jax.models.memory import windows_at_once
 from estag_jax.ops.rollout import at_horizons
@@ -82,6 +83,26 @@ def predictions(
         frames = run(predictor, history, bound[windows.which], task.window.horizons)
         frames = np.asarray(frames)[..., : len(windows.starts), :, : system.num_nodes, :, :]
         yield windows, frames
+
+
+def validation_error(
+    predictor: Predictor,
+    task: Task,
+    sizes: Sequence[tuple[int, int]] | None = None,
+    hidden: int = 16,
+    seeds: bool = False,
+) -> np.ndarray:
+    """Mean squared error at the first horizon over all validation windows; of each seed with ``seeds`` [S].
+
+    Arguments are those of ``predictions``.
+    """
+    errors = []
+    for windows, frames in predictions(predictor, task, "validation", sizes, hidden, seeds):
+        target = windows.target[:, 0]
+        each = [per_window_mse(one[:, 0], target) for one in (frames if seeds else [frames])]
+        errors.append(each)
+    found = np.concatenate(errors, axis=1).mean(axis=1)
+    return found if seeds else found[0]
 
 
 def batch_width(task: Task, hidden: int = 16) -> int:

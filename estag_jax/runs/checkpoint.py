@@ -19,7 +19,7 @@ from orbax.checkpoint import v1 as ocp
 
 from estag_jax.runs.folder import RunError
 from estag_jax.training.callbacks import Callback
-from estag_jax.training.fit import Loop
+from estag_jax.training.loop import Loop
 
 logging.getLogger("absl").setLevel(logging.ERROR)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from estag_jax.training.fit import Loop
+    from estag_jax.training.loop import Loop
 
 
 class TrainingDiverged(RuntimeError):

@@ -1,75 +1,24 @@
-"""``fit``: a method and a task make a predictor. The one training loop."""
+"""``fit``: a method and a task make a predictor."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from collections.abc import Sequence
-from functools import partial
-from operator import itemgetter
 from typing import Any
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 from estag_jax.data.task import Task
-from estag_jax.evaluation.metrics import METRICS
-from estag_jax.evaluation.predictions import predictions
+from estag_jax.evaluation.predictions import validation_error
 from estag_jax.models import catalog
-from estag_jax.models.base import ClosedForm, Method, NetworkPredictor, Predictor
-from estag_jax.models.forecaster import Forecaster
-from estag_jax.models.memory import windows_at_once
-from estag_jax.ops.sharding import data_mesh, replicate
-from estag_jax.training.buckets import Bucket, make_buckets, sizes
-from estag_jax.training.callbacks import Callback, EarlyStopping, StopOnDivergence, TrainingDiverged
-from estag_jax.training.losses import LOSSES, Loss
-from estag_jax.training.settings import TrainConfig, make_optimizer
-from estag_jax.training.step import Rows, TrainState, arrange, init_state, make_steps, over_seeds
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Fit:
-    """What fitting a method leaves.
-
-    Args:
-      label: the method's name in a table.
-      method: its settings.
-      task: what it was fitted to.
-      predictors: one for each seed; a closed form has one.
-      seeds: that were trained, empty for a closed form.
-      best_epoch: of each seed [S].
-      validation_mse: of each seed at that epoch [S]; infinite where it never was finite.
-      epochs: that were run.
-      log: one entry an evaluation.
-      seconds: ``compile``, ``train`` with its evaluations, and ``step``, the mean of it for a step; of a
-        closed form ``fit``.
-    """
-
-    label: str
-    method: Method
-    task: Task
-    predictors: tuple[Predictor, ...]
-    seeds: tuple[int, ...] = ()
-    best_epoch: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(1, int))
-    validation_mse: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(1))
-    epochs: int = 0
-    log: tuple[dict[str, Any], ...] = ()
-    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
-
-    @property
-    def predictor(self) -> Predictor:
-        """That of the seed with the least validation error."""
-        return self.predictors[int(np.argmin(self.validation_mse))]
-
-    @property
-    def forecaster(self) -> Forecaster:
-        """The predictor bound to the task's (first) system and window: predict, roll out, save."""
-        trajectory = self.task.trajectories[0]
-        return Forecaster.bind(self.predictor, self.method, trajectory, self.task.window)
+from estag_jax.models.base import ClosedForm, Method
+from estag_jax.training.callbacks import Callback, EarlyStopping, StopOnDivergence
+from estag_jax.training.loop import Fit, Loop
+from estag_jax.training.losses import Loss
+from estag_jax.training.settings import TrainConfig
 
 
 def fit(
@@ -121,231 +70,10 @@ def fit(
         error = np.array([validation_error(predictor, task)])
         return Fit(label, config, task, (predictor,), validation_mse=error, seconds=seconds)
     train = dataclasses.replace(train or TrainConfig(), **settings)
+    refuse_systems(config.build(), task, label)
     loop = Loop(label, config, task, seeds or (train.seed,), train, loss, optimizer)
     stopping = [EarlyStopping(train.patience)] if train.patience else []
     return loop.run([StopOnDivergence(), *stopping, *callbacks])
-
-
-class Loop:
-    """The state of training, which callbacks see.
-
-    Args:
-      label: name of the method.
-      method: settings of a network.
-      task: data, windows and split.
-      seeds: S different seeds.
-      config: how it is trained.
-      loss, optimizer: in place of the config's.
-
-    Attributes:
-      epoch: epochs done.
-      steps: of an epoch.
-      state: variables and optimiser, leading axis S.
-      best: variables at the best validation epoch of each seed, leading axis S.
-      best_epoch, best_error: of each seed [S].
-      latest_error: validation error of each seed at the latest evaluation [S].
-      frozen: seeds whose best is no longer looked for [S].
-      log: one entry an evaluation.
-      stop: why training ends early, or None.
-    """
-
-    def __init__(
-        self,
-        label: str,
-        method: Any,
-        task: Task,
-        seeds: Sequence[int],
-        config: TrainConfig,
-        loss: Loss | None = None,
-        optimizer: optax.GradientTransformation | None = None,
-    ):
-        if len(set(seeds)) < len(seeds):
-            raise ValueError(f"seeds {list(seeds)} name one twice")
-        self.label, self.method, self.task, self.config = label, method, task, config
-        self.seeds = tuple(int(seed) for seed in seeds)
-        self.module = method.build()
-        refuse_systems(self.module, task, label)
-        named = config.loss
-        if named == "auto":
-            named = "mse" if len(task.window.horizons) == 1 else "rollout"
-        self.loss = loss or LOSSES[named]
-        self.optimizer = optimizer or make_optimizer(config)
-        self.mesh = data_mesh()
-        self.hidden = getattr(method, "hidden", 16)
-        self.sizes = sizes(task)
-        self.buckets = [replicate(b, self.mesh) for b in make_buckets(task, method.elements)]
-        self.steps = sum(-(-len(b.starts) // config.batch) for b in self.buckets)
-        count = len(self.seeds)
-        self.epoch, self.stop = 0, None
-        self.state = self._initial()
-        self.best = jax.tree.map(jnp.copy, self.state.variables)
-        self.best_epoch = np.zeros(count, int)
-        self.best_error, self.latest_error = np.full(count, np.inf), np.full(count, np.inf)
-        self.frozen = np.zeros(count, bool)
-        self.log: list[dict[str, Any]] = []
-        self.seconds = {"compile": 0.0, "train": 0.0}
-
-    def predictor(self, variables: Any) -> NetworkPredictor:
-        """The network with these variables."""
-        return NetworkPredictor(variables, self.module, self.method.elements)
-
-    def restore(self, **saved: Any) -> None:
-        """Takes up an earlier state: the attributes of the same names."""
-        for name, value in saved.items():
-            setattr(self, name, value)
-
-    def run(self, callbacks: Sequence[Callback]) -> Fit:
-        """Trains from the present state to the last epoch."""
-        try:
-            for callback in callbacks:
-                callback.begin(self)
-            programs = self.compile()
-            while self.epoch < self.config.epochs and self.stop is None:
-                self._advance(programs, callbacks)
-        finally:
-            for callback in callbacks:
-                callback.end(self)
-        if not np.isfinite(self.best_error).any():
-            raise TrainingDiverged(f"{self.label}: no seed had a finite validation error")
-        return self.snapshot()
-
-    def _initial(self) -> TrainState:
-        bucket = self.buckets[0]
-        window = self.task.window
-        shape = window.past, window.delta, window.horizons
-        history, _, features, graph = bucket.windows(jnp.zeros(1, int), *shape)
-        init = jax.jit(self.module.init)
-        variables = [init(jax.random.key(seed), history, features, graph) for seed in self.seeds]
-        if hasattr(self.module, "data_init"):
-            variables = [self.module.data_init(v, self.task) for v in variables]
-        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *variables)
-        state = jax.vmap(lambda v: init_state(v, self.optimizer))(stacked)
-        return replicate(state, self.mesh)
-
-    def _chunks(self, bucket: Bucket) -> int:
-        """Into how many parts the batches of a bucket are cut."""
-        if set(self.state.variables) != {"params"}:
-            return 1  # batch statistics are those of the whole batch
-        batch = min(self.config.batch, len(bucket.starts))
-        at_once = self.config.chunk or windows_at_once(
-            bucket.graph.num_nodes,
-            bucket.graph.num_edges,
-            self.task.window.past,
-            self.hidden,
-            bucket.positions.dtype.itemsize,
-            training=True,
-        )
-        return math.ceil(batch / (at_once * jax.device_count()))
-
-    def compile(self) -> list[tuple[Any, Any]]:
-        """For each bucket the compiled functions that arrange an epoch and take its steps."""
-        began = time.perf_counter()
-        self.keys = replicate(
-            jnp.stack([jax.random.fold_in(jax.random.key(s), 1) for s in self.seeds]), self.mesh
-        )
-        number = replicate(jnp.int32(0), self.mesh)
-        programs = []
-        for bucket in self.buckets:
-            chunks = self._chunks(bucket)
-            multiple = chunks * jax.device_count()
-            lay_out = partial(
-                arrange, count=len(bucket.starts), batch=self.config.batch, multiple=multiple
-            )
-            lay_out = jax.jit(jax.vmap(lay_out, in_axes=(0, None)))
-            rows = self._some(lay_out(self.keys, number))
-            steps = make_steps(
-                self.module, self.loss, self.optimizer, self.task.window, chunks, self.mesh
-            )
-            # The state is donated: a step updates it in place.
-            steps = jax.jit(over_seeds(steps, 2), donate_argnums=0)
-            programs.append((lay_out, steps.lower(self.state, rows, bucket).compile()))
-        self.seconds["compile"] += time.perf_counter() - began
-        return programs
-
-    def _some(self, rows: Rows, step: int = 0) -> Rows:
-        """What one call of the compiled steps gets: an epoch, or a step where buckets take turns."""
-        if len(self.buckets) == 1:
-            return rows
-        return jax.tree.map(lambda leaf: leaf[:, step : step + 1], rows)
-
-    def run_epoch(self, programs: list[tuple[Any, Any]]) -> list[jax.Array]:
-        """The next epoch; returns the mean loss of each call of the compiled steps, of each seed."""
-        number = replicate(jnp.int32(self.epoch), self.mesh)
-        rows = [lay_out(self.keys, number) for lay_out, _ in programs]
-        turns = [(b, 0) for b in range(len(rows))]
-        if len(rows) > 1:
-            turns = [(b, s) for b, r in enumerate(rows) for s in range(r.windows.shape[1])]
-            turns = [turns[i] for i in np.random.default_rng(self.epoch).permutation(len(turns))]
-        losses = []
-        for b, s in turns:
-            self.state, loss = programs[b][1](self.state, self._some(rows[b], s), self.buckets[b])
-            losses.append(loss)
-        self.epoch += 1
-        return losses
-
-    def _advance(self, programs: list[tuple[Any, Any]], callbacks: Sequence[Callback]) -> None:
-        """Epochs up to the next evaluation, and the evaluation."""
-        began = time.perf_counter()
-        until = min(self.epoch + self.config.evaluate_every, self.config.epochs)
-        losses = []
-        while self.epoch < until:
-            losses += self.run_epoch(programs)
-        loss = np.asarray(jnp.mean(jnp.stack(losses), axis=0), np.float64)
-        errors = validation_error(
-            self.predictor(self.state.variables), self.task, self.sizes, self.hidden, seeds=True
-        )
-        self.latest_error = np.where(np.isfinite(loss), errors, np.nan)
-        better = ~self.frozen & (self.latest_error < self.best_error)
-        self.best_error = np.where(better, self.latest_error, self.best_error)
-        self.best_epoch = np.where(better, self.epoch, self.best_epoch)
-        self.best = _keep(jnp.asarray(better), self.state.variables, self.best)
-        self.seconds["train"] += time.perf_counter() - began
-        evaluation = {
-            "epoch": self.epoch,
-            "train_loss": _finite(loss.mean()),
-            "validation_mse": _finite(self.latest_error.mean()),
-            "best_epoch": self.best_epoch.tolist(),
-            "seconds": round(self.seconds["train"], 3),
-        }
-        self.log.append(evaluation)
-        for callback in callbacks:
-            callback.evaluated(self, evaluation)
-
-    def snapshot(self) -> Fit:
-        """The best so far."""
-        best = [jax.tree.map(itemgetter(i), self.best) for i in range(len(self.seeds))]
-        return Fit(
-            self.label,
-            self.method,
-            self.task,
-            tuple(self.predictor(variables) for variables in best),
-            self.seeds,
-            self.best_epoch,
-            self.best_error,
-            self.epoch,
-            tuple(self.log),
-            self.seconds | {"step": self.seconds["train"] / max(self.epoch * self.steps, 1)},
-        )
-
-
-def validation_error(
-    predictor: Predictor,
-    task: Task,
-    sizes: Sequence[tuple[int, int]] | None = None,
-    hidden: int = 16,
-    seeds: bool = False,
-) -> np.ndarray:
-    """Mean squared error at the first horizon over all validation windows; of each seed with ``seeds`` [S].
-
-    Arguments are those of evaluation.predictions.predictions.
-    """
-    errors = []
-    for windows, frames in predictions(predictor, task, "validation", sizes, hidden, seeds):
-        target = windows.target[:, 0]
-        each = [METRICS["mse"](one[:, 0], target) for one in (frames if seeds else [frames])]
-        errors.append(each)
-    found = np.concatenate(errors, axis=1).mean(axis=1)
-    return found if seeds else found[0]
 
 
 def refuse_systems(module: nn.Module, task: Task, label: str) -> None:
@@ -364,18 +92,3 @@ def refuse_systems(module: nn.Module, task: Task, label: str) -> None:
         )
         if why := refuse(system.channels, padded):
             raise ValueError(f"{label} cannot take {trajectory.source}: {why}")
-
-
-@jax.jit
-def _keep(better: jax.Array, new: Any, old: Any) -> Any:
-    """The new leaves where a seed is better, the old ones elsewhere."""
-
-    def choose(a, b):
-        return jnp.where(better.reshape(-1, *[1] * (a.ndim - 1)), a, b)
-
-    return jax.tree.map(choose, new, old)
-
-
-def _finite(value: float) -> float | None:
-    """None in place of what JSON cannot hold."""
-    return float(value) if math.isfinite(value) else None

@@ -13,7 +13,8 @@ from estag_jax.data.settings import WindowConfig
 from estag_jax.models.stag import StagConfig
 from estag_jax.models.stgcn import StgcnConfig
 from estag_jax.nn.node_networks import normalized_adjacency
-from estag_jax.training.fit import Loop, fit
+from estag_jax.training.fit import fit
+from estag_jax.training.loop import Loop
 
 NORMED = ("stgcn", "stag")
 

@@ -23,7 +23,8 @@ from estag_jax.models.autoregression import ArLs
 from estag_jax.models.estag import EstagConfig
 from estag_jax.runs import folder
 from estag_jax.runs.folder import RunError
-from estag_jax.runs.run import evaluate_run, load_task, train
+from estag_jax.runs.readers import evaluate_run, load_task
+from estag_jax.runs.run import train
 from estag_jax.runs.settings import RunConfig
 from estag_jax.training.callbacks import Callback, TrainingDiverged
 

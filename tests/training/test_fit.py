@@ -13,7 +13,7 @@ from estag_jax.data.trajectory import Trajectory
 from estag_jax.evaluation.evaluate import evaluate
 from estag_jax.models.base import Network
 from estag_jax.models.estag import ESTAG, EstagConfig
-from estag_jax.training import fit as fitting
+from estag_jax.training import loop as fitting
 from estag_jax.training.buckets import make_buckets, sizes
 from estag_jax.training.callbacks import Callback, TrainingDiverged
 from estag_jax.training.fit import fit

@@ -11,7 +11,8 @@ from estag_jax.models.base import apply_one, network_inputs
 from estag_jax.models.estag import EstagConfig
 from estag_jax.models.stgcn import StgcnConfig
 from estag_jax.training.buckets import make_buckets
-from estag_jax.training.fit import Loop, fit
+from estag_jax.training.fit import fit
+from estag_jax.training.loop import Loop
 from estag_jax.training.losses import mse
 from estag_jax.training.settings import make_optimizer
 from estag_jax.training.step import arrange, init_state, make_steps, over_seeds
