@@ -19,29 +19,29 @@ from estag_jax.evaluation.predictions import batch_width, predictions
 from estag_jax.evaluation.result import Result
 from estag_jax.evaluation.rollout import rollout_errors
 from estag_jax.models.base import NetworkPredictor, network_inputs
-from estag_jax.models.estag import EstagConfig
+from estag_jax.models.egnn import EgnnConfig
 from estag_jax.models.linear import LinearPredictor
 from estag_jax.sources.catalog import load
 from estag_jax.testing import randomize
 from estag_jax.training.fit import Fit, fit
 
-SMALL = EstagConfig(hidden=4, layers=1)
+QUICK = EgnnConfig(hidden=4, layers=1, head="residual")  # to compile
 TRACES = []
 
 
 class Counting(nn.Module):
-    """ESTAG that says when it is traced."""
+    """A network that says when it is traced."""
 
     @nn.compact
     def __call__(self, history, node_features, graph):
         if isinstance(history, jax.core.Tracer):
             TRACES.append(history.shape)
-        return SMALL.build()(history, node_features, graph)
+        return QUICK.build()(history, node_features, graph)
 
 
 def network(of, module=None, key=0):
     """A network predictor with random weights."""
-    module = module or SMALL.build()
+    module = module or QUICK.build()
     (windows, *_) = of.windows("test")
     inputs = network_inputs(of.systems[0], "one-hot")
     shapes = jax.eval_shape(module.init, jax.random.key(0), windows.history[:1], *inputs)
@@ -62,7 +62,7 @@ def walk(bodies=3, **split):
 
 def test_fits_predictors_and_forecasters_have_the_same_errors():
     of = walk()
-    solved, trained = fit("ar-ls", of), fit(SMALL, of, seeds=(3, 5), train=training(2))
+    solved, trained = fit("ar-ls", of), fit(QUICK, of, seeds=(3, 5), train=training(2))
     expected = []
     for one in (solved, trained):
         (windows,) = of.windows("test")
@@ -73,7 +73,7 @@ def test_fits_predictors_and_forecasters_have_the_same_errors():
         ]  # fmt: skip
         expected.append(np.array(errors))
     result = evaluate([solved, trained], of)
-    assert [row.name for row in result.rows] == ["AR-LS", "EstagConfig"]
+    assert [row.name for row in result.rows] == ["AR-LS", "EgnnConfig"]
     for row, errors in zip(result.rows, expected, strict=True):
         assert row.mse == pytest.approx(errors.mean(), rel=1e-5)
         windows = errors.mean(axis=0)
@@ -94,7 +94,7 @@ def test_fits_predictors_and_forecasters_have_the_same_errors():
     seeds = expected[1].mean(axis=1)
     assert found == pytest.approx([expected[0].mean(), seeds[best], seeds[1 - best]], rel=1e-5)
     assert seeds[0] != pytest.approx(seeds[1], rel=1e-3)
-    assert evaluate(trained.forecaster, of).rows[0].name == "EstagConfig"
+    assert evaluate(trained.forecaster, of).rows[0].name == "EgnnConfig"
     assert evaluate(solved.predictor, of).rows[0].name == "LinearPredictor"
 
 
@@ -102,7 +102,7 @@ def test_a_seed_that_diverged_is_named_and_left_out():
     of = walk()
     fitted = Fit(
         "three",
-        SMALL,
+        QUICK,
         of,
         tuple(network(of, key=k) for k in (1, 2, 3)),
         seeds=(10, 20, 30),
@@ -242,7 +242,7 @@ def test_one_compilation_serves_all_parts_weights_and_systems_of_a_size():
 
 def test_a_result_survives_json():
     of = walk()
-    trained = Fit("net", SMALL, of, (network(of),), (1,), log=({"epoch": 1},))
+    trained = Fit("net", QUICK, of, (network(of),), (1,), log=({"epoch": 1},))
     given = [fit("var-ridge", of), trained]
     result = evaluate(given, of, ("mse", "rmsd"), rollout_steps=2)
     result.about["key"] = "value"
