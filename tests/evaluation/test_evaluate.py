@@ -266,8 +266,7 @@ def test_a_result_survives_json():
         assert "\n" not in str(raised.value)
 
 
-def test_a_task_need_not_be_that_of_the_fit():
-    """AR-LS and networks go to a system of another size."""
+def test_predictors_go_to_a_system_of_another_size():
     of, other = walk(3), walk(5)
     given = {"AR-LS": fit("ar-ls", of).predictor, "net": network(of)}
     rows = evaluate(given, other).rows
