@@ -13,6 +13,7 @@ from estag_jax.evaluation.metrics import METRICS, mse, standard_error
 from estag_jax.evaluation.predictions import predictions
 from estag_jax.evaluation.result import Result, Row
 from estag_jax.evaluation.rollout import rollout_errors, rollout_figures
+from estag_jax.io import did_you_mean
 from estag_jax.models import catalog
 from estag_jax.models.base import Predictor
 
@@ -54,10 +55,17 @@ def evaluate(
 
     Returns:
       A row for each predictor, in their order.
+
+    Raises:
+      ValueError: there is no metric of a name.
     """
     if isinstance(metrics, Mapping):
         functions = {"mse": METRICS["mse"], **metrics}
     else:
+        for name in metrics:
+            if name not in METRICS:
+                hint = did_you_mean(name, METRICS)
+                raise ValueError(f"no metric {name!r}{hint}; there are {', '.join(METRICS)}")
         functions = {name: METRICS[name] for name in dict.fromkeys(("mse", *metrics))}
     rows, rolled = [], {}
     for label, one in _named(fitted):
