@@ -91,7 +91,7 @@ def summary(rows: Collection[str] = ()) -> str:
 
 
 def filled(text: str) -> str:
-    """A page with every block made anew."""
+    """A page with every block written again."""
     made = {"summary": summary, "headline": lambda: summary(HEADLINE)}
 
     def block(match: re.Match) -> str:

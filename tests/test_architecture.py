@@ -1,4 +1,4 @@
-"""The house's rules, read off the imports."""
+"""The rules of the package's structure, read off the imports."""
 
 import ast
 import subprocess

@@ -79,11 +79,11 @@ def train(
     Args:
       config: all settings.
       out: the run's folder, made if need be.
-      resume: go on with the run that is there (with the same settings; ``epochs`` may grow).
-      overwrite: replace the run that is there; it is kept until the new one has something to show.
+      resume: continue the run that is there (with the same settings; ``epochs`` may grow).
+      overwrite: replace the run that is there; it is kept until the new one has a forecaster.
       take_over: remove the lock of another machine.
       callbacks: of training, besides those of the folder.
-      report: is told the progress of reading.
+      report: receives the progress of reading.
       announce: called once the data are read, before anything is compiled, with the closed forms that
         cannot be fitted.
 
@@ -141,7 +141,7 @@ def catalog_label(config: RunConfig) -> str:
 
 
 def closed_forms(task: Task, method: str = "") -> tuple[list[str], list[Row]]:
-    """The closed forms that every table has, as far as they can be fitted and afforded.
+    """The closed forms of every table that can be fitted with acceptable memory and time.
 
     Args:
       task: what they would be fitted to.
@@ -163,13 +163,13 @@ def closed_forms(task: Task, method: str = "") -> tuple[list[str], list[Row]]:
 
 
 def load(run: str | os.PathLike, method: Any = None) -> Forecaster:
-    """The forecaster that a run left, at its best validation epoch, or one that was saved by itself.
+    """The forecaster of a run, at its best validation epoch, or one in a file of its own.
 
-    Needs no data and writes nothing; a run may be under way.
+    Needs no data and writes nothing; the run may still be training.
 
     Args:
       run: the folder given to ``estag train --out``, or the file of ``Forecaster.save``.
-      method: the settings or the Flax module of a method of one's own.
+      method: the settings or the Flax module of a method of your own.
 
     Raises:
       RunError: the folder holds no run. FileError: a damaged forecaster.
@@ -276,7 +276,7 @@ def _check_place(out: Path, resume: bool, overwrite: bool) -> None:
             )
         return
     if (out / folder.RUN).exists() or (out / "config.json").exists():
-        folder.read_run(out)  # says what is the matter with it
+        folder.read_run(out)  # says what is wrong with it
     if others := folder.foreign(out):
         raise RunError(
             f"{out}: is not empty ({', '.join(others[:3])}{' …' * (len(others) > 3)}) and holds no run; "

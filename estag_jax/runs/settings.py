@@ -59,7 +59,7 @@ def prepare(
 
     Args:
       config: as asked.
-      report: is told the progress of reading.
+      report: receives the progress of reading.
 
     Returns:
       The settings with window, split and model given, and the task.

@@ -32,7 +32,7 @@ from estag_jax.training.step import Rows, TrainState, arrange, init_state, make_
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Fit:
-    """What fitting a method leaves.
+    """The outcome of fitting a method.
 
     Args:
       label: the method's name in a table.
@@ -89,7 +89,7 @@ def fit(
 
     Args:
       method: a name of the catalog ("ESTAG", "var-ridge"), settings (EstagConfig(hidden=32)), a closed
-        form of one's own, a Flax module, or Network(module).
+        form of your own, a Flax module, or Network(module).
       task: data, windows and split.
       seeds: trained together; by default the one of ``train``.
       train: how a network is trained.
@@ -101,7 +101,7 @@ def fit(
       **settings: fields of TrainConfig (epochs=100), in place of ``train``.
 
     Returns:
-      The predictors and how they came about.
+      The predictors, and how they were trained.
 
     Raises:
       ValueError: the method cannot be fitted to this task, or a seed is given twice.
@@ -186,7 +186,7 @@ class Loop:
         return NetworkPredictor(variables, self.module, self.method.elements)
 
     def restore(self, **saved: Any) -> None:
-        """Takes up an earlier state: the attributes of the same names."""
+        """Restores an earlier state: the attributes of the same names."""
         for name, value in saved.items():
             setattr(self, name, value)
 

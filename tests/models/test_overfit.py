@@ -1,4 +1,4 @@
-"""Every row of the tables learns eight windows by heart, but for the one that has nine numbers only."""
+"""Every row of the tables overfits eight windows, but for the one that has nine numbers only."""
 
 import dataclasses
 import importlib.resources
