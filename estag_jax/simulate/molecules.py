@@ -216,7 +216,7 @@ def _from_smiles(name: str, charge: int, seed: int) -> Molecule:
         formal = Chem.GetFormalCharge(parsed)
         if formal != charge:
             raise DataError(
-                f"xtb:{name}: the atoms of this SMILES have total charge {formal}, but charge "
+                f"xtb:{name}: the atoms of this SMILES have charge {formal} together, but charge "
                 f"is {charge}; set charge to {formal}"
             )
         full = Chem.AddHs(parsed)
