@@ -40,7 +40,7 @@ class Config:
 
 
 def synthetic(frames: int) -> tuple[Skeleton, list[Motion]]:
-    """Five chains of six bones, whose joints turn about three, one and two axes (CMU's have 56 in all)."""
+    """Five chains of six bones, whose joints turn about three, one and two axes (CMU's have 56)."""
     random = np.random.default_rng(0)
     names = ("root", *(f"joint{i}" for i in range(30)))
     parents = np.array([-1, *(i if i % 6 else 0 for i in range(30))])

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 Report = Callable[[str, int, int], None]
-"""Is told what is under way, how much of it is done, and the total (0 where it is not known)."""
+"""Called with a task's name, how much of it is done, and the total (0 where it is not known)."""
 
 _DAMAGE = (
     OSError,

@@ -1,7 +1,7 @@
 """The ``estag`` command: dispatch, and errors as one line.
 
-What each command does stands in a file of its own here, which is imported only when it is run, so that a
-usage error answers at once.
+Each command is a file in this folder and is imported only when it is run, so that a usage error is
+reported at once.
 """
 
 from __future__ import annotations

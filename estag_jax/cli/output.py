@@ -43,7 +43,7 @@ def print_task(task: Task) -> None:
 
 
 def print_result(result: Result) -> None:
-    """The result table of a run and what became of its rollouts."""
+    """The result table of a run and the outcome of its rollouts."""
     wide_console().print(terminal(result))
     for row in result.rows:
         if row.status != "finished":

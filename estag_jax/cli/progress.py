@@ -32,7 +32,7 @@ class Display:
         self._tasks: dict[str, Any] = {}
 
     def report(self, what: str, done: int, total: int, figures: str = "") -> None:
-        """What is under way, how much of it is done, and the total (0 where it is not known)."""
+        """Shows a task, how much of it is done, and the total (0 where it is not known)."""
         if self._lines:
             self._line(what, done, total, figures)
             return

@@ -1,4 +1,4 @@
-"""Settings of windows and splits, apart from what computes them."""
+"""Settings of windows and splits, apart from the code that uses them."""
 
 from __future__ import annotations
 

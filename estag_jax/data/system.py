@@ -1,4 +1,4 @@
-"""Who moves: the nodes of a system, what is known of them, and their graph."""
+"""The nodes of a system, what is known of them, and their graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked: trajectories, the shape of a window, and which windows train, validate and test."""
+"""The problem: trajectories, the shape of a window, and which windows train, validate and test."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Task:
     def from_windows(
         cls, system: System | None = None, *, graph: GraphConfig = DEFAULT_GRAPH, **parts: Any
     ) -> Task:
-        """A task of windows that are already cut, for a data set of one's own.
+        """A task of windows that are already cut, for a data set of your own.
 
         Args:
           system: the nodes; None for plain nodes.

@@ -49,7 +49,7 @@ def per_window_mse(prediction: Array, target: Array, mask: Array | None = None) 
       ValueError: the shapes differ or are not of that form.
     """
     if prediction.shape != target.shape or prediction.ndim != 4 or prediction.shape[-1] != 3:
-        # Shapes that merely broadcast would give a wrong figure without a word.
+        # Shapes that merely broadcast would silently give a wrong figure.
         raise ValueError(
             f"prediction {prediction.shape} and target {target.shape} must both be [W, N, C, 3]"
         )

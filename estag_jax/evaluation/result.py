@@ -1,4 +1,4 @@
-"""What an evaluation found: the one schema of result.json, table cells, figures and reports."""
+"""The outcome of an evaluation: the one schema of result.json, table cells, figures and reports."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ class AglStan(nn.Module):
     told apart (no permutation equivariance). The graph is learned: the given one is not looked at.
 
     Differs from the reference: the released program reshapes [T, N] out of [N, T], so that its frames
-    and nodes are mixed; ours are not. There too, one linear layer stands in place of the method's
+    and nodes are mixed; ours are not. There too, one linear layer replaces the method's
     weights per node.
 
     Args:

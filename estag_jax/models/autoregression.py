@@ -45,7 +45,7 @@ class ArLs(_Autoregression):
 
 @dataclasses.dataclass(frozen=True)
 class ArLsPerNode(_Autoregression):
-    """``ArLs`` for every node and channel by itself; one system only."""
+    """``ArLs`` for every node and channel separately; one system only."""
 
     def refuse(self, task: Task) -> str | None:
         if len(task.systems) > 1:

@@ -1,4 +1,4 @@
-"""What a method is, and what it leaves: a predictor.
+"""What a method is, and what fitting it returns: a predictor.
 
 A method says how to forecast and is fitted to a task by ``estag_jax.fit``:
 
@@ -6,8 +6,8 @@ A method says how to forecast and is fitted to a task by ``estag_jax.fit``:
 - a network is a ``nn.config.NetworkConfig``, or :class:`Network` around any Flax module, and is trained
   by the loop in train.
 
-Both leave a :class:`Predictor`, which evaluation, rollouts, figures and files treat alike. Methods of
-one's own need no entry anywhere.
+Both return a :class:`Predictor`, which evaluation, rollouts, figures and files treat alike. Methods of
+your own need no entry anywhere.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class ClosedForm(abc.ABC):
         """
 
     def refuse(self, task: Task) -> str | None:
-        """Why a task cannot be fitted or afforded, in one line, or None; asked before any work."""
+        """Why a task cannot be fitted or costs too much, in one line, or None; called before any work."""
         del task
         return None
 

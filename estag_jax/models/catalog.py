@@ -1,6 +1,6 @@
-"""Every method by name: the one list that commands, tables and files read.
+"""Every method by name: the one list that commands, tables and files use.
 
-To add a method, write its file and add one line to ``METHODS``. Methods of one's own need no entry:
+To add a method, write its file and add one line to ``METHODS``. Methods of your own need no entry:
 ``fit`` takes their settings themselves.
 """
 

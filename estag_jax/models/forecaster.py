@@ -185,7 +185,7 @@ class Forecaster:
 
         Args:
           path: the .npz file.
-          method: the settings or the Flax module of a method of one's own, whose code is not kept in
+          method: the settings or the Flax module of a method of your own, whose code is not kept in
             the file; not needed for the methods of the catalog.
 
         Raises:

@@ -25,11 +25,11 @@ logging.getLogger("absl").setLevel(logging.ERROR)
 
 
 class Checkpoints(Callback):
-    """Saves the loop after every evaluation and takes it up again where an earlier process stopped.
+    """Saves the loop after every evaluation and restores it where an earlier process stopped.
 
     Args:
       folder: where they are kept; created when the first is saved.
-      key: what a checkpoint must have been made with to be taken up (settings, data), JSON-ready.
+      key: what a checkpoint must have been made with to be restored (settings, data), JSON-ready.
     """
 
     def __init__(self, folder: str | os.PathLike, key: Any = None):
@@ -54,7 +54,7 @@ class Checkpoints(Callback):
             self._restore(loop, latest)
 
     def evaluated(self, loop: Loop, evaluation: dict[str, Any]) -> None:
-        # Without waiting, orbax would skip a save that comes while another is under way. Copies,
+        # Without waiting, orbax would skip a save that comes during another. Copies,
         # because the next step overwrites the donated state while orbax still writes.
         self._checkpointer.wait()
         arrays = jax.tree.map(jnp.copy, _arrays(loop))

@@ -41,7 +41,7 @@ FILES = (FORECASTER, CHECKPOINTS, METRICS, RESULT, TABLE, FIGURES, RUN)
 """All that a run writes; nothing else is ever deleted. RUN last: without it the folder is no run."""
 
 PREVIOUS = ".previous"
-"""Where an earlier run waits while --overwrite has nothing to show yet."""
+"""Where an earlier run is kept until the one of --overwrite has a forecaster."""
 
 FORMAT, VERSION = "estag_jax run", 1
 
@@ -138,12 +138,12 @@ def set_aside(folder: Path) -> None:
 
 
 def forget_previous(folder: Path) -> None:
-    """Deletes the run that was set aside, once the new one has something to show."""
+    """Deletes the run that was set aside, once the new one has a forecaster."""
     _delete(folder / PREVIOUS)
 
 
 def bring_back(folder: Path) -> None:
-    """Puts a run that was set aside back, where the new one was killed with nothing to show."""
+    """Puts a run that was set aside back, where the new one was killed before it had a forecaster."""
     if (folder / PREVIOUS / RUN).exists() and not (folder / FORECASTER).exists():
         for name in FILES:
             _delete(folder / name)

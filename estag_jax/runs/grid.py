@@ -1,4 +1,4 @@
-"""Runs a grid of tasks and methods, one file a cell, and goes on where it stopped."""
+"""Runs a grid of tasks and methods, one file a cell, and continues where it stopped."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def run_grid(
     """Fits and tests every method on every data set; finished cells are skipped.
 
     The test windows are evaluated once, at the best validation epoch of each seed. A cell that was
-    killed goes on at its last evaluation; one that fails is recorded with its reason and the rest goes
-    on, and it is tried again the next time.
+    killed continues from its last evaluation. One that fails is recorded with its reason and tried again
+    the next time; the others are run.
 
     Args:
       datasets: by the name of a column, the settings; their method is not looked at.
@@ -237,7 +237,7 @@ def _same_windows(path: Path, config: RunConfig, task: Task) -> Result | None:
 
 
 def _place(row: Row) -> tuple[int, str]:
-    """Where a row stands in the table: by its method, then by its head."""
+    """The place of a row in the table: by its method, then by its head."""
     order = list(catalog.METHODS)
     base = row.name if row.name in order else row.name.rpartition(" (")[0]
     return (order.index(base) if base in order else len(order)), row.name

@@ -57,7 +57,7 @@ def prepare(config: RunConfig, report: Report | None = None) -> tuple[RunConfig,
 
     Args:
       config: as asked.
-      report: is told the progress of reading.
+      report: receives the progress of reading.
 
     Returns:
       The settings with window, split and model given, and the task.

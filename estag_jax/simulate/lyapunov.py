@@ -22,7 +22,7 @@ def largest_exponent(
     Args:
       step: from a state and a time step to the next state.
       states: starts, a tree of arrays [R, ...].
-      steps: steps in all.
+      steps: total number of steps.
       dt: time of one step.
       transient: first steps that do not count, in which the vector turns to the fastest direction.
       seed: of the first tangent vector, which is random.

@@ -216,7 +216,7 @@ def _from_smiles(name: str, charge: int, seed: int) -> Molecule:
         formal = Chem.GetFormalCharge(parsed)
         if formal != charge:
             raise DataError(
-                f"xtb:{name}: the atoms of this SMILES have charge {formal} in all, but charge "
+                f"xtb:{name}: the atoms of this SMILES have charge {formal} together, but charge "
                 f"is {charge}; set charge to {formal}"
             )
         full = Chem.AddHs(parsed)
@@ -269,7 +269,7 @@ def _from_file(name: str) -> Molecule:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of ASE, on what the comment line may hold
             atoms = ase.io.read(name, index=0)
-    except Exception as error:  # ASE raises whatever its parser stumbles on
+    except Exception as error:  # ASE passes on any error of its parser
         raise DataError(
             f"{name}: cannot be read as an XYZ file ({cause(error)}); expected are the number of atoms, a "
             f"comment, and a line 'element x y z' for each atom"

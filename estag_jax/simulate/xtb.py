@@ -40,13 +40,13 @@ def read(name: str, config: XtbConfig, cache: Path, report: Report = silent) -> 
 
     The molecule is relaxed (BFGS), given Maxwell–Boltzmann velocities without total momentum and
     angular momentum, equilibrated and simulated on one thread. What is done is kept in the cache
-    after every ``CHUNK`` steps; an interrupted run goes on from there.
+    after every ``CHUNK`` steps; an interrupted run continues there.
 
     Args:
       name: a molecule of MD17 ("aspirin"), a SMILES, or the path of an .xyz geometry.
       config: how it is simulated.
-      cache: folder of the finished trajectories and of those under way.
-      report: is told the steps that are done.
+      cache: folder of the finished and unfinished trajectories.
+      report: receives the number of steps done.
 
     Returns:
       All atoms [frames, N, 1, 3] in Å, float32, with the bonds of the SMILES.

@@ -23,7 +23,7 @@ def read_equilibrium(name: str, options: FolderOptions, report: Report = silent)
     Args:
       name: none.
       options: the folder where the files are or go, for example MDAnalysisData's adk_equilibrium.
-      report: is told the progress of the download and of reading.
+      report: receives the progress of the download and of reading.
 
     Returns:
       The trajectory, without a graph; positions [4187, 213, 4, 3] in Å, features four charges.

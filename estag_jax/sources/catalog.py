@@ -171,11 +171,11 @@ def load(
 
     Args:
       spec: a source in SOURCES, with its NAME behind a colon, or what ``file:`` takes: a path, or
-        TOPOLOGY,TRAJECTORY[,TRAJECTORY…]. A source goes before a file of that name; write ./demo
-        for the file.
+        TOPOLOGY,TRAJECTORY[,TRAJECTORY…]. A source takes precedence over a file of that name; write
+        ./demo for the file.
       graph: which pairs of nodes are edges; None for the default.
       read: how it is read.
-      report: is told the progress of downloads, simulations and long files.
+      report: receives the progress of downloads, simulations and long files.
 
     Returns:
       The trajectory, with the windows and splits that suit the source as ``suggested``.
@@ -238,7 +238,7 @@ def find(spec: str) -> tuple[Source, str]:
 
 
 def _options(spec: str, source: Source, read: ReadConfig) -> Any:
-    """The source's own options; one that would be ignored is an error: the user would believe in it."""
+    """The source's own options; one that would be ignored is an error, lest the user rely on it."""
     from estag_jax.data.system import DataError
 
     taken, common = (_names(kind) for kind in (source.options, Transforms))

@@ -85,11 +85,11 @@ def read(name: str, options: FolderOptions, report: Report = silent) -> Trajecto
       name: walk, run, basketball, or the number of a subject for all of its trials that are there.
       options: the folder that has one for each subject, as on the server; without it the files are
         downloaded, once, to the folder cmu of the cache.
-      report: is told the progress of the download.
+      report: receives the progress of the download.
 
     Returns:
       The trajectory, positions [frames, joints, 1, 3] float64 in the unit of the skeleton, where they
-      stand in the file. The released program subtracts from each trial the mean of all its
+      are in the file. The released program subtracts from each trial the mean of all its
       coordinates, one number for x, y and z; ``sources.load`` centres each trial by coordinate. The
       program also drops the last frame; here it is kept, and the published split leaves it out.
 
@@ -153,12 +153,12 @@ def download(name: str, folder: Path, report: Report = silent) -> None:
 
     Which trials a subject has is known to the server alone: they are asked for one after another
     until ``GAP`` of them in a row are not there. A trial of a set that is not there is left to
-    ``read``, which says so. When all is there, NAME.complete says it, and nothing is asked again.
+    ``read``, which reports them. When all are there, NAME.complete records it and nothing is requested again.
 
     Args:
       name: walk, run, basketball, or the number of a subject.
       folder: where ``read`` will look.
-      report: is told the bytes that are there of each file.
+      report: receives the bytes downloaded of each file.
 
     Raises:
       DataError: there is no such set or subject, or a file cannot be downloaded.

@@ -1,4 +1,4 @@
-"""The cache of downloads: every file whole and checked, brought once by pooch."""
+"""The cache of downloads: every file whole and checked, downloaded once by pooch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from estag_jax.data.system import DataError
 from estag_jax.io import FileError, Report, one_line, silent, write_text
 from estag_jax.sources.options import FolderOptions
 
-_TEMPORARY = (408, 425, 429, 500, 502, 503, 504)  # answers that may be other ones later
+_TEMPORARY = (408, 425, 429, 500, 502, 503, 504)  # answers that may differ later
 
 
 class NotThere(DataError):
@@ -48,7 +48,7 @@ def fetch(
 ) -> Path:
     """A file from the network, downloaded unless it is there already.
 
-    A file with a published checksum is downloaded again if the one that is there is another. Where
+    A file with a published checksum is downloaded again if the one on disk differs. Where
     none is published, the hash of the first download is kept beside the file as ``NAME.sha256`` (a
     line as of sha256sum), and a file that differs from it later is an error.
 
@@ -56,8 +56,8 @@ def fetch(
       url: where it is, or several places to try in this order.
       path: where it goes; its folder is made if need be.
       sha256: its published checksum; "md5:…" and the like name other algorithms, as in pooch.
-      report: is told the bytes that are there, and their total.
-      tries: before giving up on a place; a name that cannot be resolved is given up at once.
+      report: receives the bytes downloaded and their total.
+      tries: for each place; a name that cannot be resolved fails at once.
       timeout: seconds without a byte that end a try.
 
     Returns:
@@ -65,7 +65,7 @@ def fetch(
 
     Raises:
       NotThere: it is in none of the places.
-      DataError: it cannot be had from any of the places, its checksum is wrong, it was altered on
+      DataError: it cannot be downloaded from any of the places, its checksum is wrong, it was altered on
         disk, or it cannot be written; the line says what to do.
     """
     path = Path(path)
@@ -113,7 +113,7 @@ def verified(path: Path) -> Path:
 def _download(
     url: str, path: Path, known: str | None, report: Report, tries: int, timeout: float
 ) -> Exception | None:
-    """Brings a file to its path, unless it is there and right, or returns why it did not come."""
+    """Downloads a file to its path unless it is there and correct; returns the error, if any."""
     import requests
 
     pooch = _pooch()
@@ -159,7 +159,7 @@ def _download(
         return error
     except OSError as error:
         raise DataError(
-            f"{path}: cannot be written ({one_line(error)}); make room or permit it, or set the "
+            f"{path}: cannot be written ({one_line(error)}); free space or permit writing, or set the "
             f"environment variable ESTAG_DATA to another folder"
         ) from error
     return None

@@ -44,7 +44,7 @@ _KEYS = ("nuclear_charges", "coords", "old_indices")
 
 
 def read_demo(name: str, options: NoOptions, report: Report = silent) -> Trajectory:
-    """The trajectory of aspirin that ships with the package; it needs nothing, so nothing is asked."""
+    """The trajectory of aspirin that ships with the package; it has no options."""
     bundled = importlib.resources.files("estag_jax.data") / "bundled" / "aspirin_xtb.npz"
     with importlib.resources.as_file(bundled) as path:
         trajectory = read_npz(path)
@@ -65,7 +65,7 @@ def read_md17(name: str, options: FolderOptions, report: Report = silent) -> Tra
       name: one of MOLECULES; benzene is that of 2017.
       options: the folder where md17_NAME.npz or, by its older name, NAME_dft.npz is; without it the
         file is downloaded, once, to the folder md17 of the cache.
-      report: is told the progress of the download.
+      report: receives the progress of the download.
 
     Returns:
       The trajectory with all its atoms, positions [frames, N, 1, 3] in Å.
@@ -108,7 +108,7 @@ def read_rmd17(name: str, options: FolderOptions, report: Report = silent) -> Tr
       name: one of MOLECULES.
       options: the folder where rmd17_NAME.npz or rmd17.tar.bz2 is; without it the archive is
         downloaded, once, to the folder md17 of the cache.
-      report: is told the progress of the download.
+      report: receives the progress of the download.
 
     Returns:
       The trajectory with all its atoms, positions [frames, N, 1, 3] in Å, float32, from the first

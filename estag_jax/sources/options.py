@@ -64,8 +64,8 @@ class FileOptions:
     """Of files.
 
     Args:
-      frame_step: time between frames, as 0.5fs, "2 ps", "0.01 s" or "3 frame"; it goes before what the
-        file says. A bare number is in the file's own unit, and where the file has none in ps for
+      frame_step: time between frames, as 0.5fs, "2 ps", "0.01 s" or "3 frame"; it takes precedence over
+        the file's. A bare number is in the file's own unit, and where the file has none in ps for
         formats that MDAnalysis reads and in fs for all others. None takes the file's.
       select: atoms to keep, in MDAnalysis' selection language (files that MDAnalysis reads).
       nodes: what a node is: an atom, or a residue with its backbone N, CA, C, O as four channels.

@@ -15,7 +15,7 @@ def read_xtb(name: str, options: XtbOptions, report: Report = silent) -> Traject
     Args:
       name: a molecule of MD17, a SMILES, or the path of an .xyz geometry.
       options: how it is simulated, and where it is kept.
-      report: is told the steps that are done.
+      report: receives the number of steps done.
     """
     return xtb.read(name, options.xtb, folder_of(options, "xtb"), report)
 

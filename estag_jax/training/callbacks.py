@@ -1,4 +1,4 @@
-"""What training need not know: callbacks of the loop, and two of them."""
+"""Callbacks of the training loop, and two of them."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# "lower" goes before its parent on purpose; line numbers in messages count from ":version" as 1.
+# "lower" precedes its parent on purpose; line numbers in messages count from ":version" as 1.
 ASF = """:version 1.10
 :units
   mass 1.0

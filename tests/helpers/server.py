@@ -1,4 +1,4 @@
-"""A server on this machine that gives out a folder, or does wrong as it is told."""
+"""A server on this machine that serves a folder, or fails as a test asks."""
 
 from __future__ import annotations
 

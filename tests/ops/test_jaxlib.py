@@ -1,6 +1,6 @@
 """Backends that compute wrongly: products followed by reductions, for many numbers of rows.
 
-jaxlib 0.10.2 computes jit(vmap(matrix @ row, then reduce)) wrongly on CPU, without a word, for some
+jaxlib 0.10.2 computes jit(vmap(matrix @ row, then reduce)) wrongly on CPU, silently, for some
 numbers of rows (jax-ml/jax#39103: float64 from 16385 rows, float32 from 32769). Other forms of the same
 are tried too, because the next such fault need not look like the last.
 """

@@ -252,7 +252,7 @@ def _joint(path: str | Path, begin: int, bone: dict[str, _Line], degrees: bool) 
     number, words = bone["axis"]
     order = _rotation_order(path, name, (number, words[3:] or ["XYZ"]))
     angles = _numbers(path, f"the axis of joint {name!r}", (number, words[:3]), 3)
-    # Each angle is about the axis whose letter stands in its place.
+    # Each angle is about the axis whose letter is in its place.
     angles = {f"r{letter.lower()}": angle for letter, angle in zip(order, angles, strict=True)}
     dof = _dof(path, name, bone.get("dof", (begin, [])), _ROOT_DOF[3:])
     columns = np.eye(3)

@@ -20,7 +20,7 @@ def examine(path: Path) -> tuple[bool, tuple[str, ...]]:
       path: the file.
 
     Returns:
-      Whether the time step is to be believed, and notes.
+      Whether the time step is plausible, and notes.
 
     Raises:
       DataError: the file ends within a frame or holds none.

@@ -32,7 +32,7 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
       path: the file.
       form: ASE's name of its format.
       options: the time between frames, and whether to unwrap.
-      report: is told the frames that are read; their number is not known before.
+      report: receives the number of frames read; their total is not known before.
 
     Returns:
       The trajectory, without a graph; positions [frames, N, 1, 3] float64.
@@ -90,7 +90,7 @@ def _frames(path: Path, form: str) -> Iterator[Atoms]:
         for atoms in iread(str(path), index=":", format=form, do_not_split_by_at_sign=True):
             yield atoms
             count += 1
-    except Exception as error:  # parsers raise whatever they meet
+    except Exception as error:  # parsers raise errors of any kind
         raise DataError(
             f"{path}: ASE cannot read frame {count} (counted from 0) as {form} "
             f"({cause(error)}); is the file whole, and its suffix that of its format?"

@@ -27,7 +27,7 @@ def read(spec: str, options: FileOptions, report: Report = silent) -> Trajectory
     Args:
       spec: PATH, or TOPOLOGY,TRAJECTORY[,TRAJECTORY…] in formats of MDAnalysis.
       options: what to keep, what a node is, and the time between frames.
-      report: is told the frames that are read.
+      report: receives the number of frames read.
 
     Returns:
       The trajectory, without a graph.

@@ -39,7 +39,7 @@ def read_universe(
       topology: any topology that MDAnalysis reads.
       runs: trajectories; none takes the coordinates in the topology's own file.
       options: what to keep, what a node is, and the time between frames.
-      report: is told the frames that are read.
+      report: receives the number of frames read.
 
     Returns:
       The trajectory, without a graph; positions [frames, N, C, 3] float32 in Å.
@@ -116,7 +116,7 @@ def _open(topology: Path) -> Any:
 
     try:
         return MDAnalysis.Universe(str(topology), to_guess=())
-    except Exception as error:  # parsers of other people's formats raise whatever they meet
+    except Exception as error:  # parsers raise errors of any kind
         if "isn't a valid topology format" in str(error):
             raise DataError(
                 f"{topology}: {topology.suffix or 'no suffix'!r} is no format that is known here; tried "
