@@ -253,7 +253,7 @@ def test_a_result_survives_json():
     assert again.row("VAR ridge").mse == result.rows[0].mse and again.row("nothing") is None
     assert again.rows[1].head == "residual" and again.rows[0].head == ""
     assert again.data["windows"] == {"train": 9, "validation": 13, "test": 17}
-    assert "jax" in again.versions and again.device
+    assert "jax" in again.versions and again.rows[0].device
     for bad, message in (
         (saved | {"format": 99}, "no result of format 1 .found 99"),
         ([1], "found list"),
