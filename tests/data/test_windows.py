@@ -87,6 +87,41 @@ def test_the_horizon_is_how_far_ahead_the_target_is():
     assert targets[:, :, 0, 0, 0].tolist() == [[11, 13, 19], [12, 14, 20]]
 
 
+@pytest.mark.parametrize(
+    ("past", "delta", "horizons", "span"),
+    [
+        (3, 2, (1,), 6),
+        (3, 2, (4,), 12),
+        (3, 2, (1, 2, 5), 14),
+        (1, 5, (1, 3), 15),
+        (10, 10, (1, 10), 190),
+    ],
+)
+def test_a_window_spans_its_last_horizon(past, delta, horizons, span):
+    config = WindowConfig(past, delta, horizons=horizons)
+    assert config.span == span
+    assert starts([span + 3], config).tolist() == [0, 1, 2]
+    with pytest.raises(DataError, match=f"has {span} frames, .* needs at least {span + 1}"):
+        starts([span], config)
+
+
+def test_targets_of_several_horizons_by_hand():
+    positions = np.random.default_rng(1).normal(size=(25, 4, 2, 3))
+    config, begins = WindowConfig(3, 2, horizons=(1, 3, 4)), np.array([7, 0, 12])
+    history, targets = gather(positions, begins, config)
+    assert history.shape == (3, 4, 3, 2, 3) and targets.shape == (3, 3, 4, 2, 3)
+    for w, begin in enumerate(begins):
+        for p, ahead in enumerate((2, 6, 8)):
+            np.testing.assert_array_equal(targets[w, p], positions[begin + 4 + ahead])
+    # The further horizons do not change the history or the first target.
+    nearest = gather(positions, begins, WindowConfig(3, 2))
+    np.testing.assert_array_equal(history, nearest[0])
+    np.testing.assert_array_equal(targets[:, :1], nearest[1])
+    words = r"start 13 with T=3, Δ=2, horizons=\[1, 3, 4\] reaches outside the 25 frames"
+    with pytest.raises(DataError, match=words):
+        gather(positions, np.array([12, 13]), config)
+
+
 def test_a_million_windows_cost_memory_for_their_indices_only():
     trajectory = runs(1_000_100, positions=np.broadcast_to(np.float32(0), (1_000_100, 1, 1, 3)))
     tracemalloc.start()
@@ -118,6 +153,8 @@ def test_a_million_windows_cost_memory_for_their_indices_only():
         (lambda: WindowConfig(horizons=(0,)), r"horizons are \(0,\)"),
         (lambda: WindowConfig(horizons=()), "increasing"),
         (lambda: WindowConfig(horizons=(1, 3, 2)), "increasing"),
+        (lambda: WindowConfig(horizons=(1, 1)), "increasing"),
+        (lambda: WindowConfig(horizons=(0, 1)), "at least 1"),
         (lambda: WindowConfig(horizons=(2, 3)), "first must be 1"),
         (lambda: WindowConfig(stride=0), "window stride is 0"),
         (lambda: SplitConfig("by-trajectory", runs="odd"), "split runs is 'odd', expected one of"),
