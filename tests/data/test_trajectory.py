@@ -15,8 +15,9 @@ BONDS = np.array([[0, 1], [0, 2]])
 MISSING = np.array([False, False, True, False, False, False])
 
 
-def edges(senders=(0, 1), features=((1.0,), (2.0,))):
-    return Graph(np.array(senders), np.array([1, 2]), 3, np.array(features, np.float32))
+def edges(senders=(0, 1), receivers=(1, 2), features=((1.0,), (2.0,))):
+    """A graph whose edges are given in its own order, by receiver."""
+    return Graph(np.array(senders), np.array(receivers), 3, np.array(features, np.float32))
 
 
 def whole(**changes):
@@ -172,7 +173,7 @@ SEEN = {
     "missing frame": {"missing": MISSING[::-1]},
     "no missing frame": {"missing": None},
     "senders": {"graph": edges((0, 0))},
-    "receivers": {"graph": Graph([0, 1], [2, 1], 3, np.array([[1.0], [2.0]], np.float32))},
+    "receivers": {"graph": edges(receivers=(2, 2))},
     "edge features": {"graph": edges(features=((1.0,), (3.0,)))},
     "no edge features": {"graph": Graph([0, 1], [1, 2], 3)},
     "no graph": {"graph": None},
