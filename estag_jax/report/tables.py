@@ -14,7 +14,7 @@ from rich.table import Table
 
 from estag_jax.evaluation.result import Result, Row
 from estag_jax.io import write_text
-from estag_jax.models.catalog import METHODS
+from estag_jax.models.catalog import CLOSED_FORMS, METHODS
 from estag_jax.report.dots import dots
 
 BASES = {"ratio_last_frame": "Last frame", "ratio_var_ridge": "VAR ridge"}
@@ -32,8 +32,10 @@ COLUMNS = (
     "equivariant",
     "parameters",
     "seeds",
+    "diverged",
     "epochs",
     "compile_seconds",
+    "step_seconds",
     "train_seconds",
     "device",
     "reason",
@@ -60,10 +62,9 @@ def uncertainty(row: Row) -> float | None:
 
 
 def label(row: Row) -> str:
-    """The name of a row, with that of the published tables where it is another."""
-    published = METHODS[row.name].published if row.name in METHODS else ""
-    closed = row.name in METHODS and not row.seeds
-    return f"{row.name} ({published})" if published and closed else row.name
+    """The name of a row, that of a closed form with its name in the published tables."""
+    published = METHODS[row.name].published if row.name in CLOSED_FORMS else ""
+    return f"{row.name} ({published})" if published else row.name
 
 
 def terminal(result: Result) -> Table:
@@ -71,7 +72,9 @@ def terminal(result: Result) -> Table:
     header, lines = _cells(result, training=False)
     data = result.data
     title = f"{data['source']}: {data['windows']['test']} test windows"
-    table = Table(title=title, title_justify="left")
+    finished = [row for row in result.rows if row.status == "finished"]
+    said = {"caption": _spread(finished) or None, "caption_justify": "left"}
+    table = Table(title=title, title_justify="left", **said)
     for i, name in enumerate(header):
         table.add_column(name, justify="left" if i == 0 else "right")
     for line in lines:
@@ -88,7 +91,7 @@ def markdown(results: Sequence[Result]) -> str:
         finished = [row for row in result.rows if row.status == "finished"]
         if finished:
             header, lines = _cells(result, training=any(row.seeds for row in finished))
-            rules = ["---"] + ["---:"] * (len(header) - 1)
+            rules = ["---" if name in ("method", "head") else "---:" for name in header]
             block += [_conditions(result, finished), ""]
             block += ["| " + " | ".join(line) + " |" for line in (header, rules, *lines)] + [""]
         others = [row for row in result.rows if row.status != "finished"]
@@ -113,8 +116,13 @@ def csv_text(results: Sequence[Result]) -> str:
                 line |= {name: row.metrics[name]["mean"] for name in row.metrics}
                 line |= {"uncertainty": uncertainty(row), "parameters": row.parameters} | divided
             if row.seeds:
-                line |= {"seeds": len(row.seeds), "epochs": row.epochs}
-                line |= {f"{k}_seconds": row.seconds.get(k, "") for k in ("compile", "train")}
+                line |= {
+                    "seeds": len(row.seeds),
+                    "diverged": len(row.diverged),
+                    "epochs": row.epochs,
+                }
+                times = ("compile", "step", "train")
+                line |= {f"{name}_seconds": row.seconds.get(name, "") for name in times}
             writer.writerow({k: "" if v is None else v for k, v in line.items()})
     return file.getvalue()
 
@@ -153,7 +161,7 @@ def figure_text(value: float, scale: int = 0) -> str:
 def with_uncertainty(value: float, spread: float | None, scale: int = 0) -> str:
     """ "0.5664 ± 0.0029": the uncertainty with the digits of the figure, or with one that is not zero."""
     text = figure_text(value, scale)
-    if not spread:
+    if not spread or not math.isfinite(value):
         return text
     decimals = len(text.partition(".")[2]) if "e" not in text else 0
     rounded = f"{spread / 10**scale:.{decimals}f}"
@@ -183,7 +191,9 @@ def _cells(result: Result, training: bool) -> tuple[list[str], list[list[str]]]:
     header = (
         ["method"] + ["head"] * training + [f"test MSE [{unit}]", "/ last frame", "/ VAR ridge"]
     )
-    header += [*extra, "parameters"]
+    length = result.data["length_unit"]
+    units = {m: _metric_unit(m, length, unit) for m in extra}
+    header += [f"{m} [{units[m]}]" if units[m] else m for m in extra] + ["parameters"]
     header += ["seeds", "epochs", "compile [s]", "step [ms]", "train [min]"] * training
     header += [f"*published [{unit}]*"] * published
     lines = []
@@ -195,14 +205,25 @@ def _cells(result: Result, training: bool) -> tuple[list[str], list[list[str]]]:
             error += f" ({len(row.diverged)} seed(s) diverged)"
         line = [label(row)] + [row.head or "–"] * training
         line += [error, *map(ratio_text, divided.values())]
-        line += [figure_text(row.metrics[m]["mean"]) if m in row.metrics else "–" for m in extra]
+        line += [
+            figure_text(row.metrics[m]["mean"], scale if units[m] == unit else 0)
+            if m in row.metrics
+            else "–"
+            for m in extra
+        ]
         line.append(f"{row.parameters:,}")
         line += _training(row) if training else []
         if published:
             figure = row.published
-            line.append("–" if figure is None else f"*{figure / 10**scale:.4f}*")
+            # As many digits as were published, never 0.0000.
+            line.append("–" if figure is None else f"*{figure / 10**scale:.6g}*")
         lines.append(line)
     return header, lines
+
+
+def _metric_unit(name: str, length: str, mse_unit: str) -> str:
+    """The unit of a metric at any horizon; "" where it is the caller's own."""
+    return {"mse": mse_unit, "rmsd": length}.get(name.partition("@")[0], "")
 
 
 def _training(row: Row) -> list[str]:
@@ -222,21 +243,31 @@ def _conditions(result: Result, finished: Sequence[Row]) -> str:
     facts = result.data
     window, windows = facts["window"], facts["windows"]
     shared = facts["overlap_with_train"]["test"]["share"]
-    several = [len(row.metrics["mse"]["seeds"]) > 1 for row in finished]
-    spreads = []
-    if any(uncertainty(row) for row, s in zip(finished, several, strict=True) if not s):
-        spreads = ["the standard error over test windows, which overlap, so it is a lower bound"]
-    if any(several):
-        spreads.append("the standard deviation over the seeds where there are several")
-    spread = f" ± is {'; '.join(spreads)}." * bool(spreads)
+    spread, systems = _spread(finished), facts.get("systems", 1)
+    size = f"{facts['nodes']} nodes × {facts['channels']}, {facts['edges']} edges"
+    if systems > 1:
+        size = f"{systems} systems of at most {size}"
+    # A split for each system where they differ.
+    split = facts["split"] if isinstance(facts["split"], str) else " and ".join(facts["split"])
     published = any(row.published is not None for row in finished)
     devices = ", ".join(
         dict.fromkeys(row.device for row in finished if row.seeds) or [finished[0].device]
     )
     return (
         f"{facts['source']} ({facts['provenance']}); T={window['past']}, Δ={window['delta']}; "
-        f"{facts['split']} split, {windows['train']} / {windows['validation']} / {windows['test']} "
+        f"{split} split, {windows['train']} / {windows['validation']} / {windows['test']} "
         f"windows, {shared:.1%} of the test windows share a frame with a training window; "
-        f"{facts['nodes']} nodes × {facts['channels']}, {facts['edges']} edges; {devices}."
-        f"{spread}" + (" *Published*: arXiv 2405.12868, on its own data and split." * published)
+        f"{size}; {devices}.{f' {spread}' if spread else ''}"
+        + (" *Published*: arXiv 2405.12868, on its own data and split." * published)
     )
+
+
+def _spread(finished: Sequence[Row]) -> str:
+    """The sentence that says what ± is; "" where there is none."""
+    several = [len(row.metrics["mse"]["seeds"]) > 1 for row in finished]
+    spreads = []
+    if any(uncertainty(row) for row, s in zip(finished, several, strict=True) if not s):
+        spreads = ["the standard error over test windows, which overlap, so it is a lower bound"]
+    if any(several):
+        spreads.append("the standard deviation over the seeds where there are several")
+    return f"± is {'; '.join(spreads)}." if spreads else ""

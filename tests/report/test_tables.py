@@ -13,8 +13,10 @@ from estag_jax.report.run_figures import sticks
 from estag_jax.report.tables import (
     csv_text,
     figure_text,
+    label,
     markdown,
     ratios,
+    terminal,
     uncertainty,
     with_uncertainty,
     write_report,
@@ -112,9 +114,15 @@ def test_markdown_lists_every_row(result):
     ours = lines["ESTAG"]
     assert ours[2:6] == ["residual", "2.0000 ± 1.0000", "0.500", "2.000"]
     assert ours[6:12] == ["1,234", "3", "7", "2.0", "12.0", "1.5"]
-    assert lines["Last frame (PT-t)"][-2] == "*3.5000*"
+    assert lines["Last frame (PT-t)"][-2] == "*3.5*"
     assert "- ST_GMN: skipped, differs only" in text and "- ST_TFN: failed, diverged" in text
     assert "0.0% of the test windows share" in text and "1 × cpu" in text
+
+
+def test_only_closed_forms_have_a_second_name(result):
+    """A network that was loaded has no seeds, and is no closed form for that."""
+    rows = [row("Last frame", 1.0), row("ESTAG as released", 1.0), row("mine", 1.0)]
+    assert [label(r) for r in rows] == ["Last frame (PT-t)", "ESTAG as released", "mine"]
 
 
 def test_further_metrics_have_columns_of_their_own(result):
@@ -122,9 +130,48 @@ def test_further_metrics_have_columns_of_their_own(result):
     rows = [result.rows[0], dataclasses.replace(result.rows[2], metrics=more)]
     text = markdown([dataclasses.replace(result, rows=rows)])
     header = next(line for line in text.splitlines() if line.startswith("| method"))
-    place = [c.strip() for c in header.split("|")].index("rmsd")
+    place = [c.strip() for c in header.split("|")].index("rmsd [Å]")
     lines = [x.split("|") for x in text.splitlines() if x.startswith(("| Last", "| VAR"))]
     assert [line[place].strip() for line in lines] == ["–", "0.2500"]
+
+
+def test_errors_at_other_horizons_have_the_unit_of_the_first(result):
+    """Beside 4.0000 of 10^-3 Å², 8e-3 Å² is 8.0000; a metric of one's own has no unit."""
+    more = result.rows[0].metrics | {"mse@5": {"mean": 8e-3}, "hits": {"mean": 0.5}}
+    text = markdown([dataclasses.replace(result, rows=[Row("A", metrics=more)])])
+    header, _, line = (
+        [c.strip() for c in x.split("|")] for x in text.splitlines() if x.startswith("|")
+    )
+    assert header[2] == "test MSE [10^-3 Å²]" and line[2].startswith("4.0000 ±")
+    assert line[header.index("mse@5 [10^-3 Å²]")] == "8.0000"
+    assert line[header.index("hits")] == "0.5000"
+
+
+def test_a_published_figure_is_never_shown_as_zero(result):
+    """Where one method is far off, no power of ten is taken out for the others."""
+    rows = [row("Last frame", 50.0), row("ESTAG", 1e-5, published=3e-6)]
+    text = markdown([dataclasses.replace(result, rows=rows)])
+    assert "*published [Å²]*" in text and "| *3e-06* |" in text and "| 0.0000" not in text
+
+
+def test_an_error_that_is_not_finite_has_no_uncertainty():
+    assert with_uncertainty(float("inf"), float("nan")) == "–"
+
+
+def test_the_terminal_says_what_the_uncertainty_is(result):
+    assert "standard error over test windows" in terminal(result).caption
+    none = [
+        dataclasses.replace(x, metrics={"mse": {"mean": 1.0, "seeds": [1.0]}})
+        for x in result.rows[:2]
+    ]
+    assert terminal(dataclasses.replace(result, rows=none)).caption is None
+
+
+def test_several_systems_are_said_to_be_several(result):
+    facts = FACTS | {"systems": 2, "split": ["blocked", "paper"]}
+    text = markdown([dataclasses.replace(result, data=facts)])
+    assert "2 systems of at most 3 nodes × 1, 6 edges" in text and "blocked and paper split" in text
+    assert "systems" not in markdown([result])
 
 
 def test_csv_holds_every_row(result):
@@ -135,6 +182,7 @@ def test_csv_holds_every_row(result):
             assert float(line["mse"]) == expected.mse
             assert float(line["ratio_var_ridge"]) == pytest.approx(divided["ratio_var_ridge"])
     assert read[3]["seeds"] == "3" and read[3]["train_seconds"] == "90.0"
+    assert read[3]["step_seconds"] == "0.012" and read[3]["diverged"] == "0"
     assert read[5]["reason"] == "diverged" and read[5]["mse"] == ""
 
 
