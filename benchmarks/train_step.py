@@ -50,8 +50,8 @@ class Config:
     """More than one: this many seeds trained together, beside one."""
 
 
-def programs(name: str, task: Task, seeds: int) -> dict[str, tuple[Callable[[], object], int]]:
-    """What is timed of a network: a function, and how many steps one call takes."""
+def programs(name: str, task: Task, seeds: int) -> dict[str, tuple[Callable, int, float]]:
+    """What is timed of a network: a function, how many steps one call takes, seconds to compile."""
     method = catalog.settings(name, task)
     found = {}
     for label, chunk, count in (
@@ -59,18 +59,19 @@ def programs(name: str, task: Task, seeds: int) -> dict[str, tuple[Callable[[], 
         ("in chunks", None, 1),
         (f"in chunks, {seeds} seeds", None, seeds),
     ):
-        if f"{name}: {label}" in found or (count == 1 and "seeds" in label):
+        if count == 1 and "seeds" in label:
             continue
         loop = Loop(name, method, task, tuple(range(count)), TrainConfig(chunk=chunk))
         epoch = partial(loop.run_epoch, loop.compile())
         chunks = loop._chunks(loop.buckets[0])
-        found[f"{name}: {label} ({chunks})"] = epoch, loop.steps
-    variables = loop.state.variables
-    found[f"{name}: validation"] = (
+        found[f"{name}: {label} ({chunks})"] = epoch, loop.steps, loop.seconds["compile"]
+    variables = loop.best  # a copy: steps donate their state
+    found[f"{name}: validation, all {task.count('validation')} windows forward"] = (
         lambda: validation_error(
             loop.predictor(variables), task, loop.sizes, loop.hidden, seeds=True
         ),
         1,
+        np.nan,
     )
     return found
 
@@ -85,7 +86,7 @@ def main(config: Config) -> None:
     }
     seconds = {name: [] for name in compiled}
     for turn in range(config.rounds + 1):
-        for name, (function, steps) in compiled.items():
+        for name, (function, steps, _) in compiled.items():
             began = time.perf_counter(), time.process_time()
             jax.block_until_ready(function())
             ended = time.perf_counter(), time.process_time()
@@ -93,12 +94,14 @@ def main(config: Config) -> None:
                 seconds[name].append([(b - a) / steps for a, b in zip(began, ended, strict=True)])
     first = np.array(next(iter(seconds.values())))
     table = Table("program (parts of a step)", title=device_name())
-    for column in ("wall [ms]", "process [ms]", "ratio to the first"):
+    for column in ("wall [ms]", "process [ms]", "ratio to the first", "compile [s]"):
         table.add_column(column, justify="right")
     for name, values in seconds.items():
         wall, process = 1e3 * np.median(values, axis=0)
         ratio = np.median(np.array(values)[:, 1] / first[:, 1])
-        table.add_row(name, f"{wall:.1f}", f"{process:.1f}", f"{ratio:.2f}")
+        compiling = compiled[name][2]
+        shown = "–" if np.isnan(compiling) else f"{compiling:.1f}"
+        table.add_row(name, f"{wall:.1f}", f"{process:.1f}", f"{ratio:.2f}", shown)
     Console(width=100).print(table)
 
 

@@ -172,7 +172,7 @@ def ratio_text(value: float | None) -> str:
     """A ratio; "–" where there is none."""
     if value is None:
         return "–"
-    return f"{value:.3f}" if 1e-3 <= value < 1e6 else f"{value:.2g}"
+    return f"{value:.3f}" if 1e-2 <= value < 1e6 else f"{value:.2g}"
 
 
 def display_scale(errors: Sequence[float]) -> int:

@@ -15,6 +15,7 @@ from estag_jax.report.tables import (
     figure_text,
     label,
     markdown,
+    ratio_text,
     ratios,
     terminal,
     uncertainty,
@@ -70,6 +71,23 @@ def test_ratios_are_to_the_base_rows_of_the_same_data(result):
     assert found[4] == {"ratio_last_frame": None, "ratio_var_ridge": None}
     still = dataclasses.replace(result, rows=[row("Last frame", 0.0), row("AR-LS", 1.0)])
     assert ratios(still)[1] == {"ratio_last_frame": None, "ratio_var_ridge": None}
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"),
+    [
+        (None, "–"),
+        (0.0, "0"),
+        (1.0, "1.000"),
+        (0.0123, "0.012"),
+        (0.0015, "0.0015"),
+        (4.7e-14, "4.7e-14"),
+        (9619.08, "9619.080"),
+        (1.6e15, "1.6e+15"),
+    ],
+)
+def test_ratios_of_any_size_can_be_read(ratio, text):
+    assert ratio_text(ratio) == text
 
 
 def test_the_uncertainty_is_over_seeds_where_there_are_several(result):
