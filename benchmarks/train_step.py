@@ -65,10 +65,12 @@ def programs(name: str, task: Task, seeds: int) -> dict[str, tuple[Callable, int
         epoch = partial(loop.run_epoch, loop.compile())
         chunks = loop._chunks(loop.buckets[0])
         found[f"{name}: {label} ({chunks})"] = epoch, loop.steps, loop.seconds["compile"]
-    variables = loop.best  # a copy: steps donate their state
+    alone = Loop(
+        name, method, task, (0,), TrainConfig()
+    )  # not trained: a step gives its arrays away
     found[f"{name}: validation, all {task.count('validation')} windows forward"] = (
         lambda: validation_error(
-            loop.predictor(variables), task, loop.sizes, loop.hidden, seeds=True
+            alone.predictor(alone.best), task, alone.sizes, alone.hidden, seeds=True
         ),
         1,
         np.nan,
