@@ -83,7 +83,12 @@ class System:
         Args:
           elements: how atoms enter: one-hot by element (``ELEMENTS`` and one column for all others), or
             the atomic number as one float, as the released program has it.
+
+        Raises:
+          ValueError: another word for elements.
         """
+        if elements not in ("one-hot", "number"):
+            raise ValueError(f"elements is {elements!r}, expected one of one-hot, number")
         features = np.asarray(self.node_features, np.float32)
         if self.atomic_numbers is None:
             return features[None]

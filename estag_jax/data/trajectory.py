@@ -132,7 +132,7 @@ class Trajectory:
           The trajectory; its system has no graph yet.
 
         Raises:
-          DataError: shapes that do not match.
+          DataError: shapes that do not match, or atomic numbers that are not 1 to 118.
         """
         positions = np.asarray(positions)
         if positions.dtype not in (np.float32, np.float64):
@@ -148,6 +148,12 @@ class Trajectory:
         nodes, channels = positions.shape[1:3]
         if atomic_numbers is not None:
             atomic_numbers = np.asarray(atomic_numbers, np.int64)
+            wrong = np.flatnonzero((atomic_numbers < 1) | (atomic_numbers > 118))
+            if wrong.size:
+                raise DataError(
+                    f"{source}: atomic_numbers[{wrong[0]}] is {atomic_numbers[wrong[0]]}, expected 1 "
+                    f"to 118"
+                )
         names = _names(nodes, atomic_numbers) if names is None else tuple(names)
         if len(names) != nodes:
             raise DataError(f"{source}: names has {len(names)} entries, expected {nodes}")

@@ -34,11 +34,6 @@ class EgnnConfig(NetworkConfig):
     coordinate_weight: float = 1.0
     """Factor on the coordinate update (3 for proteins there)."""
 
-    def __post_init__(self):
-        super().__post_init__()
-        if self.frame not in ("first", "middle", "last"):
-            raise ValueError(f"frame is {self.frame!r}, expected first, middle or last")
-
     def build(self) -> Egnn:
         return Egnn(self)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal, get_args
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -51,8 +51,6 @@ class EqMotionConfig(NetworkConfig):
         for name in ("geometric_channels", "categories", "future"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
-        if self.pairs not in get_args(Pairs):
-            raise ValueError(f"pairs={self.pairs!r}: expected one of {', '.join(get_args(Pairs))}")
 
     def build(self) -> EqMotion:
         """The network, without parameters."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal, get_args
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import flax.linen as nn
 
@@ -46,10 +46,11 @@ class NetworkConfig:
                 f"hidden={self.hidden}, layers={self.layers}: hidden must be at least 1, layers at "
                 f"least 0"
             )
-        for name, known in (("activation", Activation), ("head", Head), ("elements", Elements)):
-            if getattr(self, name) not in get_args(known):
+        for name, hint in get_type_hints(type(self)).items():
+            if get_origin(hint) is Literal and getattr(self, name) not in get_args(hint):
                 raise ValueError(
-                    f"{name} is {getattr(self, name)!r}, expected one of {', '.join(get_args(known))}"
+                    f"{name} is {getattr(self, name)!r}, expected one of "
+                    f"{', '.join(map(str, get_args(hint)))}"
                 )
 
     def build(self) -> nn.Module:

@@ -175,7 +175,7 @@ def test_bonds_of_the_source_go_before_radii_and_carry_their_orders():
     assert found.edge_features[two].tolist() == [[2, 0]]
 
 
-def test_radii_heed_the_unit_of_length():
+def test_radii_are_in_the_unit_of_length():
     water = np.repeat(WATER[None, :, None], 3, axis=0)
     numbers = np.array([8, 1, 1])
     for unit, factor in (("Å", 1.0), ("nm", 0.1), ("bohr", 1 / 0.529177210903)):

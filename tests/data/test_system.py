@@ -97,3 +97,8 @@ def test_a_system_that_fits_together_is_kept():
 def test_systems_are_compared_by_identity():
     system = System(WATER, NUMBERS)
     assert system == system and system != System(WATER, NUMBERS)
+
+
+def test_elements_in_another_word_are_refused():
+    with pytest.raises(ValueError, match="elements is 'onehot', expected one of one-hot, number"):
+        System(WATER, NUMBERS).inputs("onehot")

@@ -102,6 +102,8 @@ def test_fields_go_to_the_system_and_the_trajectory():
         ({"run_names": ("a", "b")}, "run_names has 2 entries, expected 1"),
         ({"frame_step": 0.0}, "the time step is 0.0, it must be positive"),
         ({"frame_step": np.inf}, "the time step is inf, it must be positive"),
+        ({"atomic_numbers": [8, 0, 1]}, r"atomic_numbers\[1\] is 0, expected 1 to 118"),
+        ({"atomic_numbers": [8, 1, 119]}, r"atomic_numbers\[2\] is 119, expected 1 to 118"),
     ],
 )
 def test_errors_name_the_source(fields, words):

@@ -174,6 +174,9 @@ def test_gnn_combines_the_outputs_of_all_frames():
 def test_impossible_configurations():
     with pytest.raises(ValueError, match="frame is 'next'"):
         EgnnConfig(frame="next")
+    for name in ("edft_filter", "edge_features", "aggregate"):
+        with pytest.raises(ValueError, match=f"{name} is 'max', expected one of"):
+            EstagConfig(**{name: "max"})
     for config in (EstagConfig, StEgnnConfig, EgnnConfig, StGnnConfig):
         with pytest.raises(ValueError, match="hidden=0"):
             config(hidden=0)
