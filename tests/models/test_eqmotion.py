@@ -259,5 +259,5 @@ def test_refused_systems():
     ],
 )
 def test_bad_configs_are_refused(field, value):
-    with pytest.raises(ValueError, match=f"{field}={value!r}"):
+    with pytest.raises(ValueError, match=f"{field}( is |=){value!r}"):
         EqMotionConfig(**{field: value})
