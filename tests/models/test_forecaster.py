@@ -12,6 +12,7 @@ from helpers.springs import frames, task, training
 
 from estag_jax.data.graphs import GraphConfig
 from estag_jax.data.settings import SplitConfig, WindowConfig
+from estag_jax.data.system import System
 from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.io import FileError, read_npz, write_npz
@@ -28,20 +29,29 @@ QUICK = EgnnConfig(hidden=4, layers=1, head="residual")  # to compile
 
 @pytest.fixture(scope="module")
 def molecule():
-    """A task with everything that a system may have: elements, bonds, edge features, channels."""
+    """A task with everything that a system may have, no field at its default (tested below)."""
     rng = np.random.default_rng(0)
     positions = (frames(4)[:, :, None] + rng.normal(size=(4, 2, 3))).astype(np.float32)
-    trajectory = Trajectory.from_arrays(
-        positions,
-        atomic_numbers=np.array([8, 1, 1, 6]),
+    system = System(
         names=("O1", "H1", "H2", "Ö"),
+        atomic_numbers=np.array([8, 1, 1, 6]),
+        node_features=rng.normal(size=(4, 2)).astype(np.float32),
+        channels=2,
+        length_unit="nm",
         bonds=np.array([[0, 1], [0, 2], [0, 3]]),
-        frame_step=0.5,
-        time_unit="fs",
-        length_unit="Å",
+        bond_orders=np.array([1, 1.5, 2], np.float32),
+        anchor=1,
+        contact_distance=6.0,
     )
+    trajectory = Trajectory(system, positions, frame_step=0.5, time_unit="fs")
     graph = GraphConfig(kind="bonds")
     return Task(trajectory, WindowConfig(past=4, delta=2), SplitConfig(train=20), graph)
+
+
+def test_the_molecule_leaves_no_field_at_its_default(molecule):
+    for field in dataclasses.fields(molecule.system):
+        value = getattr(molecule.system, field.name)
+        assert field.default is dataclasses.MISSING or np.any(value != field.default), field.name
 
 
 def with_random_weights(config, of):
