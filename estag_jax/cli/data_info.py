@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tyro
 
 from estag_jax.cli.output import facts_of, print_facts
@@ -19,7 +18,7 @@ from estag_jax.data.trajectory import Trajectory
 from estag_jax.data.windows import starts
 from estag_jax.evaluation.evaluate import evaluate
 from estag_jax.io import slug
-from estag_jax.report.spectrum import spectrum, to_display
+from estag_jax.report.spectrum import peak_and_half, spectrum
 from estag_jax.sources.catalog import DEFAULT_READ, ReadConfig, find, load
 from estag_jax.training.fit import fit
 
@@ -72,12 +71,8 @@ def data_info(
         return
     path = figure or Path("runs/data") / f"{slug(source)}_spectrum.png"
     spectrum(*found, trajectory.time_unit, path, f"Power spectrum of {trajectory.source}")
-    x, label, share = to_display(*found, trajectory.time_unit)
-    unit = label[label.index("[") + 1 : -1]
-    print(
-        f"power spectrum: strongest at {x[np.argmax(found[1])]:.4g} {unit}, half of the power below "
-        f"{x[np.searchsorted(share, 0.5)]:.4g} {unit}; figure: {path}"
-    )
+    words = peak_and_half(*found, trajectory.time_unit)
+    print(f"power spectrum: strongest {words}; figure: {path}")
 
 
 def _displacements(trajectory: Trajectory) -> str:
