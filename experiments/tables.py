@@ -18,12 +18,9 @@ from typing import Literal
 
 import tyro
 
-from estag_jax.cli.progress import Epochs, display
+from estag_jax.cli.table import tabulate
 from estag_jax.data.settings import SplitConfig, WindowConfig
-from estag_jax.models.catalog import choose
 from estag_jax.nn.config import Head
-from estag_jax.report.tables import write_report
-from estag_jax.runs.grid import run_grid
 from estag_jax.runs.settings import RunConfig
 from estag_jax.simulate.settings import MOLECULES
 from estag_jax.sources.catalog import ReadConfig
@@ -103,17 +100,9 @@ def main(config: Config) -> None:
     if not wanted:
         sys.exit(f"no such data; table {config.table} has {', '.join(columns(config))}")
     out = config.out or Path(f"runs/table{config.table}")
-    with display() as shown:
-        results = run_grid(
-            wanted,
-            choose(config.models),
-            config.seeds,
-            out,
-            config.head,
-            lambda data, row: [Epochs(shown, f"{data}: {row}")],
-        )
     command = shlex.join(["python", "experiments/tables.py", *sys.argv[1:]])
-    for path in write_report(results, out, f"Table {config.table}", command):
+    title = f"Table {config.table}"
+    for path in tabulate(wanted, config.models, config.seeds, out, config.head, title, command)[1]:
         print(path)
 
 

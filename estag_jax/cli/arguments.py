@@ -1,21 +1,17 @@
-"""Typed arguments by tyro, its messages as one line, and defaults that depend on other arguments."""
+"""Typed arguments by tyro, and its messages as one line."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
+import functools
 import io
 from collections.abc import Callable
-from typing import Any, TypeVar
+from types import ModuleType
+from typing import Any
 
 import tyro
 
 from estag_jax.cli.main import UsageError
-from estag_jax.data.settings import Suggested
-from estag_jax.io import did_you_mean
-from estag_jax.sources.catalog import find
-
-A = TypeVar("A")
 
 RENAMED = {
     "--window.horizon": "--window.horizons",
@@ -23,24 +19,35 @@ RENAMED = {
 """Options of earlier versions, and what to write now."""
 
 
-def parse(
-    command: str,
-    kind: Callable[..., A],
-    argv: list[str],
-    default: A | None = None,
-    description: str | None = None,
-) -> A:
-    """Typed arguments; tyro's framed messages become one line.
+def bound(command: str, module: ModuleType, argv: list[str]) -> Callable[[], None]:
+    """A command's function with its arguments, as tyro reads them from its signature.
+
+    Args:
+      command: its name; the function is named so too.
+      module: where the function is. A function ``given`` beside it says what depends on other arguments:
+        from these to the values that options start from, and the ``description``.
+      argv: the arguments.
 
     Raises:
-      UsageError: one line for the user.
+      UsageError: one line for the user; tyro's message is framed.
     """
+    function = getattr(module, command.replace(" ", "_"))
+    given: dict[str, Any] = module.given(argv) if hasattr(module, "given") else {}
+    description = given.pop("description", None)
+
+    @functools.wraps(function)
+    def bind(*positional: Any, **options: Any) -> Callable[[], None]:
+        return functools.partial(function, *positional, **options)
+
     errors = io.StringIO()
-    options: dict[str, Any] = {} if default is None else {"default": default}
     try:
         with contextlib.redirect_stderr(errors):
             return tyro.cli(
-                kind, args=argv, prog=f"estag {command}", description=description, **options
+                functools.partial(bind, **given),
+                args=argv,
+                prog=f"estag {command}",
+                description=description,
+                config=(tyro.conf.AvoidSubcommands,),
             )
     except SystemExit as stop:
         if not stop.code:
@@ -49,35 +56,6 @@ def parse(
             if any(argument.partition("=")[0] == option for argument in argv):
                 raise UsageError(f"{option} is now {now}") from None
         raise UsageError(f"{_one_line(errors.getvalue())}; see estag {command} --help") from None
-
-
-@dataclasses.dataclass(frozen=True)
-class _Early:
-    data: tuple[str, ...] = ()
-    preset: str = ""
-    model: str = ""
-
-
-def early(argv: list[str]) -> _Early:
-    """The arguments on which the defaults of others depend; what is wrong with them is found later."""
-    with contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(SystemExit):
-        found, _ = tyro.cli(_Early, args=argv, return_unknown_args=True, add_help=False)
-        return found
-    return _Early()
-
-
-def suggested(data: tuple[str, ...]) -> Suggested:
-    """Windows and splits that suit the source of the first of several data."""
-    return find(data[0])[0].suggested if data else Suggested()
-
-
-def known(option: str, name: str, names: Any, renamed: dict[str, str]) -> None:
-    """Raises UsageError for a name that does not exist, with the nearest or the new one."""
-    if name in renamed:
-        raise UsageError(f"{option} {name} is now {renamed[name]}")
-    if name not in names:
-        hint = did_you_mean(name, names)
-        raise UsageError(f"no {option.strip('-')} {name!r}{hint}; there are {', '.join(names)}")
 
 
 def _one_line(framed: str) -> str:

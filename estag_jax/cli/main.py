@@ -1,7 +1,7 @@
 """The ``estag`` command: dispatch, and errors as one line.
 
-Each command is a file in this folder and is imported only when it is run, so that a usage error is
-reported at once.
+Each command is a file in this folder with a function of its name, whose parameters are the options. It
+is imported only when it is run, so that a usage error is reported at once.
 """
 
 from __future__ import annotations
@@ -24,6 +24,13 @@ COMMANDS = {
 }
 """What each command does, for the usage."""
 
+DATA_COMMANDS = {
+    "list": "name every source",
+    "info": "say what a source holds, SOURCE[:NAME] of estag data list or a path",
+    "prepare": "download or simulate a source and keep it",
+}
+"""What each command behind ``estag data`` does."""
+
 
 class UsageError(ValueError):
     """A wrong option or value; the message is one line for the user."""
@@ -41,16 +48,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
-        if not argv or argv[0] in ("-h", "--help"):
-            print(_usage())
-        elif argv[0] == "--version":
+        if argv[:1] == ["--version"]:
             print(f"estag {importlib.metadata.version('estag_jax')}")
-        elif argv[0] not in COMMANDS:
-            hint = did_you_mean(argv[0], COMMANDS)
-            raise UsageError(f"no command {argv[0]!r}{hint}; see estag --help")
+        elif argv[:1] == ["data"]:
+            _run("estag data", DATA_COMMANDS, argv[1:])
         else:
-            command = importlib.import_module(f"estag_jax.cli.{argv[0]}")
-            getattr(command, argv[0])(argv[1:])
+            _run("estag", COMMANDS, argv)
     except KeyboardInterrupt:
         _fail("interrupted; checkpoints written so far are kept", 130)
     except BrokenPipeError:
@@ -68,14 +71,18 @@ def _fail(message: str, code: int) -> None:
     sys.exit(code)
 
 
-def _usage() -> str:
-    lines = [f"  {name:<10} {about}" for name, about in COMMANDS.items()]
-    return "\n".join(
-        [
-            "usage: estag COMMAND [OPTIONS]",
-            "",
-            *lines,
-            "",
-            "estag COMMAND --help lists the options.",
-        ]
-    )
+def _run(program: str, commands: dict[str, str], argv: list[str]) -> None:
+    """Runs the one of some commands that is named, or says which there are."""
+    if not argv or argv[0] in ("-h", "--help"):
+        listed = "\n".join(f"  {name:<10} {about}" for name, about in commands.items())
+        print(f"usage: {program} COMMAND [OPTIONS]\n\n{listed}\n")
+        print(f"{program} COMMAND --help lists the options.")
+        return
+    command = f"{program} {argv[0]}".removeprefix("estag ")
+    if argv[0] not in commands:
+        unknown = f"{command.removesuffix(argv[0])}{argv[0]!r}{did_you_mean(argv[0], commands)}"
+        raise UsageError(f"no command {unknown}; see {program} --help")
+    from estag_jax.cli.arguments import bound
+
+    module = importlib.import_module(f"estag_jax.cli.{command.replace(' ', '_')}")
+    bound(command, module, argv[1:])()

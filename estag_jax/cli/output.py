@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from estag_jax.data.task import Task
+from estag_jax.data.trajectory import Trajectory
 from estag_jax.evaluation.result import Result
 from estag_jax.report.tables import terminal
 
@@ -18,6 +20,31 @@ def print_facts(facts: dict[str, Any]) -> None:
     for name, value in facts.items():
         if value != "":
             print(f"{name:<{width}}  {value}")
+
+
+def facts_of(trajectory: Trajectory) -> dict[str, Any]:
+    """What there is to say of a trajectory."""
+    lengths = trajectory.lengths
+    runs = (
+        f" in {len(lengths)} runs of {min(lengths)} to {max(lengths)}" if len(lengths) > 1 else ""
+    )
+    missing = (
+        "" if trajectory.missing is None else f", {np.count_nonzero(trajectory.missing)} missing"
+    )
+    more = " …" if trajectory.system.num_nodes > 40 else ""
+    facts = {
+        "source": trajectory.source,
+        "provenance": trajectory.provenance,
+        "licence": trajectory.licence,
+        "frames": f"{trajectory.num_frames}{runs}{missing}",
+        "step": f"{trajectory.frame_step:.6g} {trajectory.time_unit}",
+        "length unit": trajectory.system.length_unit,
+        "nodes": f"{trajectory.system.num_nodes}: {' '.join(trajectory.system.names[:40])}{more}",
+        "channels": trajectory.system.channels,
+        "edges": trajectory.system.graph.num_edges,
+        "fingerprint": trajectory.fingerprint,
+    }
+    return facts | {f"note {i}": note for i, note in enumerate(trajectory.notes, 1)}
 
 
 def wide_console(width: int = 120) -> Console:

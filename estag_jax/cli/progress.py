@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
@@ -16,34 +14,30 @@ QUARTERS = 4
 """Lines per task off a terminal."""
 
 
-class Display:
-    """Bars of tasks that are told (what, done, total, figures)."""
+class Display(Progress):
+    """Bars of tasks on standard error that are told (what, done, total, figures)."""
 
-    def __init__(self, console: Console):
-        self._lines = not console.is_terminal
-        columns = (
+    def __init__(self):
+        console = Console(stderr=True)
+        super().__init__(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[figures]}"),
+            console=console,
+            disable=not console.is_terminal,
         )
-        self.bars = Progress(*columns, console=console, disable=self._lines)
-        self._tasks: dict[str, Any] = {}
+        self._told: dict[str, Any] = {}
 
     def report(self, what: str, done: int, total: int, figures: str = "") -> None:
         """Shows a task, how much of it is done, and the total (0 where it is not known)."""
-        if self._lines:
-            self._line(what, done, total, figures)
-            return
-        if what not in self._tasks:
-            self._tasks[what] = self.bars.add_task(what, total=total or None, figures="")
-        self.bars.update(self._tasks[what], completed=done, total=total or None, figures=figures)
-
-    def _line(self, what: str, done: int, total: int, figures: str) -> None:
-        told = self._tasks.get(what, 0)
-        if total and QUARTERS * done // total > told:
-            self._tasks[what] = QUARTERS * done // total
+        if not self.disable:
+            if what not in self._told:
+                self._told[what] = self.add_task(what, total=total or None, figures="")
+            self.update(self._told[what], completed=done, total=total or None, figures=figures)
+        elif total and (quarters := QUARTERS * done // total) > self._told.get(what, 0):
+            self._told[what] = quarters
             tail = f", {figures}" if figures else ""
             print(f"{what}: {done} of {total}{tail}", file=sys.stderr, flush=True)
 
@@ -69,11 +63,3 @@ class Epochs(Callback):
             if (value := evaluation[key]) is not None
         ]
         self.display.report(self.what, loop.epoch, loop.config.epochs, "  ".join(parts))
-
-
-@contextlib.contextmanager
-def display() -> Iterator[Display]:
-    """The display of a command, on standard error."""
-    shown = Display(Console(stderr=True))
-    with shown.bars:
-        yield shown

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 import tyro
 
-from estag_jax.cli.arguments import parse
 from estag_jax.cli.main import Failure, UsageError
 from estag_jax.evaluation.metrics import per_window_mse
 from estag_jax.evaluation.rollout import roll
@@ -16,56 +14,52 @@ from estag_jax.runs import readers as runs
 from estag_jax.sources.files.export import write_extxyz
 
 
-@dataclasses.dataclass(frozen=True)
-class RolloutArgs:
-    """Forecast many frames from one window and write them as extended XYZ (ASE, OVITO)."""
+def rollout(
+    run: tyro.conf.Positional[Path],
+    data: tuple[str, ...] = (),
+    start: int | None = None,
+    steps: int = 100,
+    out: Path = Path("rollout.xyz"),
+) -> None:
+    """Forecast many frames from one window and write them as extended XYZ (ASE, OVITO).
 
-    run: tyro.conf.Positional[Path]
-    """Folder of the run."""
-    data: tuple[str, ...] = ()
-    """Other data of the same system, in place of the run's own."""
-    start: int | None = None
-    """First frame of the history in the trajectory; default: that of the first test window."""
-    steps: int = 100
-    """Frames to predict."""
-    out: Path = Path("rollout.xyz")
-    """File to write."""
-
-
-def rollout(argv: list[str]) -> None:
-    """``estag rollout``."""
-    args = parse("rollout", RolloutArgs, argv)
-    if args.steps < 1:
-        raise UsageError(f"--steps is {args.steps}, it must be at least 1")
-    if args.start is not None and args.start < 0:
-        raise UsageError(f"--start is {args.start}, it must be at least 0")
-    if args.out.is_dir():
-        raise UsageError(
-            f"--out is {args.out}, a folder; name a file, for example {args.out}/rollout.xyz"
-        )
-    forecaster = runs.load(args.run)
+    Args:
+      run: Folder of the run.
+      data: Other data of the same system, in place of the run's own.
+      start: First frame of the history in the trajectory; default: that of the first test window.
+      steps: Frames to predict.
+      out: File to write.
+    """
+    if steps < 1:
+        raise UsageError(f"--steps is {steps}, it must be at least 1")
+    if start is not None and start < 0:
+        raise UsageError(f"--start is {start}, it must be at least 0")
+    if out.is_dir():
+        raise UsageError(f"--out is {out}, a folder; name a file, for example {out}/rollout.xyz")
+    forecaster = runs.load(run)
     if forecaster.horizon != 1:
         raise UsageError(
-            f"{args.run}: looks {forecaster.horizon} steps ahead and cannot be fed with its own "
+            f"{run}: looks {forecaster.horizon} steps ahead and cannot be fed with its own "
             f"forecasts; train with --window.horizons 1"
         )
-    _, task = runs.load_task(args.run, args.data)
-    runs.check_same_system(forecaster, task, args.run)
+    _, task = runs.load_task(run, data)
+    runs.check_same_system(forecaster, task, run)
     trajectory = task.trajectories[0]
-    start = int(task.splits[0].test[0]) if args.start is None else args.start
+    if start is None:
+        start = int(task.splits[0].test[0])
     history = np.asarray(forecaster.history(trajectory.positions, start))
-    frames = roll(forecaster.predictor, history[None], forecaster.inputs, args.steps)[:, 0]
+    frames = roll(forecaster.predictor, history[None], forecaster.inputs, steps)[:, 0]
     finite = np.isfinite(frames).all(axis=(1, 2, 3))
     if not finite.all():
         step = int(np.argmin(finite)) + 1
-        raise Failure(f"{args.run}: the forecast is not finite from step {step}; lower --steps")
-    write_extxyz(args.out, frames, forecaster.system, forecaster.time_step, forecaster.time_unit)
+        raise Failure(f"{run}: the forecast is not finite from step {step}; lower --steps")
+    write_extxyz(out, frames, forecaster.system, forecaster.time_step, forecaster.time_unit)
 
     delta = forecaster.window.delta
     first = start + forecaster.past * delta
-    truth = trajectory.positions[first::delta][: args.steps]
+    truth = trajectory.positions[first::delta][:steps]
     print(
-        f"{args.out}: {args.steps} frames, {forecaster.time_step:g} {forecaster.time_unit} apart, "
+        f"{out}: {steps} frames, {forecaster.time_step:g} {forecaster.time_unit} apart, "
         f"after frame {first - delta} of {trajectory.source}"
     )
     if len(truth):

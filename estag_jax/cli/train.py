@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
-from estag_jax.cli.arguments import early, known, parse, suggested
-from estag_jax.cli.main import Failure
+from estag_jax.cli.main import Failure, UsageError
 from estag_jax.cli.output import print_result, print_task
-from estag_jax.cli.progress import Epochs, display
-from estag_jax.io import write_text
+from estag_jax.cli.progress import Display, Epochs
+from estag_jax.io import did_you_mean, write_text
 from estag_jax.models import catalog
 from estag_jax.report.run_figures import draw
 from estag_jax.report.tables import markdown
@@ -21,32 +22,43 @@ from estag_jax.runs import run as runs
 from estag_jax.runs.presets import PRESETS, RENAMED
 from estag_jax.runs.readers import catalog_label
 from estag_jax.runs.settings import RunConfig
+from estag_jax.sources.catalog import find
 from estag_jax.training.callbacks import TrainingDiverged
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainArgs:
-    """Arguments of ``estag train``."""
+class _Early:
+    """The arguments on which the defaults of others depend."""
 
-    run: Annotated[RunConfig, tyro.conf.arg(name="")]
+    data: tuple[str, ...] = ()
     preset: str = "estag"
-    """Ready-made settings, see above."""
-    out: Path = Path("runs/latest")
-    """Folder of the run: forecaster, checkpoints, metrics.jsonl, result.json, table, figures."""
-    resume: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Go on with the run that is in the folder."""
-    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Replace the run that is in the folder."""
-    take_over: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Write to the folder although a process of another machine, which is gone, has locked it."""
+    model: str = ""
 
 
-def train(argv: list[str]) -> None:
-    """``estag train``."""
-    args = parse(
-        "train", tyro.conf.AvoidSubcommands[TrainArgs], argv, TrainArgs(defaults(argv)), _about()
-    )
-    with display() as shown:
+def given(argv: list[str]) -> dict[str, Any]:
+    """What the other options start from, and the description."""
+    return {"run": defaults(argv), "description": _about()}
+
+
+def train(
+    run: Annotated[RunConfig, tyro.conf.arg(name="")],
+    preset: str = "estag",
+    out: Path = Path("runs/latest"),
+    resume: tyro.conf.FlagCreatePairsOff[bool] = False,
+    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False,
+    take_over: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Fit a forecaster and test it beside the closed forms.
+
+    Args:
+      run: All settings.
+      preset: Ready-made settings, see above.
+      out: Folder of the run: forecaster, checkpoints, metrics.jsonl, result.json, table, figures.
+      resume: Go on with the run that is in the folder.
+      overwrite: Replace the run that is in the folder.
+      take_over: Write to the folder although a process of another machine, which is gone, has locked it.
+    """
+    with Display() as shown:
 
         def announce(config, task, skipped) -> None:
             print_task(task)
@@ -55,35 +67,42 @@ def train(argv: list[str]) -> None:
 
         try:
             finished = runs.train(
-                args.run,
-                args.out,
-                resume=args.resume,
-                overwrite=args.overwrite,
-                take_over=args.take_over,
-                callbacks=[Epochs(shown, f"training {catalog_label(args.run)}")],
+                run,
+                out,
+                resume=resume,
+                overwrite=overwrite,
+                take_over=take_over,
+                callbacks=[Epochs(shown, f"training {catalog_label(run)}")],
                 report=shown.report,
                 announce=announce,
             )
         except TrainingDiverged as error:
             raise Failure(str(error)) from None
     result = finished.result
-    write_text(args.out / folder.TABLE, markdown([result]))
-    figures = draw(args.out, finished)
+    write_text(out / folder.TABLE, markdown([result]))
+    figures = draw(out, finished)
     print_result(result)
     seconds, row = result.about["seconds"], result.rows[-1]
     times = ", ".join(f"{name} {value:.3g} s" for name, value in seconds.items())
     best = f"best epoch {row.best_epoch[0]}; " if row.best_epoch else ""
-    print(f"{best}{times}\nrun: {args.out}\nfigures: {', '.join(str(f) for f in figures)}")
+    print(f"{best}{times}\nrun: {out}\nfigures: {', '.join(str(f) for f in figures)}")
 
 
 def defaults(argv: list[str]) -> RunConfig:
     """The settings of the preset, model and source that the arguments name: what options start from."""
-    chosen = early(argv)
-    preset = chosen.preset or "estag"
-    known("--preset", preset, PRESETS, RENAMED)
+    chosen = _Early()
+    # What is wrong with the arguments is found and said when all of them are read.
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(SystemExit):
+        chosen, _ = tyro.cli(_Early, args=argv, return_unknown_args=True, add_help=False)
+    preset = chosen.preset
+    if preset in RENAMED:
+        raise UsageError(f"--preset {preset} is now {RENAMED[preset]}")
+    if preset not in PRESETS:
+        hint = did_you_mean(preset, PRESETS)
+        raise UsageError(f"no preset {preset!r}{hint}; there are {', '.join(PRESETS)}")
     config = PRESETS[preset].config
     data = chosen.data or config.data
-    fitting = suggested(data)
+    fitting = find(data[0])[0].suggested
     method = catalog.find(chosen.model) if chosen.model else config.method
     split = config.split
     if split is None or split == "paper":

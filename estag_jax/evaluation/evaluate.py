@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -19,19 +19,6 @@ from estag_jax.models.base import Predictor
 
 Metric = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """From forecasts and truth [W, N, C, 3] to one number a window [W]."""
-
-
-class Fitted(Protocol):
-    """What ``fit`` returns, as far as it is read here."""
-
-    label: str
-    method: Any
-    predictors: tuple[Predictor, ...]
-    seeds: tuple[int, ...]
-    best_epoch: np.ndarray
-    validation_mse: np.ndarray
-    epochs: int
-    seconds: dict[str, float]
 
 
 def evaluate(

@@ -85,6 +85,11 @@ class Result:
     versions: dict[str, str] = dataclasses.field(default_factory=lambda: versions())
     about: dict[str, Any] = dataclasses.field(default_factory=dict)
 
+    @property
+    def finished(self) -> list[Row]:
+        """The rows that have figures."""
+        return [row for row in self.rows if row.status == "finished"]
+
     def row(self, name: str) -> Row | None:
         """The row of a method, None where there is none."""
         return next((row for row in self.rows if row.name == name), None)

@@ -15,7 +15,6 @@ from scipy.optimize import isotonic_regression
 from estag_jax.report.style import (
     BLUE,
     DPI,
-    FAINT,
     GREEN,
     INK,
     ORANGE,
@@ -27,6 +26,7 @@ from estag_jax.report.style import (
     blank_figure,
     finish,
     number,
+    plain,
 )
 
 OTHERS = (ORANGE, GREEN, RED, PURPLE, SKY, "#777777", "#882255", "#999933")
@@ -132,13 +132,7 @@ def _chart(
         axes.plot(x[good], values[good], dash, color=colour, label=name, clip_on=False, **style)
     axes.set_xlim(x[0] - 0.5 * (len(x) == 1), x[-1] + 0.5 * (len(x) == 1))
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
-    axes.set_xlabel(label, **TEXT)
-    axes.set_ylabel(f"Mean squared error [{unit}²]", **TEXT)
-    axes.tick_params(which="both", labelsize=9, colors=INK)
-    axes.grid(which="both", color=FAINT, linewidth=0.5)
-    axes.set_facecolor("white")
-    axes.spines[:].set_color(INK)
-    axes.spines[["top", "right"]].set_visible(False)
+    plain(axes, label, f"Mean squared error [{unit}²]", "both")
 
     axes.autoscale_view()
     to_axes, gap = axes.transData - axes.transAxes, 0.17 / (box[3] * tall)

@@ -8,17 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from estag_jax.evaluation.result import Result, Row
-from estag_jax.report.style import (
-    BLUE,
-    FAINT,
-    GREY,
-    INK,
-    ORANGE,
-    TEXT,
-    WIDTH,
-    blank_figure,
-    finish,
-)
+from estag_jax.report.style import BLUE, GREY, INK, ORANGE, WIDTH, blank_figure, finish, plain
 
 _LINE = 0.24  # inches a row
 
@@ -36,8 +26,7 @@ def dots(results: Sequence[Result], path: str | Path, title: str) -> Path:
     """
     panels = []
     for result in results:
-        finished = [row for row in result.rows if row.status == "finished"]
-        if finished:
+        if finished := result.finished:
             panels.append((finished[0].data, finished, result.data["length_unit"]))
     heights = [_LINE * len(panel) + 0.85 for _, panel, _ in panels]
     tall = sum(heights) + 0.75
@@ -67,8 +56,4 @@ def _panel(axes, panel: Sequence[Row], name: str, unit: str) -> None:
             axes.axvline(row.mse, color=INK, lw=0.8, ls=":")
     axes.set_yticks(range(len(panel)), [row.name for row in panel], fontsize=9, color=INK)
     axes.set_ylim(len(panel) - 0.5, -0.5)
-    axes.set_xlabel(f"{name}: mean squared error [{unit}²]", **TEXT)
-    axes.tick_params(labelsize=9, colors=INK)
-    axes.grid(which="major", color=FAINT, linewidth=0.5)
-    axes.spines[:].set_color(INK)
-    axes.spines[["top", "right"]].set_visible(False)
+    plain(axes, f"{name}: mean squared error [{unit}²]")

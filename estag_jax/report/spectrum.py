@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from estag_jax.report.style import BLUE, FAINT, INK, TEXT, WIDTH, blank_figure, finish
+from estag_jax.report.style import BLUE, WIDTH, blank_figure, finish, plain
 
 # Speed of light: 1 / fs is 33,356.4 per cm.
 _AXES = {
@@ -38,16 +38,16 @@ def spectrum(
     axes.plot(x, power, color=BLUE, lw=1.5)
     axes.set_xlim(0, x[min(len(x) - 1, int(np.searchsorted(share, 0.999)) + 1)])
     axes.set_ylim(bottom=0)
-    axes.set_xlabel(label, **TEXT)
-    axes.set_ylabel("Share of the power", **TEXT)
-    axes.tick_params(labelsize=9, colors=INK)
-    axes.grid(color=FAINT, linewidth=0.5)
-    axes.spines[:].set_color(INK)
-    axes.spines[["top", "right"]].set_visible(False)
+    plain(axes, label, "Share of the power")
+    return finish(figure, path, title, f"Strongest {peak_and_half(frequencies, power, time_unit)}")
+
+
+def peak_and_half(frequencies: np.ndarray, power: np.ndarray, time_unit: str) -> str:
+    """ "at 8 Hz, half of the power below 5 Hz": where most of the power of :func:`spectrum` is."""
+    x, label, share = to_display(frequencies, power, time_unit)
     peak, half = x[np.argmax(power)], x[np.searchsorted(share, 0.5)]
     unit = label[label.index("[") + 1 : -1]
-    subtitle = f"Strongest at {peak:.4g} {unit}, half of the power below {half:.4g} {unit}"
-    return finish(figure, path, title, subtitle)
+    return f"at {peak:.4g} {unit}, half of the power below {half:.4g} {unit}"
 
 
 def to_display(

@@ -7,9 +7,10 @@ session is touched. Every figure is 1400 pixels wide; missing folders of its pat
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -28,6 +29,17 @@ def blank_figure(height: float) -> Figure:
     figure = Figure((WIDTH, height), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
     return figure
+
+
+def plain(axes: Axes, x: str, y: str = "", which: Literal["major", "both"] = "major") -> None:
+    """Labels, ticks and a faint grid, and no lines at the top and on the right."""
+    axes.set_xlabel(x, **TEXT)
+    axes.set_ylabel(y, **TEXT)
+    axes.tick_params(which=which, labelsize=9, colors=INK)
+    axes.grid(which=which, color=FAINT, linewidth=0.5)
+    axes.set_facecolor("white")
+    axes.spines[:].set_color(INK)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def finish(figure: Figure, path: str | Path, title: str, subtitle: str) -> Path:

@@ -45,7 +45,7 @@ COLUMNS = (
 
 def ratios(result: Result) -> list[dict[str, float | None]]:
     """For each row its error divided by that of the base methods of the same data; None without one."""
-    errors = {row.name: row.mse for row in result.rows if row.status == "finished"}
+    errors = {row.name: row.mse for row in result.finished}
 
     def ratio(row: Row, base: str) -> float | None:
         return row.mse / errors[base] if row.status == "finished" and errors.get(base) else None
@@ -72,8 +72,7 @@ def terminal(result: Result) -> Table:
     header, lines = _cells(result, training=False)
     data = result.data
     title = f"{data['source']}: {data['windows']['test']} test windows"
-    finished = [row for row in result.rows if row.status == "finished"]
-    said = {"caption": _spread(finished) or None, "caption_justify": "left"}
+    said = {"caption": _spread(result.finished) or None, "caption_justify": "left"}
     table = Table(title=title, title_justify="left", **said)
     for i, name in enumerate(header):
         table.add_column(name, justify="left" if i == 0 else "right")
@@ -88,8 +87,7 @@ def markdown(results: Sequence[Result]) -> str:
     for result in results:
         name = next((row.data for row in result.rows if row.data), "")
         block = [f"## {name}", ""] if name else []
-        finished = [row for row in result.rows if row.status == "finished"]
-        if finished:
+        if finished := result.finished:
             header, lines = _cells(result, training=any(row.seeds for row in finished))
             rules = ["---" if name in ("method", "head") else "---:" for name in header]
             block += [_conditions(result, finished), ""]
@@ -116,11 +114,8 @@ def csv_text(results: Sequence[Result]) -> str:
                 line |= {name: row.metrics[name]["mean"] for name in row.metrics}
                 line |= {"uncertainty": uncertainty(row), "parameters": row.parameters} | divided
             if row.seeds:
-                line |= {
-                    "seeds": len(row.seeds),
-                    "diverged": len(row.diverged),
-                    "epochs": row.epochs,
-                }
+                line |= {"seeds": len(row.seeds), "diverged": len(row.diverged)}
+                line["epochs"] = row.epochs
                 times = ("compile", "step", "train")
                 line |= {f"{name}_seconds": row.seconds.get(name, "") for name in times}
             writer.writerow({k: "" if v is None else v for k, v in line.items()})
@@ -142,7 +137,7 @@ def write_report(results: Sequence[Result], out: Path, title: str, command: str)
     paths = [out / "table.md", out / "table.csv"]
     write_text(paths[0], f"# {title}\n\n`{command}`\n\n{markdown(results)}")
     write_text(paths[1], csv_text(results))
-    if any(row.status == "finished" for result in results for row in result.rows):
+    if any(result.finished for result in results):
         paths.append(dots(results, out / "table.png", title))
     return paths
 
@@ -183,7 +178,7 @@ def display_scale(errors: Sequence[float]) -> int:
 
 def _cells(result: Result, training: bool) -> tuple[list[str], list[list[str]]]:
     """Header and lines of the finished rows; with the columns of training if asked for."""
-    finished = [row for row in result.rows if row.status == "finished"]
+    finished = result.finished
     scale = display_scale([row.mse for row in finished])
     unit = f"{f'10^{scale} ' if scale else ''}{result.data['length_unit']}²"
     extra = [m for m in dict.fromkeys(m for row in finished for m in row.metrics) if m != "mse"]

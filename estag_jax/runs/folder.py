@@ -30,13 +30,8 @@ from estag_jax.io import FileError, read_json, write_json
 from estag_jax.runs.settings import RunConfig
 
 RUN, FORECASTER, CHECKPOINTS = "run.json", "forecaster.npz", "checkpoints"
-METRICS, RESULT, TABLE, FIGURES, LOCK = (
-    "metrics.jsonl",
-    "result.json",
-    "table.md",
-    "figures",
-    "lock",
-)
+METRICS, RESULT, TABLE = "metrics.jsonl", "result.json", "table.md"
+FIGURES, LOCK = "figures", "lock"
 FILES = (FORECASTER, CHECKPOINTS, METRICS, RESULT, TABLE, FIGURES, RUN)
 """All that a run writes; nothing else is ever deleted. RUN last: without it the folder is no run."""
 
@@ -223,7 +218,7 @@ def _ended(holder: dict[str, Any]) -> bool:
     except ProcessLookupError:
         return True
     except PermissionError:
-        return False
+        pass  # of another user, and alive
     return False
 
 

@@ -16,7 +16,7 @@ from estag_jax.config import to_dict
 from estag_jax.data.task import Task
 from estag_jax.evaluation.evaluate import evaluate
 from estag_jax.evaluation.result import Result, Row
-from estag_jax.io import FileError, read_json, slug, write_json
+from estag_jax.io import read_json, slug, write_json
 from estag_jax.models import catalog
 from estag_jax.models.base import ClosedForm
 from estag_jax.nn.config import Head
@@ -109,13 +109,14 @@ def _column(
             continue
         known[settings] = label
         key = _key(config, task, settings, numbers)
-        cell = _kept(path, key)
-        if cell is None:
+        cell = _finished(path)
+        if cell is None or cell.about.get("key") != key:
             cell = _run(name, label, settings, config, task, numbers, key, path, announce)
         device.append(cell)
         rows[path] = cell.rows[0]
     for path in sorted(cells.glob("*.json")):
-        if path not in rows and (cell := _same_windows(path, config, task)) is not None:
+        cell = None if path in rows else _finished(path)
+        if cell is not None and _same_windows(cell, config, task):
             rows[path] = cell.rows[0]
     ordered = sorted(rows.values(), key=_place)
     return dataclasses.replace(device[0] if device else Result(task.describe(), []), rows=ordered)
@@ -125,8 +126,7 @@ def stored(out: Path) -> list[Result]:
     """The finished cells that earlier calls left in a folder, a result for each data set."""
     columns: dict[str, list[Result]] = {}
     for path in sorted((Path(out) / CELLS).glob("*/*.json")):
-        cell = _read(path)
-        if cell is not None and cell.rows[0].status == "finished":
+        if (cell := _finished(path)) is not None:
             columns.setdefault(cell.rows[0].data, []).append(cell)
     return [
         dataclasses.replace(found[0], rows=sorted((c.rows[0] for c in found), key=_place))
@@ -208,32 +208,20 @@ def _key(config: RunConfig, task: Task, settings: Any, numbers: Sequence[int]) -
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
 
 
-def _read(path: Path) -> Result | None:
-    """The cell in a file; None where it is damaged, missing or of another format."""
+def _finished(path: Path) -> Result | None:
+    """The finished cell in a file; None where it is unfinished, damaged, missing or of another format."""
     try:
         cell = Result.from_dict(read_json(path))
-    except (FileError, ValueError):
+    except ValueError:
         return None
-    return cell if len(cell.rows) == 1 else None
+    return cell if len(cell.rows) == len(cell.finished) == 1 else None
 
 
-def _kept(path: Path, key: str) -> Result | None:
-    """The finished cell of the same settings that is there, or None."""
-    cell = _read(path)
-    if cell is None or cell.about.get("key") != key or cell.rows[0].status != "finished":
-        return None
-    return cell
-
-
-def _same_windows(path: Path, config: RunConfig, task: Task) -> Result | None:
-    """A finished cell of an earlier call for a task's data, windows and graph, or None."""
-    cell = _read(path)
-    if cell is None or cell.rows[0].status != "finished":
-        return None
+def _same_windows(cell: Result, config: RunConfig, task: Task) -> bool:
+    """Whether a cell of an earlier call is of a task's data, windows and graph."""
     ours, theirs = to_dict(config), cell.about.get("config", {})
     same = all(theirs.get(k) == ours[k] for k in ("read", "window", "split", "graph"))
-    data = [t.fingerprint for t in task.trajectories]
-    return cell if same and cell.data.get("fingerprint") == data else None
+    return same and cell.data.get("fingerprint") == [t.fingerprint for t in task.trajectories]
 
 
 def _place(row: Row) -> tuple[int, str]:

@@ -7,12 +7,12 @@ import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from estag_jax.data.task import Task
 from estag_jax.evaluation.evaluate import evaluate
 from estag_jax.evaluation.result import Result, Row
-from estag_jax.io import FileError
 from estag_jax.models import catalog
 from estag_jax.models.forecaster import Forecaster
 from estag_jax.runs import folder
@@ -110,20 +110,24 @@ def evaluate_run(run: str | os.PathLike, data: Sequence[str] | None = None) -> R
     forecaster = load(run)
     config, task = load_task(run, data)
     check_same_system(forecaster, task, run)
-    names, skipped = closed_forms(task, config.method)
-    label = catalog_label(config)
-    own = _Loaded(label, forecaster)
+    own = SimpleNamespace(
+        label=catalog_label(config), method=forecaster.method, predictor=forecaster.predictor
+    )
+    return evaluate_beside(*closed_forms(task, config.method), own, task)
+
+
+def evaluate_beside(names: Sequence[str], skipped: Sequence[Row], own: Any, task: Task) -> Result:
+    """Fits closed forms and tests them and one's own method, the last row, on the same windows.
+
+    Args:
+      names, skipped: of :func:`closed_forms`.
+      own: what was fitted, for ``evaluate``.
+      task: the windows.
+    """
     fits = [fit(name, task) for name in names]
     result = evaluate([*fits, own], task, rollout_steps=ROLLOUT_STEPS, rollouts=ROLLOUTS)
-    result.rows[:] = [*result.rows[:-1], *skipped, result.rows[-1]]
+    result.rows[-1:-1] = skipped
     return result
-
-
-class _Loaded:
-    """A forecaster under the label of its run."""
-
-    def __init__(self, label: str, forecaster: Forecaster):
-        self.label, self.method, self.predictor = label, forecaster.method, forecaster.predictor
 
 
 def check_same_system(forecaster: Forecaster, task: Task, run: str | os.PathLike) -> None:
@@ -158,7 +162,7 @@ def _from_folder(config: RunConfig, saved: dict[str, Any], run: Path) -> Iterato
     """Says where a run's data were, when they are named by a path that is not found from here."""
     try:
         yield
-    except (FileError, ValueError) as error:
+    except ValueError as error:
         there = saved.get("read_from")
         missing = [spec for spec in config.data if _named_by_path(spec)]
         if there and there != os.getcwd() and missing:

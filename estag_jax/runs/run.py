@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from estag_jax.config import to_dict
 from estag_jax.data.task import Task
-from estag_jax.evaluation.evaluate import evaluate
 from estag_jax.evaluation.result import Result, Row
 from estag_jax.io import Report, write_json
 from estag_jax.models.base import ClosedForm
@@ -18,7 +17,7 @@ from estag_jax.models.forecaster import Forecaster
 from estag_jax.runs import folder
 from estag_jax.runs.checkpoint import Checkpoints
 from estag_jax.runs.folder import RunError
-from estag_jax.runs.readers import ROLLOUT_STEPS, ROLLOUTS, catalog_label, closed_forms
+from estag_jax.runs.readers import catalog_label, closed_forms, evaluate_beside
 from estag_jax.runs.settings import RunConfig, prepare
 from estag_jax.training.callbacks import Callback
 from estag_jax.training.fit import fit, refuse_systems
@@ -116,13 +115,7 @@ def train(
         )
         fitted.forecaster.save(out / folder.FORECASTER)
         folder.forget_previous(out)
-        result = evaluate(
-            [*(fit(name, task) for name in baselines), fitted],
-            task,
-            rollout_steps=ROLLOUT_STEPS,
-            rollouts=ROLLOUTS,
-        )
-        result.rows[:] = [*result.rows[:-1], *skipped, result.rows[-1]]
+        result = evaluate_beside(baselines, skipped, fitted, task)
         result.about.update(
             config=to_dict(config),
             seconds=fitted.seconds | {"total": round(time.perf_counter() - began, 3)},

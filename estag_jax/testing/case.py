@@ -70,11 +70,8 @@ def assert_uses_past(case: Case, out: np.ndarray, rng: np.random.Generator) -> N
 
 def assert_uses_edges(case: Case, out: np.ndarray, rng: np.random.Generator) -> None:
     """A neighbour's positions change the output, and so does the graph."""
-    graph, senders, receivers = (
-        case.graph,
-        np.array(case.graph.senders),
-        np.array(case.graph.receivers),
-    )
+    graph = case.graph
+    senders, receivers = np.array(graph.senders), np.array(graph.receivers)
     edges = np.flatnonzero(senders[0] != receivers[0])
     require(edges.size > 0, "vacuous: no edge joins two different nodes")
     edge = rng.choice(edges)

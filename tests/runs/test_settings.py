@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.springs import frames
 
-from estag_jax.cli.train import TrainArgs, defaults
+from estag_jax.cli.train import defaults
 from estag_jax.data.settings import SplitConfig, WindowConfig
 from estag_jax.data.task import Task
 from estag_jax.models import catalog
@@ -27,7 +27,7 @@ def backbone(tmp_path):
 
 @pytest.mark.data
 def test_cmu_walk_is_the_same_task_from_python_the_command_and_a_table(shared_data):
-    from estag_jax.cli.table import TableArgs, _dataset
+    from estag_jax.cli.table import column
     from estag_jax.sources.catalog import ReadConfig
 
     read = ReadConfig(folder=str(shared_data / "cmu_mocap"))
@@ -36,8 +36,8 @@ def test_cmu_walk_is_the_same_task_from_python_the_command_and_a_table(shared_da
     assert command.window == WindowConfig(delta=5)
     assert command.split.kind == "by-trajectory"
     of_command = prepare(command)[1]
-    _, column = _dataset(TableArgs(("cmu:walk",), protocol="blocked", read=read), "cmu:walk")
-    of_table = prepare(column)[1]
+    _, of_table = column("cmu:walk", RunConfig(read=read))
+    of_table = prepare(of_table)[1]
     plain = prepare(RunConfig(data="cmu:walk", read=read))[1]
     for other in (of_command, of_table, plain):
         assert other.window == task.window
@@ -84,6 +84,6 @@ def test_the_paper_preset_uses_the_papers_split():
 
 def test_presets_are_whole_settings():
     for name, preset in PRESETS.items():
-        assert isinstance(TrainArgs(preset.config).run, RunConfig), name
+        assert isinstance(preset.config, RunConfig), name
         assert preset.header.endswith(".")
     assert not set(PRESETS) & set(RENAMED)

@@ -1,0 +1,20 @@
+"""``estag data list``: which sources there are; loads none of the libraries that read them."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from estag_jax.sources.catalog import SOURCES
+
+
+def data_list() -> None:
+    """Name every source."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("--data", no_wrap=True)
+    table.add_column("what")
+    for key, source in SOURCES.items():
+        table.add_row(source.example(key), source.about)
+        if "MOLECULE" in source.hint:
+            table.add_row("", f"MOLECULE: {', '.join(source.names)}")
+    Console(width=None if Console().is_terminal else 120).print(table)
