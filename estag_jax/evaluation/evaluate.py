@@ -123,6 +123,7 @@ def _row(
         metrics=metrics,
         parameters=int(predictors[0].parameters),
         settings={} if method is None else _settings(method),
+        chosen=predictors[0].chosen,
         equivariant=None if entry is None else entry.equivariant,
         seeds=[seeds[i] for i in good] if seeds else [],
         diverged=[seed for i, seed in enumerate(seeds) if i not in good],

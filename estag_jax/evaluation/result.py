@@ -29,6 +29,7 @@ class Row:
         of further horizons are named mse@5.
       parameters: how many numbers were fitted.
       settings: of the method.
+      chosen: by the fit, from the data.
       published: the figure of the published tables, or None.
       equivariant: exactly; None where it is not known.
       seeds: that have a figure; empty for a closed form.
@@ -46,6 +47,7 @@ class Row:
     metrics: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     parameters: int = 0
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    chosen: dict[str, Any] = dataclasses.field(default_factory=dict)
     published: float | None = None
     equivariant: bool | None = None
     seeds: list[int] = dataclasses.field(default_factory=list)

@@ -41,6 +41,11 @@ class Predictor(abc.ABC):
     def parameters(self) -> int:
         """How many numbers were fitted."""
 
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """What the fit chose from the data (λ, whether time is reversed …), JSON-ready, for the result."""
+        return {}
+
     def inputs(self, system: System, size: tuple[int, int] | None = None) -> Any:
         """What ``predict`` needs to know of a system besides the frames: a pytree of arrays.
 

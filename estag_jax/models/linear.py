@@ -40,6 +40,10 @@ class LinearPredictor(Predictor):
     def parameters(self) -> int:
         return self.fitted
 
+    @property
+    def chosen(self) -> dict[str, Any]:
+        return {"ridge": float(self.ridge)} if np.any(self.ridge) else {}
+
     def predict(self, history: Array, inputs: Any = None) -> Array:
         """The predicted frame; pure, for numpy (computed in float64) and under ``jax.jit``.
 

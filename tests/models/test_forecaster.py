@@ -73,7 +73,9 @@ def histories(of, part="test"):
     return windows.history
 
 
-@pytest.mark.parametrize("method", ["var-ridge", "AR-LS", "AR-LS per node", "ST_EGNN"])
+@pytest.mark.parametrize(
+    "method", ["var-ridge", "frame-ridge", "AR-LS", "AR-LS per node", "ST_EGNN"]
+)
 def test_files_keep_forecasters_of_the_catalog_without_the_data(method, molecule, tmp_path):
     config = settings(method, molecule)
     if isinstance(config, NetworkConfig):

@@ -1,0 +1,130 @@
+"""Which points make a node's local frame, and which nodes it looks at: chosen from the training windows.
+
+The choice depends on bonds and distances alone, so it moves with the nodes when they are renamed.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.spatial import KDTree
+
+from estag_jax.data.system import System
+from estag_jax.ops.frames import sine
+
+ALL_UP_TO = 64
+"""Nodes up to which every node looks at all others."""
+
+NEIGHBOURS = 16
+"""Nodes that a node of a larger system looks at, itself included."""
+
+CANDIDATES = 6
+"""Nearest nodes that may make a frame where there are no bonds."""
+
+FLAT = 0.1
+"""A frame is avoided if its angle has a smaller sine than this in a tenth of the windows."""
+
+
+class Axes(NamedTuple):
+    """The points of each node's local frame, numbered n * C + c for channel c of node n.
+
+    Args:
+      origin: [N] the node's anchor.
+      first: [N] where the first axis points.
+      second: [N] spans the plane of the second axis with the first.
+    """
+
+    origin: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+
+
+def choose_axes(system: System, points: np.ndarray) -> tuple[Axes, np.ndarray]:
+    """The frame of each node: its own channels, else bonded nodes, else the nearest nodes.
+
+    Candidates are the node's other channels, then bonded nodes, those with most bonds first, then the
+    nodes bonded to these; without bonds the nearest nodes. The frame is the first pair of candidates
+    that is not nearly collinear with the node in more than a tenth of the windows, else the pair with
+    the widest angle.
+
+    Args:
+      system: the nodes.
+      points: the last frame of each window [W, N*C, 3].
+
+    Returns:
+      The axes, and for each node the share of windows whose frame is nearly degenerate (sine below
+      FLAT) [N]: 1 where fewer than three different points exist.
+    """
+    channels, bonded = system.channels, _bonded(system)
+    origins = np.arange(system.num_nodes) * channels + system.anchor
+    nearest = None if any(bonded) else nearest_nodes(points[:, origins], CANDIDATES + 1)
+    chosen, flat = [], []
+    for node, origin in enumerate(origins):
+        own = [node * channels + c for c in range(channels) if c != system.anchor]
+        if nearest is None:
+            others = _shells(node, bonded, points[:, origins])
+        else:
+            others = [other for other in nearest[node] if other != node]
+        candidates = [*own, *(origins[other] for other in others)][: channels + 2 * CANDIDATES]
+        pair, share = _first_wide(points, origin, candidates)
+        chosen.append(pair)
+        flat.append(share)
+    first, second = np.array(chosen).T
+    return Axes(origins, first, second), np.array(flat)
+
+
+def nearest_nodes(positions: np.ndarray, count: int) -> np.ndarray:
+    """The nodes closest to each node in the middle window, itself first, in the order of their distance.
+
+    Args:
+      positions: [W, N, 3].
+      count: how many; all where there are not more.
+
+    Returns:
+      [N, min(count, N)].
+    """
+    frame = positions[len(positions) // 2]
+    return KDTree(frame).query(frame, np.arange(1, min(count, len(frame)) + 1))[1]
+
+
+def _bonded(system: System) -> list[set[int]]:
+    neighbours: list[set[int]] = [set() for _ in range(system.num_nodes)]
+    for i, j in [] if system.bonds is None else np.asarray(system.bonds):
+        neighbours[i].add(int(j))
+        neighbours[j].add(int(i))
+    return neighbours
+
+
+def _shells(node: int, bonded: list[set[int]], positions: np.ndarray) -> list[int]:
+    """Nodes bonded to a node, then those bonded to the first of these."""
+
+    def rank(other: int) -> tuple[int, float]:
+        # The spread of a distance tells nodes with as many bonds apart, whatever their numbers.
+        return -len(bonded[other]), float(np.var(_distances(positions, node, other)))
+
+    shell = sorted(bonded[node], key=rank)
+    further = {k for j in shell[:1] for k in bonded[j]} - {node, *shell}
+    return [*shell, *sorted(further, key=rank)]
+
+
+def _distances(positions: np.ndarray, i: int, j: int) -> np.ndarray:
+    return np.linalg.norm(positions[:, i] - positions[:, j], axis=-1)
+
+
+def _first_wide(
+    points: np.ndarray, origin: int, candidates: list[int]
+) -> tuple[tuple[int, int], float]:
+    """The first pair of candidates that makes a good frame, and its share of degenerate windows."""
+    best, widest = (origin, origin), (0.0, 1.0)
+    for place, first in enumerate(candidates):
+        for second in candidates[place + 1 :]:
+            sines = sine(points[:, origin], points[:, first], points[:, second])
+            low, share = float(np.quantile(sines, 0.1)), float(np.mean(sines < FLAT))
+            if low > FLAT:
+                return (first, second), share
+            if low > widest[0]:
+                best, widest = (first, second), (low, share)
+    if best == (origin, origin) and candidates:
+        best = candidates[0], candidates[-1]
+    return best, widest[1]
