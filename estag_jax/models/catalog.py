@@ -28,6 +28,7 @@ from estag_jax.models.egnn import EgnnConfig
 from estag_jax.models.eqmotion import EqMotionConfig
 from estag_jax.models.estag import EstagConfig
 from estag_jax.models.frame_ridge import FrameRidge
+from estag_jax.models.in_context import InContextAr
 from estag_jax.models.ridge import VarRidge
 from estag_jax.models.st_egnn import StEgnnConfig
 from estag_jax.models.st_gnn import StGnnConfig
@@ -89,6 +90,7 @@ METHODS: dict[str, Entry] = {
     "Constant acceleration": Entry(_always(ConstantAcceleration())),
     "AR-LS": Entry(_always(ArLs())),
     "AR-LS per node": Entry(_always(ArLsPerNode())),
+    "In-context AR": Entry(_always(InContextAr())),
     "VAR ridge": Entry(_always(VarRidge())),
     "Frame ridge": Entry(_always(FrameRidge())),
     "EGNN-s": Entry(_single("first"), "EGNN-s"),

@@ -74,7 +74,7 @@ def histories(of, part="test"):
 
 
 @pytest.mark.parametrize(
-    "method", ["var-ridge", "frame-ridge", "AR-LS", "AR-LS per node", "ST_EGNN"]
+    "method", ["var-ridge", "frame-ridge", "in-context-ar", "AR-LS", "AR-LS per node", "ST_EGNN"]
 )
 def test_files_keep_forecasters_of_the_catalog_without_the_data(method, molecule, tmp_path):
     config = settings(method, molecule)
