@@ -36,6 +36,7 @@ HEADLINE = (
     "Last frame",
     "AR-LS",
     "VAR ridge",
+    "Frame ridge",
     "ST_EGNN",
     "EGNN + residual head",
     "EqMotion",
@@ -63,11 +64,33 @@ def kept(name: str) -> list[Result]:
 
 
 def keep(folder: Path) -> None:
-    """Keeps a table's finished cells, a line for each row."""
+    """Keeps a table's finished cells: they replace rows of the same method, data and windows.
+
+    Exits if the closed forms that both have differ: then frames or windows are others.
+    """
     results = stored(folder)
     if not results:
         sys.exit(f"{folder}: holds no finished cells; is it the --out of a table?")
-    write_results(folder.name, results)
+    path = KEPT / f"{folder.name}.json"
+    old = {result.rows[0].data: result for result in kept(folder.name)} if path.exists() else {}
+    for new in results:
+        data = new.rows[0].data
+        before = old.get(data, new)
+        for row in new.rows:
+            kept_row = before.row(row.name)
+            if kept_row and not row.seeds and not np.isclose(row.mse, kept_row.mse, rtol=1e-4):
+                sys.exit(
+                    f"{path}: {row.name} on {data} has {kept_row.mse:.6g}, {folder} has {row.mse:.6g}: "
+                    f"frames or windows are others; remove {data} from the file to keep the new rows"
+                )
+        rows = {row.name: row for row in (*before.rows, *new.rows)}
+        ordered = sorted(rows.values(), key=lambda row: _place(row.name))
+        old[data] = dataclasses.replace(before, rows=ordered)
+    write_results(folder.name, list(old.values()))
+
+
+def _place(name: str) -> int:
+    return list(METHODS).index(name.partition(" (")[0])
 
 
 def write_results(name: str, results: list[Result]) -> None:
