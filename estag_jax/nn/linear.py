@@ -12,10 +12,25 @@ import flax.linen as nn
 import jax
 
 from estag_jax.nn.config import Activation
-from estag_jax.ops.linalg import matmul
+from estag_jax.ops.linalg import flat, matmul
+
+
+@jax.custom_jvp
+def silu(x: jax.Array) -> jax.Array:
+    """x σ(x). Its derivative σ + y (1 - σ), y the result, needs no second exponential."""
+    return x * jax.nn.sigmoid(x)
+
+
+@silu.defjvp
+def _silu_jvp(primals, tangents):
+    (x,), (slope,) = primals, tangents
+    sigmoid = jax.nn.sigmoid(x)
+    y = x * sigmoid
+    return y, (sigmoid + y * (1 - sigmoid)) * slope
+
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
-    "silu": nn.silu,
+    "silu": silu,
     "leaky_relu": partial(nn.leaky_relu, negative_slope=0.2),
 }
 
@@ -61,7 +76,8 @@ class Linear(nn.Module):
         kernel = self.param("kernel", initializer, (sum(widths), self.features), dtype)
         out, row = 0, 0
         for (x, lift), width in zip(pairs, widths, strict=True):
-            out = out + lift(matmul(x, kernel[row : row + width]))
+            product = matmul(flat(x), kernel[row : row + width])
+            out = out + lift(product.reshape(*x.shape[:-1], self.features))
             row += width
         if self.small:
             return out
@@ -95,7 +111,9 @@ class MLP(nn.Module):
         for i, width in enumerate(self.widths):
             layer = Linear(width, small=self.small_final and i == last, name=f"layer_{i}")
             x = layer(*parts)
+            if i == 0:
+                axes, x = x.shape[:-1], flat(x)
             if i < last or self.activate_final:
                 x = ACTIVATIONS[self.activation](x)
             parts = (x,)
-        return x
+        return x.reshape(*axes, self.widths[-1])
