@@ -7,10 +7,11 @@ seconds.
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
+from estag_jax.config import check
 from estag_jax.data.edges import (
     bonds,
     distance_bonds,
@@ -66,28 +67,8 @@ class GraphConfig:
     channel: int | None = None
 
     def __post_init__(self):
-        if self.kind not in get_args(Kind):
-            raise ValueError(
-                f"graph kind is {self.kind!r}, expected one of {', '.join(get_args(Kind))}"
-            )
-        if self.hops < 1:
-            raise ValueError(f"graph hops is {self.hops}, it must be at least 1")
-        if self.channel is not None and self.channel < 0:
-            raise ValueError(f"graph channel is {self.channel}, it must be at least 0")
-        if self.cutoff is not None:
-            if self.kind not in ("paper", "radius"):
-                raise ValueError(
-                    f"graph cutoff has no effect with kind {self.kind!r}; leave it out"
-                )
-            if not 0 < self.cutoff < np.inf:
-                raise ValueError(f"graph cutoff is {self.cutoff}, it must be positive and finite")
-        if self.neighbours is not None:
-            if self.kind != "nearest":
-                raise ValueError(
-                    f"graph neighbours has no effect with kind {self.kind!r}; leave it out"
-                )
-            if self.neighbours < 1:
-                raise ValueError(f"graph neighbours is {self.neighbours}, it must be at least 1")
+        only = {"cutoff": ("paper", "radius"), "neighbours": ("nearest",)}
+        check(self, "graph", only=only, positive=("cutoff",), hops=1, channel=0, neighbours=1)
 
 
 DEFAULT_GRAPH = GraphConfig()
