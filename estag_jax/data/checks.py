@@ -19,7 +19,11 @@ def check(trajectory: Trajectory) -> None:
       DataError: names the source, the frame and the node.
     """
     _check_finite(trajectory)
-    _check_apart(trajectory)
+    # In the first frame of every run no two points may coincide: they are one atom given twice.
+    known = trajectory.known
+    for run in trajectory.runs:
+        for k in run.start + np.flatnonzero(known[run])[:1]:
+            _check_apart(trajectory, k)
 
 
 def _check_finite(trajectory: Trajectory) -> None:
@@ -27,8 +31,7 @@ def _check_finite(trajectory: Trajectory) -> None:
     if trajectory.missing is None and np.isfinite(trajectory.positions.sum(dtype=np.float64)):
         return
     finite = np.isfinite(trajectory.positions)
-    if trajectory.missing is not None:
-        finite[trajectory.missing] = True
+    finite[~trajectory.known] = True
     if finite.all():
         return
     frame, node = np.argwhere(~finite)[0, :2]
@@ -39,21 +42,13 @@ def _check_finite(trajectory: Trajectory) -> None:
     )
 
 
-def _check_apart(trajectory: Trajectory) -> None:
-    """In the first frame of every run no two points may coincide: they are one atom given twice."""
-    ends = np.cumsum(trajectory.lengths)
-    for begin, length in zip(ends - trajectory.lengths, trajectory.lengths, strict=True):
-        known = np.arange(begin, begin + length)
-        if trajectory.missing is not None:
-            known = known[~trajectory.missing[begin : begin + length]]
-        if not known.size:
-            continue
-        frame = trajectory.positions[known[0]]
-        points = frame.reshape(-1, 3)
-        pairs = KDTree(points).query_pairs(1e-6 * max(np.ptp(points), 1e-30), output_type="ndarray")
-        if len(pairs):
-            one, other = (trajectory.system.node_name(i // frame.shape[1]) for i in pairs[0])
-            raise DataError(
-                f"{trajectory.source}: {one} and {other} are in the same place in frame {known[0]}; "
-                f"leave duplicate atoms out (--read.select), or correct the file"
-            )
+def _check_apart(trajectory: Trajectory, k: int) -> None:
+    frame = trajectory.positions[k]
+    points = frame.reshape(-1, 3)
+    pairs = KDTree(points).query_pairs(1e-6 * max(np.ptp(points), 1e-30), output_type="ndarray")
+    if len(pairs):
+        one, other = (trajectory.system.node_name(i // frame.shape[1]) for i in pairs[0])
+        raise DataError(
+            f"{trajectory.source}: {one} and {other} are in the same place in frame {k}; "
+            f"leave duplicate atoms out (--read.select), or correct the file"
+        )

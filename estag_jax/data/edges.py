@@ -113,7 +113,8 @@ def radius_edges(frame: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarr
       senders and receivers, integers [E] each.
     """
     pairs = _pairs_within(frame, cutoff)
-    return np.concatenate([pairs[:, 0], pairs[:, 1]]), np.concatenate([pairs[:, 1], pairs[:, 0]])
+    senders, receivers = np.concatenate([pairs, pairs[:, ::-1]]).T
+    return senders, receivers
 
 
 def fully_connected(num_nodes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -138,11 +139,27 @@ def nearest(frame: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarray]
     own = np.repeat(np.arange(num_nodes), found.shape[1])
     other = found.ravel()
     keep = own != other  # each node finds itself, or k + 1 others in its very place
-    ends = np.concatenate(
-        [own[keep] * num_nodes + other[keep], other[keep] * num_nodes + own[keep]]
-    )
-    keys = np.unique(ends)
+    own, other = own[keep], other[keep]
+    keys = np.unique([own * num_nodes + other, other * num_nodes + own])
     return keys // num_nodes, keys % num_nodes
+
+
+def inside(bonds: np.ndarray, nodes: np.ndarray, num_nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """The bonds among some nodes.
+
+    Args:
+      bonds: pairs of all nodes [bonds, 2].
+      nodes: those that are kept, in their new order.
+      num_nodes: of all.
+
+    Returns:
+      Pairs of the kept nodes by their new numbers, and which of the bonds these are [bonds] bool.
+    """
+    new = np.full(num_nodes, -1)
+    new[nodes] = np.arange(len(nodes))
+    ends = new[bonds]
+    kept = (ends >= 0).all(axis=1)
+    return ends[kept], kept
 
 
 def _pairs_within(frame: np.ndarray, cutoff: float) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -55,15 +55,15 @@ class System:
             object.__setattr__(self, "node_features", np.ones((self.num_nodes, width), np.float32))
         if not 0 <= self.anchor < self.channels:
             raise DataError(f"anchor is {self.anchor}, nodes have {self.channels} channel(s)")
-        bonds = _count(self.bonds)
-        for name, count, expected in (
-            ("node_features", np.shape(self.node_features)[0], self.num_nodes),
-            ("atomic_numbers", _count(self.atomic_numbers, self.num_nodes), self.num_nodes),
-            ("bond_orders", _count(self.bond_orders, bonds), bonds),
-            ("graph", self.graph.num_nodes if self.graph else self.num_nodes, self.num_nodes),
+        bonds = 0 if self.bonds is None else len(self.bonds)
+        for name, values, expected in (
+            ("node_features", self.node_features, self.num_nodes),
+            ("atomic_numbers", self.atomic_numbers, self.num_nodes),
+            ("bond_orders", self.bond_orders, bonds),
+            ("graph", self.graph and range(self.graph.num_nodes), self.num_nodes),
         ):
-            if count != expected:
-                raise DataError(f"{name} has {count} entries, expected {expected}")
+            if values is not None and len(values) != expected:
+                raise DataError(f"{name} has {len(values)} entries, expected {expected}")
         if bonds:
             low, high = np.min(self.bonds), np.max(self.bonds)
             if low < 0 or high >= self.num_nodes:
@@ -105,7 +105,3 @@ class System:
         kind = "node" if self.atomic_numbers is None else "atom"
         name = self.names[node]
         return f"{kind} {node}" if name == str(node) else f"{kind} {node} ({name})"
-
-
-def _count(values: Any, otherwise: int = 0) -> int:
-    return otherwise if values is None else len(values)
