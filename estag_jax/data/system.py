@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+import importlib
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,6 +16,19 @@ ELEMENTS = (1, 6, 7, 8, 9, 15, 16, 17, 35, 53)
 
 class DataError(ValueError):
     """Bad input data or a bad request for data; the message is one line for the user."""
+
+
+def needed(module: str, who: str, install: str) -> Any:
+    """A module of an optional package.
+
+    Raises:
+      DataError: it cannot be imported; says who needs it and what pip installs.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise DataError(f"{who} needs {package}; pip install {install}") from error
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
