@@ -36,7 +36,10 @@ DEFAULT = SyntheticConfig()
 
 @dataclasses.dataclass(frozen=True)
 class _Kind:
-    """What a system is by default; ``lyapunov`` is the time over which its exponent is measured."""
+    """What a system is by default; ``lyapunov`` is the time over which its exponent is measured.
+
+    ``options`` are those that no other system has.
+    """
 
     particles: int
     frame_step: float
@@ -45,13 +48,14 @@ class _Kind:
     length_unit: str = "unit"
     lyapunov: float | None = None
     least: int = 2
+    options: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 _KINDS = {
-    "springs": _Kind(5, frame_step=0.1, substeps=10),
+    "springs": _Kind(5, frame_step=0.1, substeps=10, options={"rest_length": 0.0}),
     "charged": _Kind(5, frame_step=0.1, substeps=10, lyapunov=100),
     "pendulum": _Kind(2, 0.05, 10, "s", "m", lyapunov=100, least=1),
-    "lorenz": _Kind(3, frame_step=0.05, substeps=10, lyapunov=200, least=1),
+    "lorenz": _Kind(3, 0.05, 10, lyapunov=200, least=1, options={"coupling": 0.3}),
     "threebody": _Kind(3, frame_step=0.1, substeps=20, lyapunov=40),
 }
 
@@ -74,13 +78,15 @@ def read(name: str, config: SyntheticConfig = DEFAULT) -> Trajectory:
     source, kind, config = _resolve(name, config)
     drawn = _draw(name, config)
     states, tried = _simulate(source, drawn, config, config.runs, config.frames)
-    accuracy, positions = _accuracy(source, drawn, config, states), states[0]
+    notes = _notes(config, drawn, tried)
+    notes += [_accuracy(source, drawn, config, states), *_chaos(name, kind, config)]
+    positions = states[0]
     if drawn.anchored:
         positions = np.concatenate([np.zeros_like(positions[:, :, :1]), positions], axis=2)
     nodes = positions.shape[2] - config.hidden
     bonds = drawn.bonds
     bonds = None if bonds is None else bonds[(bonds < nodes).all(axis=1)]
-    positions = positions[:, :, :nodes].reshape(-1, nodes, 1, 3)
+    positions = positions[:, :, :nodes].reshape(-1, nodes, 3)
     return Trajectory.from_arrays(
         positions=positions.astype(np.float64 if config.float64 else np.float32),
         node_features=drawn.features[:nodes].astype(np.float32),
@@ -95,7 +101,7 @@ def read(name: str, config: SyntheticConfig = DEFAULT) -> Trajectory:
         provenance=f"simulated by estag_jax.simulate: {drawn.about}; {config.particles} particles, seed "
         f"{config.seed}, {config.substeps} steps of {config.frame_step / config.substeps:.6g} a frame",
         licence="computed on the spot; no terms are attached",
-        notes=(*_notes(config, drawn, tried), accuracy, *_chaos(name, kind, config)),
+        notes=tuple(notes),
     )
 
 
@@ -135,11 +141,13 @@ def _resolve(name: str, config: SyntheticConfig) -> tuple[str, _Kind, SyntheticC
         known = f"known are {', '.join(_KINDS)}{did_you_mean(name, _KINDS)}"
         raise DataError(f"synthetic:{name}: there is no such system; {known}")
     source, kind = f"synthetic:{name}", _KINDS[name]
-    for option, owner in (("rest_length", "springs"), ("coupling", "lorenz")):
-        if getattr(config, option) is not None and name != owner:
-            raise DataError(f"{source}: {option} has no effect, it is for {owner}; leave it out")
-    own = {"particles": kind.particles, "frame_step": kind.frame_step, "substeps": kind.substeps}
-    own |= {"springs": {"rest_length": 0.0}, "lorenz": {"coupling": 0.3}}.get(name, {})
+    for owner, other in _KINDS.items():
+        for option in other.options:
+            if getattr(config, option) is not None and name != owner:
+                text = f"{option} has no effect, it is for {owner}; leave it out"
+                raise DataError(f"{source}: {text}")
+    own = {key: getattr(kind, key) for key in ("particles", "frame_step", "substeps")}
+    own |= kind.options
     given = {key: getattr(config, key) for key in own if getattr(config, key) is not None}
     config = dataclasses.replace(config, **own | given)
     if config.particles < kind.least or (name == "threebody" and config.particles != 3):
@@ -163,9 +171,8 @@ def _resolve(name: str, config: SyntheticConfig) -> tuple[str, _Kind, SyntheticC
 def _draw(name: str, config: SyntheticConfig) -> Drawn:
     from estag_jax.simulate import draws
 
-    own = {"springs": ("rest_length",), "lorenz": ("coupling",)}.get(name, ())
     generator = np.random.default_rng((config.seed, 0))
-    options = {option: getattr(config, option) for option in own}
+    options = {option: getattr(config, option) for option in _KINDS[name].options}
     return getattr(draws, name)(config.particles, generator, **options)
 
 
