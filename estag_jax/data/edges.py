@@ -14,10 +14,7 @@ from scipy.spatial import KDTree
 
 
 def bonds(
-    positions: np.ndarray,
-    atomic_numbers: np.ndarray,
-    unit: float = 1.0,
-    tolerance: float = 1.2,
+    positions: np.ndarray, atomic_numbers: np.ndarray, unit: float = 1.0, tolerance: float = 1.2
 ) -> np.ndarray:
     """Covalent bonds: pairs whose median distance is within the sum of their radii × tolerance.
 

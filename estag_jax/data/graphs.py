@@ -12,14 +12,7 @@ from typing import Literal
 import numpy as np
 
 from estag_jax.config import check
-from estag_jax.data.edges import (
-    bonds,
-    distance_bonds,
-    fully_connected,
-    hops,
-    nearest,
-    radius_edges,
-)
+from estag_jax.data.edges import bonds, distance_bonds, fully_connected, hops, nearest, radius_edges
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.data.transform import LENGTHS

@@ -97,10 +97,7 @@ def _in_time(trajectory: Trajectory, windows: WindowConfig) -> list[np.ndarray]:
 
 
 def _by_trial(
-    trajectory: Trajectory,
-    windows: WindowConfig,
-    config: SplitConfig,
-    trials: PublishedTrials,
+    trajectory: Trajectory, windows: WindowConfig, config: SplitConfig, trials: PublishedTrials
 ) -> list[np.ndarray]:
     """Motion capture: random starts in the first frames of each trial of a published list."""
     state, frames, parts = np.random.RandomState(config.seed), trajectory.runs, []

@@ -79,12 +79,10 @@ class System:
             if values is not None and len(values) != expected:
                 raise DataError(f"{name} has {len(values)} entries, expected {expected}")
         if bonds:
-            low, high = np.min(self.bonds), np.max(self.bonds)
-            if low < 0 or high >= self.num_nodes:
-                raise DataError(
-                    f"bonds name node {low if low < 0 else high}, there are nodes 0 … "
-                    f"{self.num_nodes - 1}"
-                )
+            for end in (np.min(self.bonds), np.max(self.bonds)):
+                if not 0 <= end < self.num_nodes:
+                    there = f"there are nodes 0 … {self.num_nodes - 1}"
+                    raise DataError(f"bonds name node {end}, {there}")
 
     @property
     def num_nodes(self) -> int:
@@ -106,12 +104,10 @@ class System:
         features = np.asarray(self.node_features, np.float32)
         if self.atomic_numbers is None:
             return features[None]
-        numbers = np.asarray(self.atomic_numbers)[:, None]
+        columns = np.asarray(self.atomic_numbers)[:, None]
         if elements == "one-hot":
-            known = numbers == np.array(ELEMENTS)
+            known = columns == np.array(ELEMENTS)
             columns = np.concatenate([known, ~known.any(axis=1, keepdims=True)], axis=1)
-        else:
-            columns = numbers
         return np.concatenate([columns.astype(np.float32), features], axis=1)[None]
 
     def node_name(self, node: int) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
+from ase.data import chemical_symbols
 
 from estag_jax.data.settings import Suggested
 from estag_jax.data.system import DataError, System
@@ -170,7 +171,7 @@ class Trajectory:
         """SHA-256 over everything that a model sees, to tell whether a run saw this very data."""
         digest = hashlib.sha256()
         system, graph = self.system, self.system.graph
-        parts = [self.positions, np.asarray(self.lengths), system.node_features]
+        parts = [self.positions, self.lengths, system.node_features]
         parts += [system.atomic_numbers, self.missing]
         if graph is not None:
             parts += [graph.receivers, graph.senders, graph.edge_features]
@@ -209,6 +210,4 @@ def _of_system(fields: dict[str, Any]) -> dict[str, Any]:
 def _names(nodes: int, atomic_numbers: np.ndarray | None) -> tuple[str, ...]:
     if atomic_numbers is None:
         return tuple(map(str, range(nodes)))
-    from ase.data import chemical_symbols
-
     return tuple(chemical_symbols[number] for number in atomic_numbers)

@@ -8,18 +8,17 @@ Chaotic runs differ between processor families after some Lyapunov times, their 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.io import did_you_mean
+from estag_jax.simulate import draws
+from estag_jax.simulate.draws import Drawn
+from estag_jax.simulate.integrate import State, energy_drift, frame_error
+from estag_jax.simulate.lyapunov import largest_exponent
 from estag_jax.simulate.settings import SyntheticConfig
-
-if TYPE_CHECKING:
-    from estag_jax.simulate.draws import Drawn
-    from estag_jax.simulate.integrate import State
 
 MAX_ERROR = 0.01
 """Of the energy over a run's largest kinetic energy; for Lorenz, of a frame over their deviation."""
@@ -121,8 +120,6 @@ def exponents(name: str, config: SyntheticConfig = DEFAULT) -> np.ndarray:
     Raises:
       DataError: as ``read``, or the system is springs.
     """
-    from estag_jax.simulate.lyapunov import largest_exponent
-
     source, kind, config = _resolve(name, config)
     if kind.lyapunov is None:
         raise DataError(f"{source}: its exponent is not measured; ask for a chaotic system")
@@ -141,11 +138,9 @@ def _resolve(name: str, config: SyntheticConfig) -> tuple[str, _Kind, SyntheticC
         known = f"known are {', '.join(_KINDS)}{did_you_mean(name, _KINDS)}"
         raise DataError(f"synthetic:{name}: there is no such system; {known}")
     source, kind = f"synthetic:{name}", _KINDS[name]
-    for owner, other in _KINDS.items():
-        for option in other.options:
-            if getattr(config, option) is not None and name != owner:
-                text = f"{option} has no effect, it is for {owner}; leave it out"
-                raise DataError(f"{source}: {text}")
+    for option, owner in ((o, owner) for owner, other in _KINDS.items() for o in other.options):
+        if getattr(config, option) is not None and name != owner:
+            raise DataError(f"{source}: {option} has no effect, it is for {owner}; leave it out")
     own = {key: getattr(kind, key) for key in ("particles", "frame_step", "substeps")}
     own |= kind.options
     given = {key: getattr(config, key) for key in own if getattr(config, key) is not None}
@@ -169,8 +164,6 @@ def _resolve(name: str, config: SyntheticConfig) -> tuple[str, _Kind, SyntheticC
 
 
 def _draw(name: str, config: SyntheticConfig) -> Drawn:
-    from estag_jax.simulate import draws
-
     generator = np.random.default_rng((config.seed, 0))
     options = {option: getattr(config, option) for option in _KINDS[name].options}
     return getattr(draws, name)(config.particles, generator, **options)
@@ -180,10 +173,8 @@ def _simulate(
     source: str, drawn: Drawn, config: SyntheticConfig, runs: int, frames: int
 ) -> tuple[State, int]:
     """States [runs, frames, N, 3], all finite, and how many starts that took."""
-    from estag_jax.simulate.draws import simulate
-
     dt = config.frame_step / config.substeps
-    states, tried = simulate(drawn, config.seed, dt, config.substeps, runs, frames)
+    states, tried = draws.simulate(drawn, config.seed, dt, config.substeps, runs, frames)
     bad = np.argwhere(~np.logical_and.reduce([np.isfinite(x).all(axis=(2, 3)) for x in states]))
     if len(bad):
         raise DataError(
@@ -200,8 +191,6 @@ def _simulate(
 
 def _accuracy(source: str, drawn: Drawn, config: SyntheticConfig, states: State) -> str:
     """How exact the integration was, as a note; too coarse a one is refused."""
-    from estag_jax.simulate.integrate import energy_drift, frame_error
-
     system = drawn.system
     if system.energies:
         errors = energy_drift(system.energies, states)

@@ -13,14 +13,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from estag_jax.simulate.integrate import (
-    State,
-    Step,
-    rattle_chain,
-    rk4,
-    velocity_verlet,
-    yoshida4,
-)
+from estag_jax.simulate.integrate import State, Step, rattle_chain, rk4, velocity_verlet, yoshida4
 
 STANDARD_GRAVITY = 9.81
 """m/s², downwards along z."""

@@ -47,9 +47,7 @@ def unwrapped(
         positions, cell = np.asarray(positions, np.float64), np.asarray(cell, np.float64)
         if before is None:
             size = len(positions)
-            parents, group = np.arange(size), np.arange(size)
-            if bonds is not None:
-                parents, group = spanning_forest(bonds, size)
+            parents, group = spanning_forest(() if bonds is None else bonds, size)
             members = np.bincount(group)[:, None]
             images, drift = np.zeros((len(members), 3)), np.zeros(3)
             before, cell_before = np.full((len(members), 3), np.nan), cell
@@ -63,7 +61,7 @@ def unwrapped(
         before, cell_before = np.where(np.isfinite(centres), centres, before), cell
 
 
-def spanning_forest(bonds: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+def spanning_forest(bonds: np.ndarray | Sequence, size: int) -> tuple[np.ndarray, np.ndarray]:
     """One tree of bonds in each molecule.
 
     Args:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from ase.io import iread
 
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
@@ -72,8 +73,6 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
 
 
 def _frames(path: Path, form: str) -> Iterator[Atoms]:
-    from ase.io import iread
-
     count = 0
     try:
         for atoms in iread(str(path), index=":", format=form, do_not_split_by_at_sign=True):

@@ -89,6 +89,14 @@ def read_universe(
     return trajectory if "box" in found else boxes.with_jumps_noted(trajectory)
 
 
+def format_suffix(path: Path) -> str:
+    """The suffix that tells the format, in lower case, without one of compression."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes[-1:] in ([".gz"], [".bz2"]):
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
 def _open(topology: Path) -> Any:
     """MDAnalysis' universe of one file."""
     import MDAnalysis
@@ -151,14 +159,14 @@ def _bonds(topology: Path, universe: Any) -> tuple[np.ndarray | None, list[str],
     """All bonds between atoms [bonds, 2] or None, their orders if MOL2 gives them, and notes."""
     if not hasattr(universe, "bonds") or not len(universe.bonds):
         return None, [], ()
-    suffix = [part.lower() for part in topology.suffixes if part.lower() not in (".gz", ".bz2")]
-    if suffix and suffix[-1] in PARTIAL_BONDS:
+    suffix = format_suffix(topology)
+    if suffix in PARTIAL_BONDS:
         note = (
             f"the {len(universe.bonds)} bonds of {topology.name} were not used: this format lists "
             f"some of them alone"
         )
         return None, [], (note,)
-    orders = [str(bond.order) for bond in universe.bonds] if suffix[-1:] == [".mol2"] else []
+    orders = [str(bond.order) for bond in universe.bonds] if suffix == ".mol2" else []
     return universe.bonds.indices.astype(np.int64), orders, ()
 
 
