@@ -13,10 +13,8 @@ from scipy.sparse import csr_array
 from scipy.spatial import KDTree
 
 
-def bonds(
-    positions: np.ndarray, atomic_numbers: np.ndarray, unit: float = 1.0, tolerance: float = 1.2
-) -> np.ndarray:
-    """Covalent bonds: pairs whose median distance is within the sum of their radii × tolerance.
+def bonds(positions: np.ndarray, atomic_numbers: np.ndarray, unit: float = 1.0) -> np.ndarray:
+    """Covalent bonds: pairs whose median distance is within 1.2 times the sum of their radii (ASE's).
 
     The median is over at most 200 evenly spaced frames (fewer for very large systems, at least
     21), not over frame 0 alone: there a bond may happen to be stretched, and would be lost.
@@ -25,7 +23,6 @@ def bonds(
       positions: [F, N, 3].
       atomic_numbers: [N].
       unit: the positions' unit of length in Å.
-      tolerance: factor on the sum of ASE's covalent radii.
 
     Returns:
       Integers [bonds, 2], i < j, in increasing order.
@@ -33,7 +30,7 @@ def bonds(
     num_frames, num_nodes = positions.shape[:2]
     count = min(num_frames, max(21, min(200, 2_000_000 // max(num_nodes, 1))))
     frames = positions[np.linspace(0, num_frames - 1, count).round().astype(np.int64)]
-    radii = np.array(natural_cutoffs(ase.Atoms(numbers=atomic_numbers), mult=tolerance / unit))
+    radii = np.array(natural_cutoffs(ase.Atoms(numbers=atomic_numbers), mult=1.2 / unit))
 
     # A median within the limit means that at least half of the frames are: the pairs that are close
     # in one of any half + 1 of them include every bond.

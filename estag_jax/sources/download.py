@@ -18,6 +18,9 @@ from estag_jax.sources.options import FolderOptions
 
 pooch.get_logger().setLevel("WARNING")  # the caller's report says enough
 
+TRIES = 3
+"""For each place; a name that cannot be resolved fails at once."""
+
 _TEMPORARY = (408, 425, 429, 500, 502, 503, 504)  # answers that may differ later
 
 
@@ -50,7 +53,6 @@ def fetch(
     *,
     sha256: str | None = None,
     report: Report = silent,
-    tries: int = 3,
     timeout: float = 30.0,
 ) -> Path:
     """A file from the network, downloaded unless it is there already.
@@ -64,7 +66,6 @@ def fetch(
       path: where it goes; its folder is made if need be.
       sha256: its published checksum; "md5:…" and the like name other algorithms, as in pooch.
       report: receives the bytes downloaded and their total.
-      tries: for each place; a name that cannot be resolved fails at once.
       timeout: seconds without a byte that end a try.
 
     Returns:
@@ -80,7 +81,7 @@ def fetch(
         return verified(path)
     causes, absent = [], True
     for place in (url,) if isinstance(url, str) else url:
-        cause = _download(place, path, sha256 or _recorded(path), report, tries, timeout)
+        cause = _download(place, path, sha256 or _recorded(path), report, timeout)
         if cause is None:
             return path if sha256 else verified(path)
         causes.append(f"{place}: {_why(cause)}")
@@ -118,7 +119,7 @@ def verified(path: Path) -> Path:
 
 
 def _download(
-    url: str, path: Path, known: str | None, report: Report, tries: int, timeout: float
+    url: str, path: Path, known: str | None, report: Report, timeout: float
 ) -> Exception | None:
     """Downloads a file to its path unless it is there and correct; returns the error, if any."""
 
@@ -153,7 +154,7 @@ def _download(
         "",
         registry={path.name: known},
         urls={path.name: url},
-        retry_if_failed=tries - 1,
+        retry_if_failed=TRIES - 1,
     )
     try:
         brings.fetch(path.name, downloader=bring)
