@@ -1,4 +1,4 @@
-"""Frozen dataclass configs to and from plain dictionaries (standard library only).
+"""Frozen dataclass configs: checked, to and from plain dictionaries (standard library only).
 
 The configs themselves stand beside what they configure: windows, splits and graphs in estag_jax.data,
 one per model in estag_jax.nn, training and the whole run in estag_jax.training.settings.
@@ -7,13 +7,58 @@ one per model in estag_jax.nn, training and the whole run in estag_jax.training.
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 C = TypeVar("C")
 
 TYPE_KEY = "type"
+
+
+def check(
+    config: Any,
+    of: str,
+    *,
+    positive: Iterable[str] = (),
+    seed_bits: int | None = None,
+    only: Mapping[str, Iterable[str]] = types.MappingProxyType({}),
+    **least: float,
+) -> None:
+    """Refuses values out of their range; None is never, and a Literal field holds one of its values.
+
+    Args:
+      config: the dataclass.
+      of: what it sets, for the message.
+      positive: fields that are finite and more than 0.
+      seed_bits: the field ``seed`` is a natural number of so many bits.
+      only: by field, the values of the field ``kind`` with which it has an effect.
+      **least: by field, its smallest value; it is finite.
+
+    Raises:
+      ValueError: names the field, its value and what is expected.
+    """
+
+    def need(name: str, fits: Any, expected: str) -> None:
+        if (value := getattr(config, name)) is not None and not fits(value):
+            raise ValueError(f"{of} {name} is {value!r}, {expected}")
+
+    for name, hint in typing.get_type_hints(type(config)).items():
+        if typing.get_origin(hint) is typing.Literal:
+            known = typing.get_args(hint)
+            need(name, known.__contains__, f"expected one of {', '.join(known)}")
+    for name, kinds in only.items():
+        if getattr(config, name) is not None and config.kind not in kinds:
+            raise ValueError(f"{of} {name} has no effect with kind {config.kind!r}; leave it out")
+    for name, low in least.items():
+        need(name, lambda value, low=low: low <= value < math.inf, f"it must be {low} or more")
+    for name in positive:
+        need(name, lambda value: 0 < value < math.inf, "it must be positive and finite")
+    if seed_bits:
+        seeds = f"it must lie in 0 … 2^{seed_bits} - 1"
+        need("seed", lambda value: 0 <= value < 2**seed_bits, seeds)
 
 
 def to_dict(config: Any) -> dict[str, Any]:

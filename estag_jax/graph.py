@@ -78,10 +78,9 @@ class Graph:
             )
         for name, index in (("senders", senders), ("receivers", receivers)):
             if isinstance(index, np.ndarray) and index.size:
-                low, high = int(index.min()), int(index.max())
-                if low < 0 or high >= num_nodes:
-                    bad = low if low < 0 else high
-                    raise ValueError(f"{name} holds {bad}, outside 0 … {num_nodes - 1}")
+                for end in (index.min(), index.max()):
+                    if not 0 <= end < num_nodes:
+                        raise ValueError(f"{name} holds {end}, outside 0 … {num_nodes - 1}")
         graphs, edges = senders.shape
         self.num_nodes = num_nodes
         self.edge_features = _per_graph("edge_features", edge_features, (graphs, edges), 1)

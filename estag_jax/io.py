@@ -131,19 +131,17 @@ def read_npz(
             if magic == b"\x93NUMPY" and bare is not None:
                 return {bare: _read_array(file, os.fstat(file.fileno()).st_size)}
             if not magic.startswith(b"PK"):
-                kinds = (
-                    "is not an npz file" if bare is None else "is neither an npz nor an npy file"
-                )
-                raise FileError(kinds)
-            arrays, there, whole = {}, set(), os.fstat(file.fileno()).st_size
+                kinds = "not an npz" if bare is None else "neither an npz nor an npy"
+                raise FileError(f"is {kinds} file")
             with zipfile.ZipFile(file) as archive:
-                for info in archive.infolist():
-                    name, suffix = os.path.splitext(info.filename)
-                    if suffix != ".npy":
-                        continue
-                    there.add(name)
-                    if wanted is None or name in wanted or name in required:
-                        arrays[name] = _read_member(archive, info, whole)
+                there = {
+                    info.filename.removesuffix(".npy"): info
+                    for info in archive.infolist()
+                    if info.filename.endswith(".npy")
+                }
+                chosen = [n for n in there if wanted is None or n in wanted or n in required]
+                whole = os.fstat(file.fileno()).st_size
+                arrays = {name: _read_member(archive, there[name], whole) for name in chosen}
     except FileNotFoundError as why:
         raise error(f"{path}: there is no such file") from why
     except IsADirectoryError as why:
@@ -201,13 +199,10 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, whole: int) ->
 def _read_array(file: BufferedIOBase, most: int) -> np.ndarray:
     """An array in npy format of at most ``most`` bytes."""
     version = np.lib.format.read_magic(file)
-    readers = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
-    if version not in readers:
+    if version not in ((1, 0), (2, 0)):
         raise ValueError(f"a header of version {version}, which plain numbers do not need")
-    shape, fortran, dtype = readers[version](file)
+    read_header = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
+    shape, fortran, dtype = read_header(file)
     if dtype.hasobject:
         raise FileError(
             "holds pickled objects, which are refused because loading them can run any code; save plain "

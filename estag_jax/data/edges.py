@@ -13,13 +13,8 @@ from scipy.sparse import csr_array
 from scipy.spatial import KDTree
 
 
-def bonds(
-    positions: np.ndarray,
-    atomic_numbers: np.ndarray,
-    unit: float = 1.0,
-    tolerance: float = 1.2,
-) -> np.ndarray:
-    """Covalent bonds: pairs whose median distance is within the sum of their radii × tolerance.
+def bonds(positions: np.ndarray, atomic_numbers: np.ndarray, unit: float = 1.0) -> np.ndarray:
+    """Covalent bonds: pairs whose median distance is within 1.2 times the sum of their radii (ASE's).
 
     The median is over at most 200 evenly spaced frames (fewer for very large systems, at least
     21), not over frame 0 alone: there a bond may happen to be stretched, and would be lost.
@@ -28,7 +23,6 @@ def bonds(
       positions: [F, N, 3].
       atomic_numbers: [N].
       unit: the positions' unit of length in Å.
-      tolerance: factor on the sum of ASE's covalent radii.
 
     Returns:
       Integers [bonds, 2], i < j, in increasing order.
@@ -36,7 +30,7 @@ def bonds(
     num_frames, num_nodes = positions.shape[:2]
     count = min(num_frames, max(21, min(200, 2_000_000 // max(num_nodes, 1))))
     frames = positions[np.linspace(0, num_frames - 1, count).round().astype(np.int64)]
-    radii = np.array(natural_cutoffs(ase.Atoms(numbers=atomic_numbers), mult=tolerance / unit))
+    radii = np.array(natural_cutoffs(ase.Atoms(numbers=atomic_numbers), mult=1.2 / unit))
 
     # A median within the limit means that at least half of the frames are: the pairs that are close
     # in one of any half + 1 of them include every bond.
@@ -113,7 +107,8 @@ def radius_edges(frame: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarr
       senders and receivers, integers [E] each.
     """
     pairs = _pairs_within(frame, cutoff)
-    return np.concatenate([pairs[:, 0], pairs[:, 1]]), np.concatenate([pairs[:, 1], pairs[:, 0]])
+    senders, receivers = np.concatenate([pairs, pairs[:, ::-1]]).T
+    return senders, receivers
 
 
 def fully_connected(num_nodes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -138,11 +133,27 @@ def nearest(frame: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarray]
     own = np.repeat(np.arange(num_nodes), found.shape[1])
     other = found.ravel()
     keep = own != other  # each node finds itself, or k + 1 others in its very place
-    ends = np.concatenate(
-        [own[keep] * num_nodes + other[keep], other[keep] * num_nodes + own[keep]]
-    )
-    keys = np.unique(ends)
+    own, other = own[keep], other[keep]
+    keys = np.unique([own * num_nodes + other, other * num_nodes + own])
     return keys // num_nodes, keys % num_nodes
+
+
+def inside(bonds: np.ndarray, nodes: np.ndarray, num_nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """The bonds among some nodes.
+
+    Args:
+      bonds: pairs of all nodes [bonds, 2].
+      nodes: those that are kept, in their new order.
+      num_nodes: of all.
+
+    Returns:
+      Pairs of the kept nodes by their new numbers, and which of the bonds these are [bonds] bool.
+    """
+    new = np.full(num_nodes, -1)
+    new[nodes] = np.arange(len(nodes))
+    ends = new[bonds]
+    kept = (ends >= 0).all(axis=1)
+    return ends[kept], kept
 
 
 def _pairs_within(frame: np.ndarray, cutoff: float) -> np.ndarray:

@@ -7,18 +7,12 @@ seconds.
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
-from estag_jax.data.edges import (
-    bonds,
-    distance_bonds,
-    fully_connected,
-    hops,
-    nearest,
-    radius_edges,
-)
+from estag_jax.config import check
+from estag_jax.data.edges import bonds, distance_bonds, fully_connected, hops, nearest, radius_edges
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.data.transform import LENGTHS
@@ -66,28 +60,8 @@ class GraphConfig:
     channel: int | None = None
 
     def __post_init__(self):
-        if self.kind not in get_args(Kind):
-            raise ValueError(
-                f"graph kind is {self.kind!r}, expected one of {', '.join(get_args(Kind))}"
-            )
-        if self.hops < 1:
-            raise ValueError(f"graph hops is {self.hops}, it must be at least 1")
-        if self.channel is not None and self.channel < 0:
-            raise ValueError(f"graph channel is {self.channel}, it must be at least 0")
-        if self.cutoff is not None:
-            if self.kind not in ("paper", "radius"):
-                raise ValueError(
-                    f"graph cutoff has no effect with kind {self.kind!r}; leave it out"
-                )
-            if not 0 < self.cutoff < np.inf:
-                raise ValueError(f"graph cutoff is {self.cutoff}, it must be positive and finite")
-        if self.neighbours is not None:
-            if self.kind != "nearest":
-                raise ValueError(
-                    f"graph neighbours has no effect with kind {self.kind!r}; leave it out"
-                )
-            if self.neighbours < 1:
-                raise ValueError(f"graph neighbours is {self.neighbours}, it must be at least 1")
+        only = {"cutoff": ("paper", "radius"), "neighbours": ("nearest",)}
+        check(self, "graph", only=only, positive=("cutoff",), hops=1, channel=0, neighbours=1)
 
 
 DEFAULT_GRAPH = GraphConfig()
@@ -95,30 +69,28 @@ DEFAULT_GRAPH = GraphConfig()
 
 def resolve(config: GraphConfig, trajectory: Trajectory) -> GraphConfig:
     """The graph that "auto" stands for, all of whose values are given; any other kind likewise."""
-    kind = config.kind
+    kind, system = config.kind, trajectory.system
     if kind == "auto":
-        given = trajectory.system.bonds is not None and len(trajectory.system.bonds) > 0
-        if given or (
-            trajectory.system.atomic_numbers is not None and trajectory.system.channels == 1
-        ):
+        atoms = system.atomic_numbers is not None and system.channels == 1
+        if atoms or (system.bonds is not None and len(system.bonds) > 0):
             kind = "bonds"
-        elif trajectory.system.contact_distance is not None:
+        elif system.contact_distance is not None:
             kind = "radius"
         else:
-            kind = "full" if trajectory.system.num_nodes <= FULL_UP_TO else "nearest"
+            kind = "full" if system.num_nodes <= FULL_UP_TO else "nearest"
     cutoff, neighbours = config.cutoff, config.neighbours
     if cutoff is None and kind == "radius":
-        cutoff = trajectory.system.contact_distance
+        cutoff = system.contact_distance
         if cutoff is None:
             raise DataError(
                 f"{trajectory.source}: graph kind 'radius' needs a cutoff, for example "
-                f"--graph.cutoff 6.0 (in {trajectory.system.length_unit})"
+                f"--graph.cutoff 6.0 (in {system.length_unit})"
             )
     if cutoff is None and kind == "paper":
         cutoff = PAPER_CUTOFF / _unit_in_angstrom(trajectory, kind)
     if neighbours is None and kind == "nearest":
         neighbours = NEIGHBOURS
-    channel = trajectory.system.anchor if config.channel is None else config.channel
+    channel = system.anchor if config.channel is None else config.channel
     return GraphConfig(kind, config.hops, cutoff, neighbours, channel)
 
 
@@ -142,73 +114,59 @@ def with_graph(trajectory: Trajectory, config: GraphConfig = DEFAULT_GRAPH) -> T
         are no edges between several nodes.
     """
     config = resolve(config, trajectory)
-    source, num_nodes, channels = (
-        trajectory.source,
-        trajectory.system.num_nodes,
-        trajectory.system.channels,
-    )
-    if config.channel >= channels:
+    system, source = trajectory.system, trajectory.source
+    num_nodes = system.num_nodes
+    if config.channel >= system.channels:
         raise DataError(
-            f"{source}: graph channel {config.channel} does not exist, nodes have {channels} "
+            f"{source}: graph channel {config.channel} does not exist, nodes have {system.channels} "
             f"channel(s), counted from 0; choose a smaller one"
         )
-    known = np.arange(trajectory.num_frames)
-    if trajectory.missing is not None:
-        known = known[~trajectory.missing]
     points = trajectory.positions[:, :, config.channel]
-    orders = pairs = None
-    if config.kind in ("bonds", "covalent", "paper"):
-        if config.kind == "paper":
-            pairs = distance_bonds(points[known[:1]], config.cutoff)
-        elif config.kind == "bonds" and trajectory.system.bonds is not None:
-            pairs, orders = trajectory.system.bonds, trajectory.system.bond_orders
-        else:
-            pairs = _covalent(config, trajectory, points, known)
-        senders, receivers, hop = hops(pairs, num_nodes, config.hops)
-        features = [hop] if orders is None else [hop, _orders(pairs, orders, senders, receivers)]
-        features = np.stack(features, axis=1).astype(np.float32)
+    if trajectory.missing is not None:
+        points = points[trajectory.known]
+    orders = pairs = features = None
+    if config.kind == "radius":
+        senders, receivers = radius_edges(points[0], config.cutoff)
+        apart = points[0][receivers] - points[0][senders]
+        features = np.linalg.norm(apart, axis=1, keepdims=True).astype(np.float32)
+    elif config.kind == "nearest":
+        senders, receivers = nearest(points[0], config.neighbours)
+    elif config.kind == "full":
+        senders, receivers = fully_connected(num_nodes)
     else:
-        features = None
-        if config.kind == "radius":
-            frame = points[known[0]]
-            senders, receivers = radius_edges(frame, config.cutoff)
-            distance = np.linalg.norm(frame[receivers] - frame[senders], axis=1, keepdims=True)
-            features = distance.astype(np.float32)
-        elif config.kind == "nearest":
-            senders, receivers = nearest(points[known[0]], config.neighbours)
+        if config.kind == "paper":
+            pairs = distance_bonds(points, config.cutoff)
+        elif config.kind == "bonds" and system.bonds is not None:
+            pairs, orders = system.bonds, system.bond_orders
         else:
-            senders, receivers = fully_connected(num_nodes)
+            pairs = _covalent(config, trajectory, points)
+        senders, receivers, hop = hops(pairs, num_nodes, config.hops)
+        features = [hop]
+        if orders is not None:
+            features.append(_orders(pairs, orders, senders, receivers, num_nodes))
+        features = np.stack(features, axis=1).astype(np.float32)
     if not len(senders) and num_nodes > 1:
-        remedy = {
-            "bonds": "are the positions in Å? kind 'radius' or 'full' needs no bonds",
-            "covalent": "are the positions in Å? kind 'radius' or 'full' needs no bonds",
-            "paper": f"raise the cutoff of {config.cutoff}",
-            "radius": f"raise the cutoff of {config.cutoff}",
-        }[config.kind]
+        remedy = "are the positions in Å? kind 'radius' or 'full' needs no bonds"
+        if config.cutoff is not None:
+            remedy = f"raise the cutoff of {config.cutoff}"
         raise DataError(
             f"{source}: graph kind {config.kind!r} gives no edges between the {num_nodes} nodes; "
             f"{remedy}"
         )
     graph = Graph(senders, receivers, num_nodes, features)
-    if pairs is None or trajectory.system.bonds is not None:
+    if pairs is None or system.bonds is not None:
         return trajectory.changed(graph=graph)
     return trajectory.changed(graph=graph, bonds=pairs)
 
 
-def _covalent(
-    config: GraphConfig, trajectory: Trajectory, points: np.ndarray, known: np.ndarray
-) -> np.ndarray:
+def _covalent(config: GraphConfig, trajectory: Trajectory, points: np.ndarray) -> np.ndarray:
     if trajectory.system.atomic_numbers is None:
         raise DataError(
             f"{trajectory.source}: graph kind {config.kind!r} needs atomic numbers and there are none; "
             f"give them as key z, or choose kind 'paper' or 'radius' (by distance) or 'full' (all pairs)"
         )
-    factor = _unit_in_angstrom(trajectory, config.kind)
-    return bonds(
-        points[known] if len(known) < len(points) else points,
-        trajectory.system.atomic_numbers,
-        factor,
-    )
+    unit = _unit_in_angstrom(trajectory, config.kind)
+    return bonds(points, trajectory.system.atomic_numbers, unit)
 
 
 def _unit_in_angstrom(trajectory: Trajectory, kind: Kind) -> float:
@@ -221,13 +179,9 @@ def _unit_in_angstrom(trajectory: Trajectory, kind: Kind) -> float:
 
 
 def _orders(
-    pairs: np.ndarray, orders: np.ndarray, senders: np.ndarray, receivers: np.ndarray
+    pairs: np.ndarray, orders: np.ndarray, senders: np.ndarray, receivers: np.ndarray, num: int
 ) -> np.ndarray:
-    """The bond order of each edge, 0 where its ends are not bonded [E]."""
-    num = (
-        max(int(senders.max(initial=0)), int(receivers.max(initial=0)), int(pairs.max(initial=0)))
-        + 1
-    )
+    """The bond order of each edge, 0 where its ends are not bonded [E]; ``num`` is that of nodes."""
     keys = np.concatenate([pairs[:, 0] * num + pairs[:, 1], pairs[:, 1] * num + pairs[:, 0]])
     order = np.argsort(keys)
     keys, values = keys[order], np.concatenate([orders, orders])[order]

@@ -7,11 +7,10 @@ parts share frames; ``splits.overlap`` counts those.
 from __future__ import annotations
 
 import math
-from itertools import accumulate
 
 import numpy as np
 
-from estag_jax.data.settings import WindowConfig
+from estag_jax.data.settings import SplitConfig, WindowConfig
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import PublishedTrials, Trajectory
 
@@ -22,32 +21,30 @@ TIMES = (0.6, 0.8)
 """Protein: where training and validation end."""
 
 
-def draw(
-    trajectory: Trajectory,
-    windows: WindowConfig,
-    seed: int,
-    margin: int,
-    wanted: tuple[int, int, int],
-) -> list[np.ndarray]:
+def draw(trajectory: Trajectory, windows: WindowConfig, config: SplitConfig) -> list[np.ndarray]:
     """Draws by the trajectory's own published rule: by trial, in time, or at random as for MD17.
 
     Args:
       trajectory: its lengths and ``published``.
       windows: the shape of a window.
-      seed: of numpy's legacy generator; the published one is 100.
-      margin: frames left out at both ends by the rule for MD17; the published number is 10,000.
-      wanted: windows of train, validation and test; only the rule by trial looks at them here, since
-        it takes the same number of each trial.
+      config: its seed is that of numpy's legacy generator, its margin for the rule for MD17. Of the
+        numbers of windows wanted, only the rule by trial takes notice here, since it takes the same
+        number of each trial.
 
     Returns:
       Starts of the three parts, in the order in which they were drawn, to be cut to the first wanted.
 
     Raises:
-      DataError: a run is too short, there are several runs and no list of trials, or the margin is
-        shorter than a window.
+      DataError: a run is too short, there are several runs and no list of trials, the margin is
+        shorter than a window, or windows have a stride.
     """
+    if windows.stride != 1:
+        raise DataError(
+            f"{trajectory.source}: split kind 'paper' draws from all starts, so window stride "
+            f"{windows.stride} has no place there; use kind 'blocked'"
+        )
     if isinstance(trajectory.published, PublishedTrials):
-        return _by_trial(trajectory, windows, seed, wanted, trajectory.published)
+        return _by_trial(trajectory, windows, config, trajectory.published)
     if len(trajectory.lengths) > 1:
         raise DataError(
             f"{trajectory.source} has {len(trajectory.lengths)} runs, but split kind 'paper' is for a "
@@ -55,7 +52,7 @@ def draw(
         )
     if trajectory.published == "time":
         return _in_time(trajectory, windows)
-    return _at_random(trajectory, windows, seed, margin)
+    return _at_random(trajectory, windows, config.seed, config.margin)
 
 
 def _at_random(
@@ -100,15 +97,11 @@ def _in_time(trajectory: Trajectory, windows: WindowConfig) -> list[np.ndarray]:
 
 
 def _by_trial(
-    trajectory: Trajectory,
-    windows: WindowConfig,
-    seed: int,
-    wanted: tuple[int, int, int],
-    trials: PublishedTrials,
+    trajectory: Trajectory, windows: WindowConfig, config: SplitConfig, trials: PublishedTrials
 ) -> list[np.ndarray]:
     """Motion capture: random starts in the first frames of each trial of a published list."""
-    begins = list(accumulate(trajectory.lengths, initial=0))
-    state, parts = np.random.RandomState(seed), []
+    state, frames, parts = np.random.RandomState(config.seed), trajectory.runs, []
+    wanted = config.train, config.validation, config.test
     need = trials.below + windows.span + 1
     for runs, count in zip((trials.train, trials.validation, trials.test), wanted, strict=True):
         drawn = []
@@ -119,6 +112,6 @@ def _by_trial(
                     f"kind 'paper' with {windows} needs {need}; use kind 'by-trajectory'"
                 )
             chosen = state.choice(np.arange(trials.below), trials.each, replace=False)
-            drawn.append(begins[run] + chosen[: max(1, count // len(runs))].astype(np.int64))
+            drawn.append(frames[run].start + chosen[: max(1, count // len(runs))].astype(np.int64))
         parts.append(np.concatenate(drawn))
     return parts

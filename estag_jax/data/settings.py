@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
+
+from estag_jax.config import check
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,9 +32,7 @@ class WindowConfig:
     stride: int = 1
 
     def __post_init__(self):
-        for name in ("past", "delta", "stride"):
-            if (value := getattr(self, name)) < 1:
-                raise ValueError(f"window {name} is {value}, it must be at least 1")
+        check(self, "window", past=1, delta=1, stride=1)
         steps = list(self.horizons)
         if not steps or steps != sorted(set(steps)) or steps[0] < 1:
             raise ValueError(
@@ -98,25 +98,9 @@ class SplitConfig:
     seed: int = 100
 
     def __post_init__(self):
-        if self.kind not in get_args(SplitKind):
-            raise ValueError(
-                f"split kind is {self.kind!r}, expected one of {', '.join(get_args(SplitKind))}"
-            )
-        for name in ("train", "validation", "test"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"split {name} is {getattr(self, name)}, it must be at least 1")
-        if self.runs not in get_args(Assign):
-            raise ValueError(
-                f"split runs is {self.runs!r}, expected one of {', '.join(get_args(Assign))}"
-            )
-        for name in ("each", "below"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"split {name} is {value}, it must be at least 1")
-            if value is not None and self.kind != "by-trajectory":
-                raise ValueError(
-                    f"split {name} has no effect with kind {self.kind!r}; leave it out"
-                )
+        least = dict.fromkeys(("train", "validation", "test", "each", "below"), 1)
+        only = dict.fromkeys(("each", "below"), ("by-trajectory",))
+        check(self, "split", only=only, seed_bits=32, margin=0, **least)
         if len(self.fractions) != 3 or not all(share > 0 for share in self.fractions):
             raise ValueError(
                 f"split fractions are {self.fractions}, expected three positive numbers"
@@ -125,10 +109,6 @@ class SplitConfig:
             raise ValueError(
                 f"split fractions {self.fractions} add up to {sum(self.fractions):.6g}, not 1"
             )
-        if self.margin < 0:
-            raise ValueError(f"split margin is {self.margin}, it must be at least 0")
-        if not 0 <= self.seed < 2**32:
-            raise ValueError(f"split seed is {self.seed}, it must lie in 0 … 2^32 - 1")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from fractions import Fraction
-from itertools import accumulate
 
 import numpy as np
 
@@ -79,7 +77,8 @@ def split(trajectory: Trajectory, windows: WindowConfig, config: SplitConfig) ->
             )
     # Whole pools are drawn and cut here: how many are wanted for training does not change what is
     # drawn for test.
-    parts = [part[:n] for part, n in zip(whole, _wanted(config), strict=True)]
+    wanted = config.train, config.validation, config.test
+    parts = [part[:n] for part, n in zip(whole, wanted, strict=True)]
     dropped = sum(map(len, pools)) - sum(map(len, whole))
     return Split(*parts, kind=config.kind, dropped=dropped)
 
@@ -111,7 +110,8 @@ def _blocked(
     shares = [Fraction(str(share)) for share in config.fractions]
     needed = 2 * windows.span + max(math.ceil((windows.span + 1) / share) for share in shares)
     pools = ([], [], [])
-    for run, (begin, length) in enumerate(zip(_begins(lengths), lengths, strict=True)):
+    for run, frames in enumerate(trajectory.runs):
+        begin, length = frames.start, lengths[run]
         if length < needed:
             whose = source if len(lengths) == 1 else f"{source}: run {run}"
             several = "" if len(lengths) < 3 else " or use kind 'by-trajectory'"
@@ -121,9 +121,8 @@ def _blocked(
             )
         for pool, share in zip(pools, shares, strict=True):
             size = int(share * (length - 2 * windows.span))
-            pool.append(
-                np.arange(begin, begin + size - windows.span, windows.stride, dtype=np.int64)
-            )
+            end = begin + size - windows.span
+            pool.append(np.arange(begin, end, windows.stride, dtype=np.int64))
             begin += size + windows.span
     generator = np.random.default_rng(config.seed)
     return [generator.permutation(np.concatenate(pool)) for pool in pools]
@@ -140,14 +139,14 @@ def _by_trajectory(
             f"'by-trajectory' needs one each for train, validation and test; use kind 'blocked'"
         )
     generator = np.random.default_rng(config.seed)
-    begins, pools = _begins(lengths), []
+    frames, pools = trajectory.runs, []
     for runs in _parts(usable, config, generator):
         pool = []
         for run in runs:
             last = lengths[run] - windows.span
             found = np.arange(0, min(last, config.below or last), windows.stride, dtype=np.int64)
             found = generator.permutation(found)[: config.each]
-            pool.append(begins[run] + found)
+            pool.append(frames[run].start + found)
         pools.append(generator.permutation(np.concatenate(pool)))
     return pools
 
@@ -167,23 +166,6 @@ def _parts(runs: list[int], config: SplitConfig, generator: np.random.Generator)
     return [shuffled[:train], shuffled[train : train + validation], shuffled[train + validation :]]
 
 
-def _paper(trajectory: Trajectory, windows: WindowConfig, config: SplitConfig) -> list[np.ndarray]:
-    if windows.stride != 1:
-        raise DataError(
-            f"{trajectory.source}: split kind 'paper' draws from all starts, so window stride "
-            f"{windows.stride} has no place there; use kind 'blocked'"
-        )
-    return published.draw(trajectory, windows, config.seed, config.margin, _wanted(config))
-
-
-def _wanted(config: SplitConfig) -> tuple[int, int, int]:
-    return config.train, config.validation, config.test
-
-
-def _begins(lengths: Sequence[int]) -> list[int]:
-    return list(accumulate(lengths, initial=0))[:-1]
-
-
 def _why(trajectory: Trajectory) -> str:
     if trajectory.missing is None:
         return ""
@@ -193,4 +175,4 @@ def _why(trajectory: Trajectory) -> str:
     )
 
 
-_RULES = {"blocked": _blocked, "by-trajectory": _by_trajectory, "paper": _paper}
+_RULES = {"blocked": _blocked, "by-trajectory": _by_trajectory, "paper": published.draw}

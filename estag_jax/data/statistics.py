@@ -117,27 +117,18 @@ def power_spectrum(trajectory: Trajectory) -> tuple[np.ndarray, np.ndarray] | No
 
 def _pairs(trajectory: Trajectory, lag: int) -> np.ndarray:
     """Frames t with a known frame t + lag in the same run."""
-    ends = np.cumsum(trajectory.lengths)
-    runs = [
-        np.arange(end - length, max(end - length, end - lag), dtype=np.int64)
-        for end, length in zip(ends, trajectory.lengths, strict=True)
-    ]
-    first = np.concatenate(runs)
-    if trajectory.missing is None:
-        return first
-    return first[~trajectory.missing[first] & ~trajectory.missing[first + lag]]
+    known = trajectory.known
+    first = np.concatenate(
+        [np.arange(r.start, max(r.start, r.stop - lag), dtype=np.int64) for r in trajectory.runs]
+    )
+    return first[known[first] & known[first + lag]]
 
 
 def _stretches(trajectory: Trajectory) -> list[slice]:
     """Runs, cut where frames are missing."""
-    ends = np.cumsum(trajectory.lengths)
-    runs = [slice(int(e - n), int(e)) for e, n in zip(ends, trajectory.lengths, strict=True)]
-    if trajectory.missing is None:
-        return runs
-    stretches = []
-    for run in runs:
-        known = np.flatnonzero(~trajectory.missing[run]) + run.start
-        if known.size:
-            parts = np.split(known, np.flatnonzero(np.diff(known) > 1) + 1)
-            stretches += [slice(int(p[0]), int(p[-1]) + 1) for p in parts]
+    known, stretches = trajectory.known, []
+    for run in trajectory.runs:
+        frames = np.flatnonzero(known[run]) + run.start
+        parts = np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1)
+        stretches += [slice(int(p[0]), int(p[-1]) + 1) for p in parts if p.size]
     return stretches

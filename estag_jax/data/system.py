@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +16,19 @@ ELEMENTS = (1, 6, 7, 8, 9, 15, 16, 17, 35, 53)
 
 class DataError(ValueError):
     """Bad input data or a bad request for data; the message is one line for the user."""
+
+
+def needed(module: str, who: str, install: str) -> Any:
+    """A module of an optional package.
+
+    Raises:
+      DataError: it cannot be imported; says who needs it and what pip installs.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise DataError(f"{who} needs {package}; pip install {install}") from error
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,22 +69,20 @@ class System:
             object.__setattr__(self, "node_features", np.ones((self.num_nodes, width), np.float32))
         if not 0 <= self.anchor < self.channels:
             raise DataError(f"anchor is {self.anchor}, nodes have {self.channels} channel(s)")
-        bonds = _count(self.bonds)
-        for name, count, expected in (
-            ("node_features", np.shape(self.node_features)[0], self.num_nodes),
-            ("atomic_numbers", _count(self.atomic_numbers, self.num_nodes), self.num_nodes),
-            ("bond_orders", _count(self.bond_orders, bonds), bonds),
-            ("graph", self.graph.num_nodes if self.graph else self.num_nodes, self.num_nodes),
+        bonds = 0 if self.bonds is None else len(self.bonds)
+        for name, values, expected in (
+            ("node_features", self.node_features, self.num_nodes),
+            ("atomic_numbers", self.atomic_numbers, self.num_nodes),
+            ("bond_orders", self.bond_orders, bonds),
+            ("graph", self.graph and range(self.graph.num_nodes), self.num_nodes),
         ):
-            if count != expected:
-                raise DataError(f"{name} has {count} entries, expected {expected}")
+            if values is not None and len(values) != expected:
+                raise DataError(f"{name} has {len(values)} entries, expected {expected}")
         if bonds:
-            low, high = np.min(self.bonds), np.max(self.bonds)
-            if low < 0 or high >= self.num_nodes:
-                raise DataError(
-                    f"bonds name node {low if low < 0 else high}, there are nodes 0 … "
-                    f"{self.num_nodes - 1}"
-                )
+            for end in (np.min(self.bonds), np.max(self.bonds)):
+                if not 0 <= end < self.num_nodes:
+                    there = f"there are nodes 0 … {self.num_nodes - 1}"
+                    raise DataError(f"bonds name node {end}, {there}")
 
     @property
     def num_nodes(self) -> int:
@@ -92,12 +104,10 @@ class System:
         features = np.asarray(self.node_features, np.float32)
         if self.atomic_numbers is None:
             return features[None]
-        numbers = np.asarray(self.atomic_numbers)[:, None]
+        columns = np.asarray(self.atomic_numbers)[:, None]
         if elements == "one-hot":
-            known = numbers == np.array(ELEMENTS)
+            known = columns == np.array(ELEMENTS)
             columns = np.concatenate([known, ~known.any(axis=1, keepdims=True)], axis=1)
-        else:
-            columns = numbers
         return np.concatenate([columns.astype(np.float32), features], axis=1)[None]
 
     def node_name(self, node: int) -> str:
@@ -105,7 +115,3 @@ class System:
         kind = "node" if self.atomic_numbers is None else "atom"
         name = self.names[node]
         return f"{kind} {node}" if name == str(node) else f"{kind} {node} ({name})"
-
-
-def _count(values: Any, otherwise: int = 0) -> int:
-    return otherwise if values is None else len(values)

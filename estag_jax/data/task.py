@@ -51,10 +51,8 @@ def resolve(
       split: as asked; "paper" is the source's published split; or None.
     """
     suggested = trajectories[0].suggested
-    if split is None:
-        split = suggested.split
-    elif split == "paper":
-        split = suggested.paper_split
+    if split is None or split == "paper":
+        split = suggested.paper_split if split else suggested.split
     return window or suggested.window, split
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
+from ase.data import chemical_symbols
 
 from estag_jax.data.settings import Suggested
 from estag_jax.data.system import DataError, System
@@ -70,11 +71,7 @@ class Trajectory:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self):
-        if self.positions.ndim != 4 or self.positions.shape[-1] != 3:
-            raise DataError(
-                f"{self.source}: positions have shape {self.positions.shape}, expected "
-                f"[frames, N, C, 3]"
-            )
+        _check_shape(self.source, self.positions)
         expected = self.system.num_nodes, self.system.channels
         if self.positions.shape[1:3] != expected:
             raise DataError(
@@ -87,16 +84,13 @@ class Trajectory:
             raise DataError(
                 f"{self.source}: lengths {self.lengths} do not add up to {self.num_frames} frames"
             )
-        for name, count, wanted in (
-            (
-                "missing",
-                self.num_frames if self.missing is None else len(self.missing),
-                self.num_frames,
-            ),
-            ("run_names", len(self.run_names or self.lengths), len(self.lengths)),
+        for name, values, wanted in (
+            ("missing", self.missing, self.num_frames),
+            ("run_names", self.run_names or None, len(self.lengths)),
         ):
-            if count != wanted:
-                raise DataError(f"{self.source}: {name} has {count} entries, expected {wanted}")
+            if values is not None and len(values) != wanted:
+                count = f"{name} has {len(values)} entries"
+                raise DataError(f"{self.source}: {count}, expected {wanted}")
         if not 0 < self.frame_step < np.inf:
             raise DataError(
                 f"{self.source}: the time step is {self.frame_step}, it must be positive"
@@ -110,11 +104,6 @@ class Trajectory:
         atomic_numbers: Any = None,
         names: Sequence[str] | None = None,
         node_features: Any = None,
-        length_unit: str = "Å",
-        bonds: Any = None,
-        bond_orders: Any = None,
-        anchor: int = 0,
-        contact_distance: float | None = None,
         **about: Any,
     ) -> Trajectory:
         """A trajectory of arrays in memory.
@@ -125,8 +114,8 @@ class Trajectory:
           atomic_numbers: [N], or None where nodes are not atoms.
           names: N names; by default element symbols, or numbers.
           node_features: [N, F] invariant features besides the elements, or None.
-          length_unit, bonds, bond_orders, anchor, contact_distance: see System.
-          **about: the other fields of Trajectory (frame_step, time_unit, lengths, …).
+          **about: the other fields of System (length_unit, bonds, bond_orders, anchor,
+            contact_distance) and of Trajectory (frame_step, time_unit, lengths, …).
 
         Returns:
           The trajectory; its system has no graph yet.
@@ -140,11 +129,7 @@ class Trajectory:
         if positions.ndim == 3:
             positions = positions[:, :, None]
         source = about.get("source", "the trajectory")
-        if positions.ndim != 4 or positions.shape[-1] != 3:
-            raise DataError(
-                f"{source}: positions have shape {positions.shape}, expected [frames, N, 3] or "
-                f"[frames, N, C, 3]"
-            )
+        _check_shape(source, positions)
         nodes, channels = positions.shape[1:3]
         if atomic_numbers is not None:
             atomic_numbers = np.asarray(atomic_numbers, np.int64)
@@ -159,18 +144,9 @@ class Trajectory:
             raise DataError(f"{source}: names has {len(names)} entries, expected {nodes}")
         if node_features is not None:
             node_features = np.asarray(node_features, np.float32)
+        names, of_system = tuple(map(str, names)), _of_system(about)
         try:
-            system = System(
-                tuple(map(str, names)),
-                atomic_numbers,
-                node_features,
-                channels,
-                length_unit,
-                bonds,
-                bond_orders,
-                anchor,
-                contact_distance,
-            )
+            system = System(names, atomic_numbers, node_features, channels, **of_system)
         except DataError as error:
             raise DataError(f"{source}: {error}") from None
         return cls(system, positions, **about)
@@ -180,11 +156,22 @@ class Trajectory:
         return self.positions.shape[0]
 
     @property
+    def runs(self) -> list[slice]:
+        """The frames of each run."""
+        ends = np.cumsum(self.lengths).tolist()
+        return [slice(end - size, end) for end, size in zip(ends, self.lengths, strict=True)]
+
+    @property
+    def known(self) -> np.ndarray:
+        """[frames] bool, False where the frame is missing."""
+        return np.ones(self.num_frames, bool) if self.missing is None else ~self.missing
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 over everything that a model sees, to tell whether a run saw this very data."""
         digest = hashlib.sha256()
         system, graph = self.system, self.system.graph
-        parts = [self.positions, np.asarray(self.lengths), system.node_features]
+        parts = [self.positions, self.lengths, system.node_features]
         parts += [system.atomic_numbers, self.missing]
         if graph is not None:
             parts += [graph.receivers, graph.senders, graph.edge_features]
@@ -197,9 +184,7 @@ class Trajectory:
 
     def changed(self, **changes: Any) -> Trajectory:
         """The same with some fields replaced, those of the system too."""
-        own = {f.name for f in dataclasses.fields(self)}
-        of_system = {name: changes.pop(name) for name in list(changes) if name not in own}
-        if of_system:
+        if of_system := _of_system(changes):
             changes["system"] = dataclasses.replace(self.system, **of_system)
         return dataclasses.replace(self, **changes)
 
@@ -208,9 +193,21 @@ class Trajectory:
         return self.changed(notes=(*self.notes, note), **changes)
 
 
+def _check_shape(source: str, positions: np.ndarray) -> None:
+    if positions.ndim != 4 or positions.shape[-1] != 3:
+        raise DataError(
+            f"{source}: positions have shape {positions.shape}, expected [frames, N, 3] or "
+            f"[frames, N, C, 3]"
+        )
+
+
+def _of_system(fields: dict[str, Any]) -> dict[str, Any]:
+    """Takes out of the fields those that are not the trajectory's own."""
+    own = {field.name for field in dataclasses.fields(Trajectory)}
+    return {name: fields.pop(name) for name in list(fields) if name not in own}
+
+
 def _names(nodes: int, atomic_numbers: np.ndarray | None) -> tuple[str, ...]:
     if atomic_numbers is None:
         return tuple(map(str, range(nodes)))
-    from ase.data import chemical_symbols
-
     return tuple(chemical_symbols[number] for number in atomic_numbers)

@@ -1,18 +1,39 @@
-"""What may be done to a trajectory before its graph is built; each leaves a note."""
+"""What is checked of every trajectory and what may be done to it before its graph is built.
+
+Checks repair nothing; what is done leaves a note.
+"""
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import Literal
 
 import numpy as np
+from scipy.spatial import KDTree
 
+from estag_jax.data.edges import inside
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 
-Centre = Literal["source", "none", "run", "frame"]
-
 LENGTHS = {"Å": 1.0, "A": 1.0, "nm": 10.0, "pm": 0.01, "bohr": 0.529177210903, "m": 1e10, "cm": 1e8}
 """Length units in Å (the bohr of CODATA 2018)."""
+
+
+def check(trajectory: Trajectory) -> None:
+    """Refuses coordinates that are not finite, and two points in the same place.
+
+    Args:
+      trajectory: as a source returned it, with or without its graph.
+
+    Raises:
+      DataError: names the source, the frame and the node.
+    """
+    _check_finite(trajectory)
+    # In the first frame of every run no two points may coincide: they are one atom given twice.
+    known = trajectory.known
+    for run in trajectory.runs:
+        for k in run.start + np.flatnonzero(known[run])[:1]:
+            _check_apart(trajectory, k)
 
 
 def without_hydrogens(trajectory: Trajectory) -> Trajectory:
@@ -41,21 +62,18 @@ def take_nodes(trajectory: Trajectory, nodes: np.ndarray, note: str) -> Trajecto
       nodes: integers, each at most once.
       note: what was done.
     """
+    system = trajectory.system
     changes = {
         "positions": trajectory.positions[:, nodes],
-        "node_features": trajectory.system.node_features[nodes],
-        "names": tuple(trajectory.system.names[node] for node in nodes),
+        "node_features": system.node_features[nodes],
+        "names": tuple(system.names[node] for node in nodes),
     }
-    if trajectory.system.atomic_numbers is not None:
-        changes["atomic_numbers"] = trajectory.system.atomic_numbers[nodes]
-    if trajectory.system.bonds is not None:
-        new = np.full(trajectory.system.num_nodes, -1)
-        new[nodes] = np.arange(len(nodes))
-        bonds = new[trajectory.system.bonds]
-        kept = (bonds >= 0).all(axis=1)
-        changes["bonds"] = bonds[kept]
-        if trajectory.system.bond_orders is not None:
-            changes["bond_orders"] = trajectory.system.bond_orders[kept]
+    if system.atomic_numbers is not None:
+        changes["atomic_numbers"] = system.atomic_numbers[nodes]
+    if system.bonds is not None:
+        changes["bonds"], kept = inside(system.bonds, nodes, system.num_nodes)
+        if system.bond_orders is not None:
+            changes["bond_orders"] = system.bond_orders[kept]
     return trajectory.noted(note, **changes)
 
 
@@ -76,11 +94,8 @@ def take_runs(trajectory: Trajectory, min_frames: int) -> Trajectory:
         )
     frames = np.repeat(keep, lengths)
     note = f"{np.count_nonzero(~keep)} of {len(keep)} runs left out: below {min_frames} frames"
-    changes = {"positions": trajectory.positions[frames], "lengths": tuple(map(int, lengths[keep]))}
-    if trajectory.run_names:
-        changes["run_names"] = tuple(
-            n for n, k in zip(trajectory.run_names, keep, strict=True) if k
-        )
+    changes = {"positions": trajectory.positions[frames], "lengths": tuple(lengths[keep].tolist())}
+    changes["run_names"] = tuple(compress(trajectory.run_names, keep))
     if trajectory.missing is not None:
         changes["missing"] = trajectory.missing[frames]
     # The published lists number the runs that are there in full.
@@ -99,7 +114,7 @@ def centred(trajectory: Trajectory, what: Literal["run", "frame"]) -> Trajectory
         positions -= positions.mean(axis=(1, 2), keepdims=True)
         note = "centred: the centroid of each frame is at the origin"
     else:
-        for run in _runs(trajectory):
+        for run in trajectory.runs:
             positions[run] -= np.nanmean(positions[run], axis=(0, 1, 2))
         note = "centred: the mean position of each run is at the origin"
     return trajectory.noted(note, positions=positions.astype(trajectory.positions.dtype))
@@ -113,7 +128,7 @@ def superimposed(trajectory: Trajectory) -> Trajectory:
     """
     positions = trajectory.positions.astype(np.float64)
     flat = positions.reshape(trajectory.num_frames, -1, 3)
-    for run in _runs(trajectory):
+    for run in trajectory.runs:
         centroid = flat[run].mean(axis=1, keepdims=True)
         points = flat[run] - centroid
         known = np.flatnonzero(np.isfinite(points).all(axis=(1, 2)))
@@ -152,6 +167,29 @@ def converted(trajectory: Trajectory, unit: str) -> Trajectory:
     )
 
 
-def _runs(trajectory: Trajectory) -> list[slice]:
-    ends = np.cumsum(trajectory.lengths)
-    return [slice(e - n, e) for e, n in zip(ends, trajectory.lengths, strict=True)]
+def _check_finite(trajectory: Trajectory) -> None:
+    # The sum first: it is not finite if any coordinate is not, and needs no array of its own.
+    if trajectory.missing is None and np.isfinite(trajectory.positions.sum(dtype=np.float64)):
+        return
+    finite = np.isfinite(trajectory.positions)
+    finite[~trajectory.known] = True
+    if finite.all():
+        return
+    frame, node = np.argwhere(~finite)[0, :2]
+    raise DataError(
+        f"{trajectory.source}: {np.count_nonzero(~finite)} coordinate(s) are not finite, the first in "
+        f"frame {frame}, {trajectory.system.node_name(node)}, both counted from 0; cut such frames out and "
+        f"give the runs between them as lengths"
+    )
+
+
+def _check_apart(trajectory: Trajectory, k: int) -> None:
+    frame = trajectory.positions[k]
+    points = frame.reshape(-1, 3)
+    pairs = KDTree(points).query_pairs(1e-6 * max(np.ptp(points), 1e-30), output_type="ndarray")
+    if len(pairs):
+        one, other = (trajectory.system.node_name(i // frame.shape[1]) for i in pairs[0])
+        raise DataError(
+            f"{trajectory.source}: {one} and {other} are in the same place in frame {k}; "
+            f"leave duplicate atoms out (--read.select), or correct the file"
+        )

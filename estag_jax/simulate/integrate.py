@@ -133,28 +133,10 @@ def rattle_chain(
     return step
 
 
-def rollout(step: Step, state: State, dt: float, substeps: int, frames: int) -> State:
+def integrate(step: Step, states: State, dt: float, substeps: int, frames: int) -> State:
     """Repeats a step and keeps every ``substeps``-th state; the first frame is the start.
 
-    Args:
-      step: what to repeat.
-      state: the start, a tree of arrays.
-      dt: time of one step.
-      substeps: steps from one frame to the next.
-      frames: frames to keep.
-
-    Returns:
-      The same tree with a leading axis [frames, ...].
-    """
-
-    def frame(state, _):
-        return jax.lax.fori_loop(0, substeps, lambda _, s: step(s, dt), state), state
-
-    return jax.lax.scan(frame, state, length=frames)[1]
-
-
-def integrate(step: Step, states: State, dt: float, substeps: int, frames: int) -> State:
-    """``rollout`` of many starts at once, compiled, in float64 whatever JAX's global setting.
+    Many starts go at once, compiled, in float64 whatever JAX's global setting.
 
     Args:
       step: what to repeat.
@@ -223,7 +205,10 @@ def frame_error(step: Step, states: State, dt: float, substeps: int) -> np.ndarr
 # The time step and the substeps are traced: other values need no other program.
 @functools.partial(jax.jit, static_argnames=("step", "frames"))
 def _rollouts(step: Step, states: State, dt: float, substeps: int, frames: int) -> State:
-    return jax.vmap(lambda state: rollout(step, state, dt, substeps, frames))(states)
+    def frame(state, _):
+        return jax.lax.fori_loop(0, substeps, lambda _, s: step(s, dt), state), state
+
+    return jax.vmap(lambda state: jax.lax.scan(frame, state, length=frames)[1])(states)
 
 
 def _as_float64(tree: State) -> State:

@@ -10,7 +10,7 @@ from estag_jax.simulate.integrate import State, Step, in_float64
 
 
 def largest_exponent(
-    step: Step, states: State, steps: int, dt: float, *, transient: int = 0, seed: int = 0
+    step: Step, states: State, steps: int, dt: float, *, transient: int = 0
 ) -> np.ndarray:
     """The mean rate λ at which an infinitesimal difference between two motions grows, |δ| ~ e^(λt).
 
@@ -25,7 +25,6 @@ def largest_exponent(
       steps: total number of steps.
       dt: time of one step.
       transient: first steps that do not count, in which the vector turns to the fastest direction.
-      seed: of the first tangent vector, which is random.
 
     Returns:
       λ of each start [R], in one over the unit of time.
@@ -35,7 +34,7 @@ def largest_exponent(
     """
     if not 0 <= transient < steps:
         raise ValueError(f"transient is {transient}, it must lie in 0 … {steps - 1} (steps - 1)")
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)  # of the first tangent vectors
     tangents = jax.tree.map(lambda leaf: generator.normal(size=np.shape(leaf)), states)
 
     def exponent(start):

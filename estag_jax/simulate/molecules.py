@@ -7,20 +7,18 @@ import dataclasses
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import ase
+import ase.io
 import numpy as np
+from ase.calculators.calculator import Calculator
 from ase.data import chemical_symbols
+from ase.optimize import BFGS
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 
 from estag_jax.data.system import DataError
 from estag_jax.io import cause, did_you_mean
 from estag_jax.simulate.settings import MOLECULES
-
-if TYPE_CHECKING:
-    from tblite.ase import TBLite
 
 HEAVIEST = 86
 """GFN2-xTB has parameters for hydrogen to radon (Bannwarth, Ehlert, Grimme 2019)."""
@@ -104,8 +102,6 @@ def relaxed(name: str, charge: int = 0, seed: int = 0) -> Molecule:
     Raises:
       DataError: as ``molecule`` does, or GFN2-xTB fails, or no minimum is found.
     """
-    from ase.optimize import BFGS
-
     found = molecule(name, charge, seed)
     check_whole(f"xtb:{name}", found.positions, "in the first geometry", "correct it")
     atoms = ase.Atoms(found.atomic_numbers, found.positions, calculator=calculator(charge))
@@ -126,7 +122,7 @@ def relaxed(name: str, charge: int = 0, seed: int = 0) -> Molecule:
     return dataclasses.replace(found, positions=atoms.positions)
 
 
-def calculator(charge: int) -> TBLite:
+def calculator(charge: int) -> Calculator:
     """A new GFN2-xTB calculator for a molecule with all electrons paired, without a wavefunction.
 
     Args:
@@ -259,8 +255,6 @@ def _unknown(name: str) -> str:
 
 
 def _from_file(name: str) -> Molecule:
-    import ase.io
-
     if not Path(name).is_file():
         raise DataError(
             f"{name}: there is no such file; expected is a geometry in XYZ format, in Å"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
+
+from estag_jax.config import check
 
 Thermostat = Literal["nose-hoover", "langevin", "none"]
 
@@ -61,21 +62,8 @@ class XtbConfig:
     charge: int = 0
 
     def __post_init__(self):
-        if self.thermostat not in get_args(Thermostat):
-            raise ValueError(
-                f"xtb thermostat is {self.thermostat!r}, expected one of "
-                f"{', '.join(get_args(Thermostat))}"
-            )
-        for name, least in (("frames", 1), ("every", 1), ("equilibration", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"xtb {name} is {getattr(self, name)}, it must be {least} or more")
-        for name in ("temperature", "damping", "step"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(
-                    f"xtb {name} is {getattr(self, name)}, it must be positive and finite"
-                )
-        if not 0 <= self.seed < 2**31:
-            raise ValueError(f"xtb seed is {self.seed}, it must lie in 0 … 2^31 - 1")
+        lengths = ("temperature", "damping", "step")
+        check(self, "xtb", frames=1, every=1, equilibration=0, positive=lengths, seed_bits=31)
 
     @property
     def steps(self) -> int:
@@ -114,13 +102,6 @@ class SyntheticConfig:
     float64: bool = False
 
     def __post_init__(self):
-        least = dict.fromkeys(("particles", "runs", "frames", "substeps"), 1)
-        least |= dict.fromkeys(("hidden", "rest_length", "coupling"), 0)
-        for name, low in least.items():
-            value = getattr(self, name)
-            if value is not None and not low <= value < math.inf:
-                raise ValueError(f"synthetic {name} is {value}, it must be {low} or more")
-        if self.frame_step is not None and not 0 < self.frame_step < math.inf:
-            raise ValueError(f"synthetic frame_step is {self.frame_step}, it must be positive")
-        if not 0 <= self.seed < 2**32:
-            raise ValueError(f"synthetic seed is {self.seed}, it must lie in 0 … 2^32 - 1")
+        sizes: dict[str, float] = dict.fromkeys(("particles", "runs", "frames", "substeps"), 1)
+        sizes |= dict.fromkeys(("hidden", "rest_length", "coupling"), 0)
+        check(self, "synthetic", positive=("frame_step",), seed_bits=32, **sizes)

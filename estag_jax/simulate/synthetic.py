@@ -8,18 +8,17 @@ Chaotic runs differ between processor families after some Lyapunov times, their 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.io import did_you_mean
+from estag_jax.simulate import draws
+from estag_jax.simulate.draws import Drawn
+from estag_jax.simulate.integrate import State, energy_drift, frame_error
+from estag_jax.simulate.lyapunov import largest_exponent
 from estag_jax.simulate.settings import SyntheticConfig
-
-if TYPE_CHECKING:
-    from estag_jax.simulate.draws import Drawn
-    from estag_jax.simulate.integrate import State
 
 MAX_ERROR = 0.01
 """Of the energy over a run's largest kinetic energy; for Lorenz, of a frame over their deviation."""
@@ -36,7 +35,10 @@ DEFAULT = SyntheticConfig()
 
 @dataclasses.dataclass(frozen=True)
 class _Kind:
-    """What a system is by default; ``lyapunov`` is the time over which its exponent is measured."""
+    """What a system is by default; ``lyapunov`` is the time over which its exponent is measured.
+
+    ``options`` are those that no other system has.
+    """
 
     particles: int
     frame_step: float
@@ -45,13 +47,14 @@ class _Kind:
     length_unit: str = "unit"
     lyapunov: float | None = None
     least: int = 2
+    options: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 _KINDS = {
-    "springs": _Kind(5, frame_step=0.1, substeps=10),
+    "springs": _Kind(5, frame_step=0.1, substeps=10, options={"rest_length": 0.0}),
     "charged": _Kind(5, frame_step=0.1, substeps=10, lyapunov=100),
     "pendulum": _Kind(2, 0.05, 10, "s", "m", lyapunov=100, least=1),
-    "lorenz": _Kind(3, frame_step=0.05, substeps=10, lyapunov=200, least=1),
+    "lorenz": _Kind(3, 0.05, 10, lyapunov=200, least=1, options={"coupling": 0.3}),
     "threebody": _Kind(3, frame_step=0.1, substeps=20, lyapunov=40),
 }
 
@@ -74,13 +77,15 @@ def read(name: str, config: SyntheticConfig = DEFAULT) -> Trajectory:
     source, kind, config = _resolve(name, config)
     drawn = _draw(name, config)
     states, tried = _simulate(source, drawn, config, config.runs, config.frames)
-    accuracy, positions = _accuracy(source, drawn, config, states), states[0]
+    notes = _notes(config, drawn, tried)
+    notes += [_accuracy(source, drawn, config, states), *_chaos(name, kind, config)]
+    positions = states[0]
     if drawn.anchored:
         positions = np.concatenate([np.zeros_like(positions[:, :, :1]), positions], axis=2)
     nodes = positions.shape[2] - config.hidden
     bonds = drawn.bonds
     bonds = None if bonds is None else bonds[(bonds < nodes).all(axis=1)]
-    positions = positions[:, :, :nodes].reshape(-1, nodes, 1, 3)
+    positions = positions[:, :, :nodes].reshape(-1, nodes, 3)
     return Trajectory.from_arrays(
         positions=positions.astype(np.float64 if config.float64 else np.float32),
         node_features=drawn.features[:nodes].astype(np.float32),
@@ -95,7 +100,7 @@ def read(name: str, config: SyntheticConfig = DEFAULT) -> Trajectory:
         provenance=f"simulated by estag_jax.simulate: {drawn.about}; {config.particles} particles, seed "
         f"{config.seed}, {config.substeps} steps of {config.frame_step / config.substeps:.6g} a frame",
         licence="computed on the spot; no terms are attached",
-        notes=(*_notes(config, drawn, tried), accuracy, *_chaos(name, kind, config)),
+        notes=tuple(notes),
     )
 
 
@@ -115,8 +120,6 @@ def exponents(name: str, config: SyntheticConfig = DEFAULT) -> np.ndarray:
     Raises:
       DataError: as ``read``, or the system is springs.
     """
-    from estag_jax.simulate.lyapunov import largest_exponent
-
     source, kind, config = _resolve(name, config)
     if kind.lyapunov is None:
         raise DataError(f"{source}: its exponent is not measured; ask for a chaotic system")
@@ -135,11 +138,11 @@ def _resolve(name: str, config: SyntheticConfig) -> tuple[str, _Kind, SyntheticC
         known = f"known are {', '.join(_KINDS)}{did_you_mean(name, _KINDS)}"
         raise DataError(f"synthetic:{name}: there is no such system; {known}")
     source, kind = f"synthetic:{name}", _KINDS[name]
-    for option, owner in (("rest_length", "springs"), ("coupling", "lorenz")):
+    for option, owner in ((o, owner) for owner, other in _KINDS.items() for o in other.options):
         if getattr(config, option) is not None and name != owner:
             raise DataError(f"{source}: {option} has no effect, it is for {owner}; leave it out")
-    own = {"particles": kind.particles, "frame_step": kind.frame_step, "substeps": kind.substeps}
-    own |= {"springs": {"rest_length": 0.0}, "lorenz": {"coupling": 0.3}}.get(name, {})
+    own = {key: getattr(kind, key) for key in ("particles", "frame_step", "substeps")}
+    own |= kind.options
     given = {key: getattr(config, key) for key in own if getattr(config, key) is not None}
     config = dataclasses.replace(config, **own | given)
     if config.particles < kind.least or (name == "threebody" and config.particles != 3):
@@ -161,11 +164,8 @@ def _resolve(name: str, config: SyntheticConfig) -> tuple[str, _Kind, SyntheticC
 
 
 def _draw(name: str, config: SyntheticConfig) -> Drawn:
-    from estag_jax.simulate import draws
-
-    own = {"springs": ("rest_length",), "lorenz": ("coupling",)}.get(name, ())
     generator = np.random.default_rng((config.seed, 0))
-    options = {option: getattr(config, option) for option in own}
+    options = {option: getattr(config, option) for option in _KINDS[name].options}
     return getattr(draws, name)(config.particles, generator, **options)
 
 
@@ -173,10 +173,8 @@ def _simulate(
     source: str, drawn: Drawn, config: SyntheticConfig, runs: int, frames: int
 ) -> tuple[State, int]:
     """States [runs, frames, N, 3], all finite, and how many starts that took."""
-    from estag_jax.simulate.draws import simulate
-
     dt = config.frame_step / config.substeps
-    states, tried = simulate(drawn, config.seed, dt, config.substeps, runs, frames)
+    states, tried = draws.simulate(drawn, config.seed, dt, config.substeps, runs, frames)
     bad = np.argwhere(~np.logical_and.reduce([np.isfinite(x).all(axis=(2, 3)) for x in states]))
     if len(bad):
         raise DataError(
@@ -193,8 +191,6 @@ def _simulate(
 
 def _accuracy(source: str, drawn: Drawn, config: SyntheticConfig, states: State) -> str:
     """How exact the integration was, as a note; too coarse a one is refused."""
-    from estag_jax.simulate.integrate import energy_drift, frame_error
-
     system = drawn.system
     if system.energies:
         errors = energy_drift(system.energies, states)

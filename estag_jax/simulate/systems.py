@@ -13,14 +13,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from estag_jax.simulate.integrate import (
-    State,
-    Step,
-    rattle_chain,
-    rk4,
-    velocity_verlet,
-    yoshida4,
-)
+from estag_jax.simulate.integrate import State, Step, rattle_chain, rk4, velocity_verlet, yoshida4
 
 STANDARD_GRAVITY = 9.81
 """m/s², downwards along z."""
@@ -96,29 +89,20 @@ def trap_forces(positions: Any, stiffness: float) -> Any:
     return -stiffness * (positions - positions.mean(axis=0))
 
 
-def lorenz_derivative(
-    positions: Any,
-    sigma: float = 10.0,
-    rho: float = 28.0,
-    beta: float = 8 / 3,
-    coupling: float = 0.0,
-) -> Any:
+def lorenz_derivative(positions: Any, coupling: float) -> Any:
     """Rates of change of Lorenz's oscillators, x' = σ(y - x), y' = x(ρ - z) - y, z' = xy - βz.
 
-    E. N. Lorenz, J. Atmos. Sci. 20, 130 (1963).
+    σ = 10, ρ = 28, β = 8/3 as in E. N. Lorenz, J. Atmos. Sci. 20, 130 (1963).
 
     Args:
       positions: the oscillators [N, 3], each a point of R³.
-      sigma: σ.
-      rho: ρ.
-      beta: β.
       coupling: c of the diffusive coupling c (mean x - x), which all three coordinates feel.
 
     Returns:
       Rates [N, 3].
     """
     x, y, z = positions[:, 0], positions[:, 1], positions[:, 2]
-    own = jnp.stack([sigma * (y - x), x * (rho - z) - y, x * y - beta * z], axis=-1)
+    own = jnp.stack([10.0 * (y - x), x * (28.0 - z) - y, x * y - 8 / 3 * z], axis=-1)
     return own + coupling * (positions.mean(axis=0) - positions)
 
 
@@ -194,7 +178,7 @@ def lorenz(coupling: float = 0.0) -> System:
     Args:
       coupling: c of ``lorenz_derivative``.
     """
-    return System(rk4(lambda state: (lorenz_derivative(state[0], coupling=coupling),)))
+    return System(rk4(lambda state: (lorenz_derivative(state[0], coupling),)))
 
 
 def _free(masses: np.ndarray, energy: Callable, forces: Callable) -> System:

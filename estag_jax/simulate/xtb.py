@@ -17,19 +17,19 @@ import importlib.metadata
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import ase
 import numpy as np
+from ase import constraints, units
+from ase.md import langevin, nose_hoover_chain, verlet
+from ase.md.md import MolecularDynamics
+from ase.md.velocitydistribution import Stationary, ZeroRotation, thermalize_momenta
 
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.io import FileError, Report, cause, read_npz, silent, slug, write_npz
 from estag_jax.simulate import molecules
 from estag_jax.simulate.settings import MOLECULES, XtbConfig
-
-if TYPE_CHECKING:
-    from ase import Atoms
-    from ase.md.md import MolecularDynamics
 
 CHUNK = 500
 """Steps from one saved state to the next."""
@@ -126,9 +126,6 @@ def _simulate(name: str, config: XtbConfig, path: Path, report: Report) -> None:
 
 def _start(name: str, config: XtbConfig) -> dict[str, np.ndarray]:
     """The relaxed molecule with its velocities."""
-    import ase
-    from ase.md.velocitydistribution import Stationary, ZeroRotation, thermalize_momenta
-
     found = molecules.relaxed(name, config.charge, config.seed)
     atoms = ase.Atoms(found.atomic_numbers, found.positions)
     thermalize_momenta(atoms, config.temperature, rng=np.random.default_rng(config.seed))
@@ -145,8 +142,6 @@ def _advance(
     source: str, state: dict[str, np.ndarray], config: XtbConfig, chunk: int, report: Report
 ) -> dict[str, np.ndarray]:
     """One chunk: the state at its end, and its kept frames R [frames, N, 3] Å and E [frames] eV."""
-    import ase
-
     atoms = ase.Atoms(state["z"], state["positions"], momenta=state["momenta"])
     atoms.calc = molecules.calculator(config.charge)
     dynamics, chain = _dynamics(atoms, config, chunk)
@@ -177,11 +172,10 @@ def _advance(
     }
 
 
-def _dynamics(atoms: Atoms, config: XtbConfig, chunk: int) -> tuple[MolecularDynamics, np.ndarray]:
+def _dynamics(
+    atoms: ase.Atoms, config: XtbConfig, chunk: int
+) -> tuple[MolecularDynamics, np.ndarray]:
     """ASE's integrator, and its thermostat's own variables [2, 3], through which they can be set."""
-    from ase import constraints, units
-    from ase.md import langevin, nose_hoover_chain, verlet
-
     step, damping = config.step * units.fs, config.damping * units.fs
     if config.thermostat == "nose-hoover":
         chain = nose_hoover_chain.NoseHooverChainNVT(atoms, step, config.temperature, damping)

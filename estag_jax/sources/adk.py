@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from estag_jax.data.system import DataError
+from estag_jax.data.system import needed
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.io import Report, silent
 from estag_jax.sources.download import fetch, folder_of
@@ -31,11 +31,8 @@ def read_equilibrium(name: str, options: FolderOptions, report: Report = silent)
     Raises:
       DataError: MDAnalysisData is missing, or the files cannot be downloaded.
     """
-    try:
-        from MDAnalysisData.adk_equilibrium import ARCHIVE
-    except ImportError as error:
-        raise DataError("adk: needs MDAnalysisData; pip install 'estag_jax[md]'") from error
-    folder, remotes = folder_of(options, "adk"), (ARCHIVE["topology"], ARCHIVE["trajectory"])
+    archive = needed("MDAnalysisData.adk_equilibrium", "adk:", "'estag_jax[md]'").ARCHIVE
+    folder, remotes = folder_of(options, "adk"), (archive["topology"], archive["trajectory"])
     topology, run = (
         fetch(remote.url, folder / remote.filename, sha256=remote.checksum, report=report)
         for remote in remotes
@@ -63,12 +60,10 @@ def read_dims(name: str, options: NoOptions, report: Report = silent) -> Traject
     Raises:
       DataError: MDAnalysisTests is missing.
     """
-    try:
-        from MDAnalysisTests.datafiles import DCD, DCD2, DCD_NAMD_GBIS, PSF
-    except ImportError as error:
-        raise DataError("adk-dims: needs MDAnalysisTests; pip install MDAnalysisTests") from error
+    files = needed("MDAnalysisTests.datafiles", "adk-dims:", "MDAnalysisTests")
+    spec = ",".join((files.PSF, files.DCD, files.DCD2, files.DCD_NAMD_GBIS))
     as_frames = FileOptions(nodes="residues", frame_step="1 frame")
-    trajectory = reader.read(",".join((PSF, DCD, DCD2, DCD_NAMD_GBIS)), as_frames, report)
+    trajectory = reader.read(spec, as_frames, report)
     return dataclasses.replace(
         trajectory,
         run_names=("dims", "dims-2", "targeted"),

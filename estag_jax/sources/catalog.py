@@ -184,12 +184,11 @@ def load(
       DataError: there is no such source or file, its data are bad, or an option has no effect on it.
     """
     from estag_jax.data import transform
-    from estag_jax.data.checks import check
     from estag_jax.data.graphs import DEFAULT_GRAPH, with_graph
 
     source, name = find(spec)
     trajectory = source.read(name, _options(spec, source, read), report or silent)
-    check(trajectory)  # first, so that messages number atoms and frames as the file does
+    transform.check(trajectory)  # first, so that messages number atoms and frames as the file does
     if not read.hydrogens and not read.select:
         trajectory = transform.without_hydrogens(trajectory)
     trajectory = transform.take_runs(trajectory, read.min_frames)

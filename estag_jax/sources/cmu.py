@@ -37,15 +37,15 @@ class TrialSet:
 
     Args:
       subject: its number as in file names.
-      trials: numbers of the trials.
+      trials: numbers of the trials; none for all that are there.
       published: the split, which numbers them from 0; None where the set itself is not published.
       cut: by trial, how many frames the released program leaves out at the start.
     """
 
     subject: str
-    trials: tuple[int, ...]
-    published: PublishedTrials | None
-    cut: dict[int, int]
+    trials: tuple[int, ...] = ()
+    published: PublishedTrials | None = None
+    cut: dict[int, int] = dataclasses.field(default_factory=dict)
 
 
 SETS = {
@@ -59,7 +59,6 @@ SETS = {
             each=100,
             below=300,
         ),
-        cut={},
     ),
     "run": TrialSet(
         subject="09",
@@ -71,9 +70,7 @@ SETS = {
     ),
     # The paper takes 24 of these (12, 6 and 6; 100 starts below 120 in each) and does not say which;
     # trial 9 is a calibration.
-    "basketball": TrialSet(
-        subject="102", trials=(*range(1, 9), *range(10, 34)), published=None, cut={10: 6}
-    ),
+    "basketball": TrialSet("102", trials=(*range(1, 9), *range(10, 34)), cut={10: 6}),
 }
 """The published sets by name."""
 
@@ -96,22 +93,21 @@ def read(name: str, options: FolderOptions, report: Report = silent) -> Trajecto
     Raises:
       DataError: there is no such set, a file is missing or bad.
     """
-    subject = _subject(name)
-    chosen = SETS.get(name)
+    chosen = _chosen(name)
+    subject, cut = chosen.subject, chosen.cut
     folder = folder_of(options, "cmu")
     if options.folder is None:
         download(name, folder, report)
     base = folder / subject
     skeleton = read_asf(base / f"{subject}.asf")
     there = _trials(base, subject)
-    wanted = chosen.trials if chosen else tuple(there)
+    wanted = chosen.trials or tuple(there)
     trials = [trial for trial in wanted if trial in there]
     if not trials:
         raise DataError(
             f"{base}: has no {subject}_NN.amc of {name}; download trials from mocap.cs.cmu.edu and "
             f"give the folder above as --read.folder"
         )
-    cut = chosen.cut if chosen else {}
     runs = [_run(skeleton, there[trial], cut.get(trial, 0)) for trial in trials]
     absent = [trial for trial in wanted if trial not in there]
     notes = [
@@ -124,7 +120,7 @@ def read(name: str, options: FolderOptions, report: Report = silent) -> Trajecto
             f"trials {', '.join(map(str, absent))} of {name} are not in {base} and left out"
             + ("; without them there is no published split" if chosen.published else "")
         )
-    elif chosen and chosen.published:
+    elif chosen.published:
         notes.append(
             "the published split numbers trials in an order that is not known; here it is that of "
             "their numbers"
@@ -138,7 +134,7 @@ def read(name: str, options: FolderOptions, report: Report = silent) -> Trajecto
         bonds=skeleton.edges,
         lengths=tuple(map(len, runs)),
         run_names=tuple(there[trial].stem for trial in trials),
-        published=chosen.published if chosen and not absent else None,
+        published=None if absent else chosen.published,
         source=f"{base}: {name}",
         provenance=f"CMU Graphics Lab Motion Capture Database (mocap.cs.cmu.edu), subject "
         f"{int(subject)}, {len(trials)} trials at {RATE:.0f} Hz; created with funding from NSF "
@@ -163,37 +159,37 @@ def download(name: str, folder: Path, report: Report = silent) -> None:
     Raises:
       DataError: there is no such set or subject, or a file cannot be downloaded.
     """
-    subject, chosen = _subject(name), SETS.get(name)
+    chosen = _chosen(name)
+    subject = chosen.subject
     base = folder / subject
     complete = base / f"{name}.complete"
     if complete.exists():
         return
     fetch(URL.format(path=f"{subject}/{subject}.asf"), base / f"{subject}.asf", report=report)
     found, absent = [], 0
-    for trial in chosen.trials if chosen else range(1, 1000):
+    for trial in chosen.trials or range(1, 1000):
         file = f"{subject}_{trial:02d}.amc"
         try:
-            found.append(
-                fetch(URL.format(path=f"{subject}/{file}"), base / file, report=report).name
-            )
+            fetch(URL.format(path=f"{subject}/{file}"), base / file, report=report)
+            found.append(file)
             absent = 0
         except NotThere:
             absent += 1
-            if absent == GAP and not chosen:
+            if absent == GAP and not chosen.trials:
                 break
     write_text(complete, "\n".join(found) + "\n")
 
 
-def _subject(name: str) -> str:
-    """A subject as in file names, of at least two digits."""
+def _chosen(name: str) -> TrialSet:
+    """A published set, or all trials of a subject."""
     if name in SETS:
-        return SETS[name].subject
+        return SETS[name]
     if not re.fullmatch("[0-9]{1,3}", name) or not int(name):
         raise DataError(
             f"cmu:{name}: there is no such set; known are {', '.join(SETS)} and numbers of subjects, "
             f"for example cmu:35"
         )
-    return f"{int(name):02d}"
+    return TrialSet(f"{int(name):02d}")
 
 
 def _trials(base: Path, subject: str) -> dict[int, Path]:

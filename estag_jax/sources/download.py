@@ -9,9 +9,17 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
+import pooch
+import requests
+
 from estag_jax.data.system import DataError
 from estag_jax.io import FileError, Report, one_line, silent, write_text
 from estag_jax.sources.options import FolderOptions
+
+pooch.get_logger().setLevel("WARNING")  # the caller's report says enough
+
+TRIES = 3
+"""For each place; a name that cannot be resolved fails at once."""
 
 _TEMPORARY = (408, 425, 429, 500, 502, 503, 504)  # answers that may differ later
 
@@ -23,13 +31,15 @@ class NotThere(DataError):
 class _GivenUp(Exception):
     """Why another try would not help; pooch tries again after other errors."""
 
-    absent = False
+
+class _Absent(_GivenUp):
+    """That the server has no such file."""
 
 
 def cache_folder() -> Path:
     """The folder for downloads: that of the environment variable ESTAG_DATA, or the user's cache."""
     given = os.environ.get("ESTAG_DATA")
-    return Path(given).expanduser() if given else Path(_pooch().os_cache("estag_jax"))
+    return Path(given).expanduser() if given else Path(pooch.os_cache("estag_jax"))
 
 
 def folder_of(options: FolderOptions, name: str) -> Path:
@@ -43,7 +53,6 @@ def fetch(
     *,
     sha256: str | None = None,
     report: Report = silent,
-    tries: int = 3,
     timeout: float = 30.0,
 ) -> Path:
     """A file from the network, downloaded unless it is there already.
@@ -57,7 +66,6 @@ def fetch(
       path: where it goes; its folder is made if need be.
       sha256: its published checksum; "md5:…" and the like name other algorithms, as in pooch.
       report: receives the bytes downloaded and their total.
-      tries: for each place; a name that cannot be resolved fails at once.
       timeout: seconds without a byte that end a try.
 
     Returns:
@@ -73,11 +81,11 @@ def fetch(
         return verified(path)
     causes, absent = [], True
     for place in (url,) if isinstance(url, str) else url:
-        cause = _download(place, path, sha256 or _recorded(path), report, tries, timeout)
+        cause = _download(place, path, sha256 or _recorded(path), report, timeout)
         if cause is None:
             return path if sha256 else verified(path)
         causes.append(f"{place}: {_why(cause)}")
-        absent &= getattr(cause, "absent", False)
+        absent &= isinstance(cause, _Absent)
     if not sha256 and _recorded(path):
         causes.append(f"if it was changed there on purpose, delete {_record(path)}")
     raise (NotThere if absent else DataError)(
@@ -98,7 +106,7 @@ def verified(path: Path) -> Path:
     Raises:
       DataError: the file was altered, or its record is not one.
     """
-    found, expected = _pooch().file_hash(path), _recorded(path)
+    found, expected = pooch.file_hash(path), _recorded(path)
     if expected is None:
         with contextlib.suppress(FileError):  # a cache that can only be read is used as it is
             write_text(_record(path), f"{found}  {path.name}\n")
@@ -111,12 +119,9 @@ def verified(path: Path) -> Path:
 
 
 def _download(
-    url: str, path: Path, known: str | None, report: Report, tries: int, timeout: float
+    url: str, path: Path, known: str | None, report: Report, timeout: float
 ) -> Exception | None:
     """Downloads a file to its path unless it is there and correct; returns the error, if any."""
-    import requests
-
-    pooch = _pooch()
 
     def bring(url: str, partial: str, _) -> None:
         # Lengths are those of the file itself, and not of what the server may make of it.
@@ -131,9 +136,7 @@ def _download(
             unresolved = isinstance(_root(error), socket.gaierror)
             # Addresses that are none are ValueErrors too.
             if unresolved or isinstance(error, ValueError) or status not in (None, *_TEMPORARY):
-                failure = _GivenUp(_why(error))
-                failure.absent = status in (404, 410)
-                raise failure from error
+                raise (_Absent if status in (404, 410) else _GivenUp)(_why(error)) from error
             raise
         finally:
             for response in responses:
@@ -151,7 +154,7 @@ def _download(
         "",
         registry={path.name: known},
         urls={path.name: url},
-        retry_if_failed=tries - 1,
+        retry_if_failed=TRIES - 1,
     )
     try:
         brings.fetch(path.name, downloader=bring)
@@ -214,10 +217,3 @@ def _recorded(path: Path) -> str | None:
     if not (found := re.match(r"([0-9a-f]{64})\s", line)):
         raise DataError(f"{_record(path)}: {line[:80]!r} is no line of sha256sum; delete this file")
     return found[1]
-
-
-def _pooch():
-    import pooch
-
-    pooch.get_logger().setLevel("WARNING")  # the caller's report says enough
-    return pooch

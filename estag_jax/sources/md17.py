@@ -126,12 +126,10 @@ def read_rmd17(name: str, options: FolderOptions, report: Report = silent) -> Tr
         path = _find(Path(options.folder), inside)
         if path.suffix == ".bz2":
             path = _extracted(path, file, cached)
-    elif cached.exists():
-        path = verified(cached)
     else:
-        archive = fetch(
-            RMD17_URLS, cached.with_name("rmd17.tar.bz2"), sha256=RMD17_HASH, report=report
-        )
+        archive = cached.with_name("rmd17.tar.bz2")
+        if not cached.exists():
+            fetch(RMD17_URLS, archive, sha256=RMD17_HASH, report=report)
         path = _extracted(archive, file, cached)
     numbers, coords, indices = _rmd17_arrays(path)
     _check_formula(path, name, numbers)
@@ -234,12 +232,7 @@ def _rmd17_arrays(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     numbers, indices = numbers.astype(np.int64), indices.astype(np.int64)
     if numbers.min() < 1 or numbers.max() > 118:
         raise DataError(f"{path}: nuclear_charges are {numbers.tolist()}, expected 1 to 118")
-    _check_places(path, indices)
-    return numbers, coords, indices
-
-
-def _check_places(path: Path, indices: np.ndarray) -> None:
-    """Raises DataError unless each frame has a place in time of its own."""
+    # Each frame needs a place in time of its own.
     wrong = np.flatnonzero((indices < 0) | (indices >= _LONGEST))
     if wrong.size:
         raise DataError(
@@ -254,3 +247,4 @@ def _check_places(path: Path, indices: np.ndarray) -> None:
             f"{path}: frames {one} and {other} both have {indices[one]} in old_indices; get the "
             f"file in rmd17.tar.bz2"
         )
+    return numbers, coords, indices

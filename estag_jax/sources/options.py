@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from typing import Literal, get_args
+from typing import Literal
 
+from estag_jax.config import check
 from estag_jax.simulate.settings import SyntheticConfig, XtbConfig
 
 TIME_UNITS = {"fs": 1e-15, "ps": 1e-12, "s": 1.0, "frame": None}
@@ -83,7 +84,7 @@ class FileOptions:
     def __post_init__(self):
         if self.frame_step is not None:
             parse_step(self.frame_step)
-        _check_choice(self, "nodes", Nodes)
+        check(self, "read")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,9 +111,7 @@ class Transforms:
     unit: str | None = None
 
     def __post_init__(self):
-        if self.min_frames < 1:
-            raise ValueError(f"read min_frames is {self.min_frames}, it must be at least 1")
-        _check_choice(self, "centre", Centre)
+        check(self, "read", min_frames=1)
 
 
 def parse_step(step: float | str) -> tuple[float, str | None]:
@@ -136,10 +135,3 @@ def parse_step(step: float | str) -> tuple[float, str | None]:
             f"{', '.join(TIME_UNITS)}"
         )
     return value, unit or None
-
-
-def _check_choice(options: object, name: str, known: object) -> None:
-    if getattr(options, name) not in get_args(known):
-        raise ValueError(
-            f"read {name} is {getattr(options, name)!r}, expected one of {', '.join(get_args(known))}"
-        )

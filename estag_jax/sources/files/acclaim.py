@@ -128,45 +128,42 @@ def read_amc(path: str | Path) -> Motion:
       DataError: there are no frames, they are not numbered one after another, one of them lacks a
         joint or has one too many, or a value is not a finite number.
     """
-    rows: dict[str, list[_Line]] = {}  # by joint, in the order of the first frame
-    frame, first, done, radians = None, None, 0, None
-    names: list[str] = []  # of the first frame; done counts the joints of this frame so far
+    frames: list[tuple[int, int, list[_Line]]] = []  # of each its line, its number and its joints
+    radians = None
     for number, words in _lines(path):
-        name = words[0]
-        is_frame = len(words) == 1 and name.isdigit()
-        if name[0] == ":":
-            radians = {":degrees": False, ":radians": True}.get(name.lower(), radians)
-            continue
-        if frame is None and not is_frame:
-            text = f"{name!r} stands where the first frame's number should"
+        if words[0][0] == ":":
+            radians = {":degrees": False, ":radians": True}.get(words[0].lower(), radians)
+        elif len(words) == 1 and words[0].isdigit():
+            frames.append((number, int(words[0]), []))
+        elif frames:
+            frames[-1][2].append((number, words))
+        else:
+            text = f"{words[0]!r} stands where the first frame's number should"
             raise _error(path, number, f"{text}; is this an .amc file?")
-        if not is_frame and frame == first and name not in rows:
-            names.append(name)
-            rows[name] = []
-        expected = names[done] if done < len(names) else None
-        if frame is not None and (None if is_frame else name) != expected:
-            here = "ends" if is_frame else f"has joint {name!r}"
-            there = f"has joint {expected!r}" if expected else "ends"
-            text = f"frame {frame} {here} where the first frame {there}"
-            text += "; all frames need the same joints, each once and in the same order"
-            raise _error(path, number, text)
-        if is_frame:
-            if frame is not None and int(name) != frame + 1:
-                text = f"frame {name} follows frame {frame}, expected {frame + 1}"
-                raise _error(path, number, f"{text}; sort them, or make a file of each stretch")
-            frame, done = int(name), 0
-            first = frame if first is None else first
-            continue
-        if rows[name] and len(words) - 1 != len(rows[name][0][1]):
-            text = f"joint {name!r} of frame {frame} has {len(words) - 1} value(s)"
-            raise _error(path, number, f"{text}, {len(rows[name][0][1])} in the first; correct it")
-        rows[name].append((number, words[1:]))
-        done += 1
-    if not names:
+    if not frames or not frames[0][2]:
         raise DataError(f"{path}: has no frames; get it again")
-    if done < len(names):
-        text = f"the last frame, {frame}, is cut short before joint {names[done]!r}"
-        raise DataError(f"{path}: {text}; delete its lines or get the file again")
+    _, start, first = frames[0]
+    names = list(dict.fromkeys(words[0] for _, words in first))
+    for k, (line, frame, joints) in enumerate(frames):
+        if frame != start + k:
+            text = f"frame {frame} follows frame {start + k - 1}, expected {start + k}"
+            raise _error(path, line, f"{text}; sort them, or make a file of each stretch")
+        end = frames[k + 1][0] if k + 1 < len(frames) else 0
+        for i, expected in enumerate([*names, ""]):  # "" is the end
+            number, (name, *values) = joints[i] if i < len(joints) else (end, [""])
+            if name != expected and not number:
+                text = f"the last frame, {frame}, is cut short before joint {expected!r}"
+                raise DataError(f"{path}: {text}; delete its lines or get the file again")
+            if name != expected:
+                here, there = (f"has joint {n!r}" if n else "ends" for n in (name, expected))
+                text = f"frame {frame} {here} where the first frame {there}"
+                text += "; all frames need the same joints, each once and in the same order"
+                raise _error(path, number, text)
+            if name and len(values) != len(first[i][1]) - 1:
+                text = f"joint {name!r} of frame {frame} has {len(values)} value(s)"
+                text += f", {len(first[i][1]) - 1} in the first; correct it"
+                raise _error(path, number, text)
+    rows = {name: [joints[i] for *_, joints in frames] for i, name in enumerate(names)}
     values = {name: _array(path, name, rows[name]) for name in names}
     return Motion(str(path), values, {name: rows[name][0][0] for name in names}, radians)
 
@@ -217,12 +214,13 @@ def _numbers(path: str | Path, what: str, line: _Line, count: int) -> list[float
 def _array(path: str | Path, name: str, rows: list[_Line]) -> np.ndarray:
     """The values of a joint [frames, dof]."""
     try:
-        values = np.array([words for _, words in rows], dtype=np.float64)
+        values = np.array([words[1:] for _, words in rows], dtype=np.float64)
     except ValueError:
         values = np.array(np.nan)
     if np.isfinite(values).all():
         return values
-    return np.array([_numbers(path, f"joint {name!r}", row, len(row[1])) for row in rows])
+    what, count = f"joint {name!r}", len(rows[0][1]) - 1
+    return np.array([_numbers(path, what, (line, words[1:]), count) for line, words in rows])
 
 
 def _rotation_order(path: str | Path, name: str, line: _Line) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 from ase.geometry import find_mic
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
+
+from estag_jax.data.trajectory import Trajectory
 
 DEGENERATE = 2.0
 """Å; no system fits into a box with a shorter edge: such boxes (CRYST1 1 1 1) are placeholders."""
@@ -44,9 +47,7 @@ def unwrapped(
         positions, cell = np.asarray(positions, np.float64), np.asarray(cell, np.float64)
         if before is None:
             size = len(positions)
-            parents, group = np.arange(size), np.arange(size)
-            if bonds is not None:
-                parents, group = spanning_forest(bonds, size)
+            parents, group = spanning_forest(() if bonds is None else bonds, size)
             members = np.bincount(group)[:, None]
             images, drift = np.zeros((len(members), 3)), np.zeros(3)
             before, cell_before = np.full((len(members), 3), np.nan), cell
@@ -60,7 +61,7 @@ def unwrapped(
         before, cell_before = np.where(np.isfinite(centres), centres, before), cell
 
 
-def spanning_forest(bonds: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+def spanning_forest(bonds: np.ndarray | Sequence, size: int) -> tuple[np.ndarray, np.ndarray]:
     """One tree of bonds in each molecule.
 
     Args:
@@ -86,25 +87,17 @@ def spanning_forest(bonds: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarra
     return parents, group
 
 
-def jump_note(
-    positions: np.ndarray, lengths: Sequence[int], names: Sequence[str], run_names: Sequence[str]
-) -> str:
-    """One sentence on steps that look like jumps across a box that the file does not give, or "".
+def with_jumps_noted(trajectory: Trajectory) -> Trajectory:
+    """Adds a note if there are steps that look like jumps across a box that the file does not give.
 
     A step is suspicious if its longest displacement exceeds 5 times the median, over the steps of
     the run, of that longest displacement.
-
-    Args:
-      positions: [frames, N, C, 3].
-      lengths: frames of each run.
-      names: N names of nodes.
-      run_names: names of the runs.
     """
-    begin, found, first = 0, 0, ""
-    for length, run in zip(lengths, run_names, strict=True):
-        frames = positions[begin : begin + length]
+    found, first = 0, ""
+    names = trajectory.run_names or (Path(trajectory.source).name,)
+    for run, name in zip(trajectory.runs, names, strict=True):
+        frames = trajectory.positions[run]
         squares = [((b - a) ** 2).sum(axis=-1).max(axis=-1) for a, b in pairwise(frames)]
-        begin += length
         if len(squares) < 3:
             continue
         steps = np.sqrt(squares)  # [length - 1, N]
@@ -115,13 +108,13 @@ def jump_note(
             step = jumps[0]
             node = steps[step].argmax()
             first = (
-                f"from frame {step} to {step + 1} of {run}, where {names[node]} moves by "
-                f"{longest[step]:.1f}, usually the fastest moves by {usual:.1f}"
+                f"from frame {step} to {step + 1} of {name}, where {trajectory.system.names[node]} "
+                f"moves by {longest[step]:.1f}, usually the fastest moves by {usual:.1f}"
             )
         found += jumps.size
     if not found:
-        return ""
-    return (
+        return trajectory
+    return trajectory.noted(
         f"{found} step(s) look like jumps, the first {first}; if they are jumps across a periodic box, "
         f"give files that hold the box, or superimpose the frames (--read.align)"
     )

@@ -18,12 +18,11 @@ def write_extxyz(
     system: System,
     time_step: float,
     time_unit: str,
-    first_step: int = 1,
 ) -> None:
     """Writes frames as extended XYZ; whole or not at all.
 
     Nodes that are no atoms get the symbol X; with several channels per node, each is a point. Each
-    frame has its number as ``step``, its time under the key ``time_UNIT``, and ``length_unit``.
+    frame has its number as ``step``, from 1, its time under the key ``time_UNIT``, and ``length_unit``.
 
     Args:
       path: the file; its folder is made if need be.
@@ -31,12 +30,11 @@ def write_extxyz(
       system: elements and length unit.
       time_step: time between two frames in ``time_unit``.
       time_unit: "fs", "ps", "s" or "frame".
-      first_step: number of the first frame, counted from the last known one.
     """
     numbers, (nodes, channels) = system.atomic_numbers, frames.shape[1:3]
     symbols = np.repeat(np.zeros(nodes, int) if numbers is None else numbers, channels)
     key, images = f"time_{time_unit.replace(' ', '_')}", []
-    for step, frame in enumerate(np.asarray(frames, float), first_step):
+    for step, frame in enumerate(np.asarray(frames, float), 1):
         atoms = ase.Atoms(symbols, frame.reshape(-1, 3))
         atoms.info = {"step": step, key: step * time_step, "length_unit": system.length_unit}
         images.append(atoms)

@@ -7,18 +7,13 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from ase.io import iread
 
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.io import Report, cause
-from estag_jax.sources.files.boxes import (
-    DEGENERATE,
-    box_note,
-    jump_note,
-    placeholder_note,
-    unwrapped,
-)
-from estag_jax.sources.files.timing import Step, chosen_step, uneven_note
+from estag_jax.sources.files import boxes
+from estag_jax.sources.files.timing import Step, checked_step, chosen_step
 from estag_jax.sources.options import FileOptions
 
 
@@ -56,22 +51,16 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
     (step, unit), notes = chosen_step(path.name, stated, options.frame_step, "fs")
     notes = [*notes, *uneven]
     edges = first.cell.lengths()[first.pbc]
-    box = bool(first.pbc.any() and (edges >= DEGENERATE).all())
+    box = bool(first.pbc.any() and (edges >= boxes.DEGENERATE).all())
     if box:
-        notes.append(box_note(False, options.unwrap))
+        notes.append(boxes.box_note(False, options.unwrap))
     elif first.pbc.any():
-        notes.append(placeholder_note(edges))
+        notes.append(boxes.placeholder_note(edges))
     if box and options.unwrap:
-        positions = list(unwrapped(zip(positions, cells, strict=True), None, tuple(first.pbc)))
-    stacked = np.stack(positions)[:, :, None]
-    names = tuple(
-        first.get_chemical_symbols() if numbers is not None else map(str, range(len(first)))
-    )
-    if not box and (note := jump_note(stacked, [len(stacked)], names, [path.name])):
-        notes.append(note)
-    return Trajectory.from_arrays(
-        stacked,
-        names=names,
+        frames = zip(positions, cells, strict=True)
+        positions = list(boxes.unwrapped(frames, None, tuple(first.pbc)))
+    trajectory = Trajectory.from_arrays(
+        np.stack(positions),
         atomic_numbers=numbers,
         frame_step=step,
         time_unit=unit,
@@ -80,11 +69,10 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
         provenance=f"read from {path.name}, a file that does not say how it came to be",
         notes=tuple(notes),
     )
+    return trajectory if box else boxes.with_jumps_noted(trajectory)
 
 
 def _frames(path: Path, form: str) -> Iterator[Atoms]:
-    from ase.io import iread
-
     count = 0
     try:
         for atoms in iread(str(path), index=":", format=form, do_not_split_by_at_sign=True):
@@ -122,15 +110,8 @@ def _stated(path: Path, about: list[dict], given: bool) -> tuple[Step | None, tu
         return None, ("the times of the frames were not used: some are missing or no numbers",)
     # Exact where the first frame is numbered; a difference of two times is not.
     step = times[0] / first if first else np.diff(times)[0] if len(times) > 1 else np.nan
-    if 0 < step < np.inf:
-        note = uneven_note(path.name, times, step, unit)
-        return (float(step), unit), (note,) if note and not given else ()
-    if given or len(times) < 2:
-        return None, ()
-    raise DataError(
-        f"{path}: the time between frames is {step:g} {unit}, it must be positive; correct the file, "
-        f"or give the true one (--read.frame-step)"
-    )
+    step, notes = checked_step(path, float(step), unit, times, given)
+    return None if step is None else (step, unit), notes
 
 
 def _check_same(path: Path, k: int, atoms: Atoms, first: Atoms) -> None:

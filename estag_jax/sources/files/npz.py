@@ -116,7 +116,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _positions(path: Path, arrays: dict[str, np.ndarray]) -> np.ndarray:
-    """Positions [frames, N, C, 3] in float32 or float64, at least one of each axis."""
+    """Positions [frames, N, (C,) 3] in float32 or float64, at least one of each axis."""
     key, ranks = ("positions", (3, 4)) if "positions" in arrays else ("R", (3,))
     positions = arrays[key]
     if positions.dtype.kind not in "fiu":
@@ -124,15 +124,11 @@ def _positions(path: Path, arrays: dict[str, np.ndarray]) -> np.ndarray:
     if positions.ndim not in ranks or positions.shape[-1] != 3:
         shapes = "[frames, atoms, 3]" if key == "R" else "[frames, N, 3] or [frames, N, C, 3]"
         raise DataError(f"{path}: {key} has shape {list(positions.shape)}, expected {shapes}")
-    if positions.shape[0] == 0:
-        raise DataError(f"{path}: {key} has shape {list(positions.shape)}, that is zero frames")
     if positions.size == 0:
-        raise DataError(f"{path}: {key} has shape {list(positions.shape)}, that is zero nodes")
+        what = "nodes" if len(positions) else "frames"
+        raise DataError(f"{path}: {key} has shape {list(positions.shape)}, that is zero {what}")
     # Named types also bring the bytes into this machine's order.
-    positions = positions.astype(
-        np.float64 if positions.dtype.itemsize > 4 else np.float32, copy=False
-    )
-    return positions if positions.ndim == 4 else positions[:, :, None]
+    return positions.astype(np.float64 if positions.dtype.itemsize > 4 else np.float32, copy=False)
 
 
 def _atomic_numbers(path: Path, arrays: dict[str, np.ndarray], num_nodes: int) -> np.ndarray | None:

@@ -9,7 +9,7 @@ from estag_jax.data.trajectory import Trajectory
 from estag_jax.io import Report, silent
 from estag_jax.sources.files.frames import read_frames
 from estag_jax.sources.files.npz import read_npz
-from estag_jax.sources.files.universes import read_universe
+from estag_jax.sources.files.universes import format_suffix, read_universe
 from estag_jax.sources.options import FileOptions
 
 NUMPY = (".npz", ".npy")
@@ -39,7 +39,7 @@ def read(spec: str, options: FileOptions, report: Report = silent) -> Trajectory
     for path in paths:
         _check_path(path)
     first = paths[0]
-    suffix = _suffix(first)
+    suffix = format_suffix(first)
     if len(paths) > 1 or suffix not in (*NUMPY, *ASE_FORMATS):
         return read_universe(first, paths[1:], options, report)
     for name in ("select", "nodes", *(("unwrap",) if suffix in NUMPY else ())):
@@ -62,16 +62,8 @@ def _check_path(path: Path) -> None:
         raise DataError(f"{path}: this is a folder; name a file in it")
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file is empty; copy or save it again")
-    if _suffix(path) in PICKLES:
+    if format_suffix(path) in PICKLES:
         raise DataError(
             f"{path}: pickled files are refused because loading them can run any code; save plain "
             f"arrays of numbers as .npz"
         )
-
-
-def _suffix(path: Path) -> str:
-    """That of the format, in lower case, without one of compression."""
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes[-1:] in ([".gz"], [".bz2"]):
-        suffixes.pop()
-    return suffixes[-1] if suffixes else ""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
 from ase.data import atomic_numbers as number_of
 
+from estag_jax.data.edges import inside
 from estag_jax.data.system import DataError
 
 BACKBONE = ("N", "CA", "C", "O")
@@ -20,19 +20,8 @@ ORDERS = {"1": 1.0, "2": 2.0, "3": 3.0, "ar": 1.5, "am": 1.0}
 """Bond orders of MOL2 types; ar is aromatic, am the C-N bond of an amide."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Nodes:
-    """What a topology says about the nodes.
-
-    Args:
-      atoms: indices of the atoms in the topology [N, C].
-      fields: of the Trajectory.
-      notes: one sentence each.
-    """
-
-    atoms: np.ndarray
-    fields: dict[str, Any]
-    notes: tuple[str, ...]
+Nodes = tuple[np.ndarray, dict[str, Any], list[str]]
+"""Indices of the atoms in the topology [N, C], fields of the Trajectory, and notes."""
 
 
 def residue_nodes(source: str, group: Any) -> Nodes:
@@ -70,10 +59,10 @@ def residue_nodes(source: str, group: Any) -> Nodes:
         )
     atoms = np.array([[atom.index for atom in row] for row in rows])
     universe = group.universe.atoms
+    features = np.ones(atoms.shape)
     if hasattr(universe, "charges"):
         features = universe.charges[atoms]
     else:
-        features = np.ones(atoms.shape)
         notes.append("the topology has no partial charges, the node features are ones")
     fields = {
         "names": _residue_names([row[0].residue for row in rows]),
@@ -81,7 +70,7 @@ def residue_nodes(source: str, group: Any) -> Nodes:
         "anchor": BACKBONE.index("CA"),
         "contact_distance": CONTACT,
     }
-    return Nodes(atoms, fields, tuple(notes))
+    return atoms, fields, notes
 
 
 def atom_nodes(source: str, group: Any, bonds: np.ndarray | None, orders: list[str]) -> Nodes:
@@ -113,20 +102,15 @@ def atom_nodes(source: str, group: Any, bonds: np.ndarray | None, orders: list[s
                 f"add it to the topology, or leave the atom out (--read.select)"
             )
     numbers = np.array([number_of[symbol] for symbol in symbols])
-    fields = {
-        "names": _atom_names(group, symbols),
-        "atomic_numbers": numbers,
-    }
+    fields = {"names": _atom_names(group, symbols), "atomic_numbers": numbers}
     if bonds is not None:
-        new = np.full(len(universe.atoms), -1)
-        new[group.indices] = np.arange(len(group))
-        inside = (new[bonds] >= 0).all(axis=1)
-        if inside.any():  # a selection without any bond (CA atoms) has none to tell of
-            fields["bonds"] = new[bonds[inside]]
+        pairs, kept = inside(bonds, group.indices, len(universe.atoms))
+        if len(pairs):  # a selection without any bond (CA atoms) has none to tell of
+            fields["bonds"] = pairs
             if orders and all(order in ORDERS for order in orders):
                 known = np.array([ORDERS[order] for order in orders], np.float32)
-                fields["bond_orders"] = known[inside]
-    return Nodes(group.indices[:, None], fields, tuple(notes))
+                fields["bond_orders"] = known[kept]
+    return group.indices[:, None], fields, notes
 
 
 def _residue_names(residues: list) -> tuple[str, ...]:

@@ -68,31 +68,43 @@ def time_step(
         step = float(reader[0].dt)
     if any("no dt information" in str(warning.message) for warning in caught):
         return None, ()
-    positive = 0 < step < np.inf
-    if not positive and (given or len(times) < 2):
-        return None, ()
-    if not positive:
+    return checked_step(path, step, "ps", times, given)
+
+
+def checked_step(
+    path: Path, step: float, unit: str, times: np.ndarray, given: bool
+) -> tuple[float | None, tuple[str, ...]]:
+    """A step that a file states, or None where it makes no sense; and a note if times are uneven.
+
+    Args:
+      path: of the run, for messages.
+      step: as stated.
+      unit: its unit, and that of the times.
+      times: of the frames [frames].
+      given: the user says the step, so that the file's does not matter.
+
+    Raises:
+      DataError: the step is not positive, and the user gives none.
+    """
+    if not 0 < step < np.inf:
+        if given or len(times) < 2:
+            return None, ()
         raise DataError(
-            f"{path}: the time between frames is {step:g} ps, it must be positive; correct the file, "
-            f"or give the true one (--read.frame-step)"
+            f"{path}: the time between frames is {step:g} {unit}, it must be positive; correct the "
+            f"file, or give the true one (--read.frame-step)"
         )
-    note = uneven_note(path.name, times, step, "ps")
-    return step, (note,) if note and not given else ()
-
-
-def uneven_note(name: str, times: np.ndarray, step: float, unit: str) -> str:
-    """One sentence if the times [frames] are not ``step`` apart, or ""."""
     steps = np.diff(times)
     # Times are in single precision, steps are differences of large ones.
     slack = 1e-3 * step + 4 * np.finfo(np.float32).eps * np.abs(times).max(initial=0)
     uneven = np.flatnonzero(~(np.abs(steps - step) <= slack))
-    if not uneven.size:
-        return ""
+    if given or not uneven.size:
+        return step, ()
     k = uneven[0]
-    return (
-        f"the frames of {name} are not evenly spaced in time: {steps[k]:g} {unit} from frame {k} to "
-        f"{k + 1}, {step:g} {unit} at first"
+    note = (
+        f"the frames of {path.name} are not evenly spaced in time: {steps[k]:g} {unit} from frame {k} "
+        f"to {k + 1}, {step:g} {unit} at first"
     )
+    return step, (note,)
 
 
 def common_step(

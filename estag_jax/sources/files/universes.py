@@ -8,19 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 
-from estag_jax.data.system import DataError
+from estag_jax.data.edges import inside
+from estag_jax.data.system import DataError, needed
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.io import Report, cause
-from estag_jax.sources.files.boxes import (
-    DEGENERATE,
-    box_note,
-    jump_note,
-    placeholder_note,
-    unwrapped,
-)
+from estag_jax.sources.files import boxes
 from estag_jax.sources.files.dcd import examine
 from estag_jax.sources.files.residues import atom_nodes, residue_nodes
 from estag_jax.sources.files.timing import common_step, time_step
@@ -47,10 +40,11 @@ def read_universe(
     Raises:
       DataError: files are damaged or do not belong together, or nothing is selected.
     """
-    _require(topology)
+    # Before warnings are silenced: the import itself changes which are shown.
+    needed("MDAnalysis", f"{topology}: reading this file", "'estag_jax[md]'")
     source = ",".join(map(str, (topology, *runs)))
-    believed, notes = {}, []
-    for path in runs or [topology]:
+    files, believed, notes = runs or [topology], {}, []
+    for path in files:
         believed[path], said = examine(path) if path.suffix.lower() == ".dcd" else (True, ())
         notes += said
     with warnings.catch_warnings():
@@ -61,53 +55,46 @@ def read_universe(
         bonds, orders, said = _bonds(topology, universe)
         notes += said
         if options.nodes == "residues":
-            chosen = residue_nodes(source, group)
+            atoms, fields, said = residue_nodes(source, group)
         else:
-            chosen = atom_nodes(source, group, bonds, orders)
-        notes += chosen.notes
-        parts, steps, boxes = [], [], set()
-        for path in runs or [topology]:
+            atoms, fields, said = atom_nodes(source, group, bonds, orders)
+        notes += said
+        parts, steps, found = [], [], set()
+        for path in files:
             if runs:
                 _load(universe, topology, path)
-            positions, times, box = _frames(
-                path, universe, chosen.atoms, bonds, options.unwrap, report
-            )
+            positions, times, box = _frames(path, universe, atoms, bonds, options.unwrap, report)
             parts.append(positions)
-            boxes.add(box)
+            found.add(box)
             step, said = time_step(path, universe.trajectory, times, options.frame_step is not None)
             steps.append(step if believed[path] else None)
             notes += said
             universe.trajectory.close()
-    (step, unit), said = common_step(runs or [topology], steps, options.frame_step)
-    positions = np.concatenate(parts) if len(parts) > 1 else parts[0]
-    lengths, names = tuple(map(len, parts)), tuple(path.name for path in runs or [topology])
-    notes += [*said, *_box_notes(boxes, bonds is not None, options.unwrap)]
-    if "box" not in boxes and (
-        note := jump_note(positions, lengths, chosen.fields["names"], names)
-    ):
-        notes.append(note)
-    return Trajectory.from_arrays(
-        positions,
-        **chosen.fields,
+    (step, unit), said = common_step(files, steps, options.frame_step)
+    notes += [*said, *sorted(found - {"", "box"})]
+    if "box" in found:
+        notes.append(boxes.box_note(bonds is not None, options.unwrap))
+    trajectory = Trajectory.from_arrays(
+        np.concatenate(parts) if len(parts) > 1 else parts[0],
+        **fields,
         frame_step=step,
         time_unit=unit,
-        lengths=lengths,
-        run_names=names,
+        lengths=tuple(map(len, parts)),
+        run_names=tuple(path.name for path in files),
         source=source,
         provenance=f"read from {', '.join(path.name for path in (topology, *runs))}, files that do "
         f"not say how they came to be",
         notes=tuple(notes),
     )
+    return trajectory if "box" in found else boxes.with_jumps_noted(trajectory)
 
 
-def _require(topology: Path) -> None:
-    # Before warnings are silenced: the import itself changes which are shown.
-    try:
-        import MDAnalysis  # noqa: F401
-    except ImportError as error:
-        raise DataError(
-            f"{topology}: reading this file needs MDAnalysis; pip install 'estag_jax[md]'"
-        ) from error
+def format_suffix(path: Path) -> str:
+    """The suffix that tells the format, in lower case, without one of compression."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes[-1:] in ([".gz"], [".bz2"]):
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
 
 
 def _open(topology: Path) -> Any:
@@ -123,10 +110,7 @@ def _open(topology: Path) -> Any:
                 f"are by suffix .npz and .npy, ASE for .xyz, .extxyz, .traj and .db, and MDAnalysis "
                 f"for all others (.pdb, .gro, .psf, .prmtop, .tpr, …)"
             ) from error
-        raise DataError(
-            f"{topology}: MDAnalysis cannot read it ({cause(error)}); is it whole, and is its "
-            f"suffix that of its format?"
-        ) from error
+        raise _unreadable(topology, "it", error) from error
 
 
 def _load(universe: Any, topology: Path, path: Path) -> None:
@@ -139,10 +123,14 @@ def _load(universe: Any, topology: Path, path: Path) -> None:
                 f"{path}: has {counts[-1]} atoms, {topology} has {counts[0]}; give the topology that "
                 f"this trajectory was written with"
             ) from error
-        raise DataError(
-            f"{path}: MDAnalysis cannot read it as a trajectory ({cause(error)}); is it whole, and "
-            f"is its suffix that of its format?"
-        ) from error
+        raise _unreadable(path, "it as a trajectory", error) from error
+
+
+def _unreadable(path: Path, what: str, error: Exception) -> DataError:
+    return DataError(
+        f"{path}: MDAnalysis cannot read {what} ({cause(error)}); is it whole, and is its suffix "
+        f"that of its format?"
+    )
 
 
 def _selected(source: str, universe: Any, select: str) -> Any:
@@ -171,14 +159,14 @@ def _bonds(topology: Path, universe: Any) -> tuple[np.ndarray | None, list[str],
     """All bonds between atoms [bonds, 2] or None, their orders if MOL2 gives them, and notes."""
     if not hasattr(universe, "bonds") or not len(universe.bonds):
         return None, [], ()
-    suffix = [part.lower() for part in topology.suffixes if part.lower() not in (".gz", ".bz2")]
-    if suffix and suffix[-1] in PARTIAL_BONDS:
+    suffix = format_suffix(topology)
+    if suffix in PARTIAL_BONDS:
         note = (
             f"the {len(universe.bonds)} bonds of {topology.name} were not used: this format lists "
             f"some of them alone"
         )
         return None, [], (note,)
-    orders = [str(bond.order) for bond in universe.bonds] if suffix[-1:] == [".mol2"] else []
+    orders = [str(bond.order) for bond in universe.bonds] if suffix == ".mol2" else []
     return universe.bonds.indices.astype(np.int64), orders, ()
 
 
@@ -197,10 +185,9 @@ def _frames(
     _, box = _cell(reader.ts.dimensions)
     carried, inner = np.unique(atoms), None
     if box == "box" and unwrap and bonds is not None:
-        carried = _molecules_of(atoms, bonds, len(universe.atoms))
-        new = np.full(len(universe.atoms), -1)
-        new[carried] = np.arange(len(carried))
-        inner = new[bonds[(new[bonds] >= 0).all(axis=1)]]
+        _, molecule = boxes.spanning_forest(bonds, len(universe.atoms))
+        carried = np.flatnonzero(np.isin(molecule, molecule[atoms]))
+        inner, _ = inside(bonds, carried, len(universe.atoms))
     places = np.searchsorted(carried, atoms)
     positions = np.empty((len(reader), *atoms.shape, 3), np.float32)
     times = np.empty(len(reader))
@@ -219,7 +206,7 @@ def _frames(
             yield ts.positions[carried], cell
 
     if box == "box" and unwrap:
-        stream = unwrapped(frames(), inner)
+        stream = boxes.unwrapped(frames(), inner)
     else:
         stream = (frame for frame, _ in frames())
     for k, frame in enumerate(stream):
@@ -245,20 +232,6 @@ def _cell(dimensions: np.ndarray | None) -> tuple[np.ndarray, str]:
     if dimensions is None or not np.any(dimensions[:3]):
         return np.eye(3), ""
     cell = triclinic_vectors(dimensions, dtype=np.float64)
-    if not (dimensions[:3] >= DEGENERATE).all() or not cell.any():
-        return np.eye(3), placeholder_note(dimensions[:3])
+    if not (dimensions[:3] >= boxes.DEGENERATE).all() or not cell.any():
+        return np.eye(3), boxes.placeholder_note(dimensions[:3])
     return cell, "box"
-
-
-def _molecules_of(atoms: np.ndarray, bonds: np.ndarray, count: int) -> np.ndarray:
-    """Indices of all atoms in the molecules that the given atoms belong to."""
-    graph = csr_array((np.ones(len(bonds)), (bonds[:, 0], bonds[:, 1])), (count, count))
-    _, molecule = connected_components(graph, directed=False)
-    return np.flatnonzero(np.isin(molecule, molecule[atoms]))
-
-
-def _box_notes(boxes: set[str], bonded: bool, unwrap: bool) -> list[str]:
-    notes = sorted(box for box in boxes if box not in ("", "box"))
-    if "box" not in boxes:
-        return notes
-    return [*notes, box_note(bonded, unwrap)]
