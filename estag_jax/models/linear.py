@@ -9,12 +9,13 @@ E(3)-equivariant; i and j run over nodes and channels.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from estag_jax.data.task import Task
 from estag_jax.graph import Array
 from estag_jax.models.base import ClosedForm, Predictor
 from estag_jax.ops import linalg
@@ -95,6 +96,16 @@ class LinearForm(ClosedForm):
     """A closed form whose predictor is linear in the past frames."""
 
     predictor = LinearPredictor
+    needs: ClassVar[int] = 2
+    """Past frames without which it cannot be fitted."""
+    tied: ClassVar[bool] = False
+    """Whether its weights belong to the nodes of one system."""
+
+    def refuse(self, task: Task) -> str | None:
+        if self.tied and len(task.systems) > 1:
+            return "has weights for the nodes of one system and the task has several"
+        past = task.window.past
+        return None if past >= self.needs else f"needs {self.needs} past frames, T is {past}"
 
 
 def differences(history: Any) -> Any:
