@@ -36,82 +36,43 @@ def load_released(
       ValueError: an array is missing or has the wrong shape; names it.
     """
     arrays = _Arrays(source)
-    if arrays.has("egcl_1.edge_mlp.0.weight"):
-        return _estag(arrays, overrides)
-    if arrays.has("gcl_0.edge_mlp.0.weight"):
-        return _st_egnn(arrays, overrides)
-    raise ValueError(
-        f"{arrays.label}: holds neither egcl_1.edge_mlp.0.weight (ESTAG) nor gcl_0.edge_mlp.0.weight "
-        "(ST_EGNN)"
-    )
-
-
-def _estag(arrays: _Arrays, overrides: dict) -> tuple[nn.Module, dict]:
-    past, hidden = arrays["TimeEmbedding.weight"].shape
-    layers = arrays.count(r"egcl_(\d+)\.edge_mlp\.0\.weight")
-    channels = arrays["egcl_1.coord_mlp.2.weight"].shape[0]
-    config = EstagConfig.released(
-        channels,
-        **dict(
-            hidden=hidden,
-            layers=layers,
-            # Fourier features of the nodes widen the node perceptron.
-            edft=arrays["egcl_1.node_mlp.0.weight"].shape[1] > 2 * hidden,
-            attention=arrays.has("egcl_at_2.q_mlp.0.weight"),
+    estag = arrays.has("egcl_1.edge_mlp.0.weight")
+    if not estag and not arrays.has("gcl_0.edge_mlp.0.weight"):
+        raise ValueError(
+            f"{arrays.label}: holds neither egcl_1.edge_mlp.0.weight (ESTAG) nor "
+            "gcl_0.edge_mlp.0.weight (ST_EGNN)"
         )
-        | overrides,
-    )
-    params: dict[str, Any] = {
-        "embedding": _embedding(arrays),
-        "pooling": _pooling(arrays, config.head, past),
-    }
-    if config.edft:
-        params["edft"] = {"filter": arrays.linear("attn_mlp.0")}
-    for i in range(layers):
-        params[f"spatial_{i}"] = _spatial(arrays, f"egcl_{2 * i + 1}")
-        if config.attention:
-            at = f"egcl_at_{2 * i + 2}"
-            params[f"temporal_{i}"] = {
-                "phi_q": arrays.mlp(f"{at}.q_mlp"),
-                "phi_k": arrays.mlp(f"{at}.k_mlp"),
-                "phi_v": arrays.mlp(f"{at}.v_mlp"),
-                "phi_x": arrays.mlp(f"{at}.coord_mlp"),
-            }
-    return config.build(), {"params": params}
-
-
-def _st_egnn(arrays: _Arrays, overrides: dict) -> tuple[nn.Module, dict]:
     past, hidden = arrays["TimeEmbedding.weight"].shape
-    layers = arrays.count(r"gcl_(\d+)\.edge_mlp\.0\.weight")
+    layers = arrays.count(r"(?:egcl|gcl)_(\d+)\.edge_mlp\.0\.weight")
+    spatial = [f"egcl_{2 * i + 1}" if estag else f"gcl_{i}" for i in range(layers)]
+    channels = arrays[f"{spatial[0]}.coord_mlp.2.weight"].shape[0]
     fields: dict[str, Any] = dict(hidden=hidden, layers=layers)
-    if arrays["gcl_0.coord_mlp.2.weight"].shape[0] > 1:
-        fields |= dict(activation="leaky_relu", clamp=None, coordinate_weight=3.0)
-    config = StEgnnConfig(**fields | overrides)
-    params = {
-        "embedding": _embedding(arrays),
-        "pooling": _pooling(arrays, config.head, past),
-    } | {f"spatial_{i}": _spatial(arrays, f"gcl_{i}") for i in range(layers)}
-    return config.build(), {"params": params}
+    if estag:
+        # Fourier features of the nodes widen the node perceptron.
+        fields["edft"] = arrays["egcl_1.node_mlp.0.weight"].shape[1] > 2 * hidden
+        fields["attention"] = arrays.has("egcl_at_2.q_mlp.0.weight")
+        config = EstagConfig.released(channels, **fields | overrides)
+    else:
+        if channels > 1:
+            fields |= dict(activation="leaky_relu", clamp=None, coordinate_weight=3.0)
+        config = StEgnnConfig(**fields | overrides)
 
-
-def _embedding(arrays: _Arrays) -> dict:
-    return {"features": arrays.linear("embedding"), "time": arrays["TimeEmbedding.weight"]}
-
-
-def _pooling(arrays: _Arrays, head: str, past: int) -> dict:
     theta = arrays["theta"].reshape(-1)
     if theta.shape != (past,):
         raise ValueError(f"{arrays.label}: theta has {theta.size} weights for {past} frames")
     # The released program also weighs x(T-1) - x(T-1) = 0, which we leave out.
-    return {"weights": theta[:-1]} if head == "residual" else {"logits": theta}
-
-
-def _spatial(arrays: _Arrays, name: str) -> dict:
-    return {
-        "phi_m": arrays.mlp(f"{name}.edge_mlp"),
-        "phi_x": arrays.mlp(f"{name}.coord_mlp"),
-        "phi_h": arrays.mlp(f"{name}.node_mlp"),
-    }
+    pooling = {"weights": theta[:-1]} if config.head == "residual" else {"logits": theta}
+    embedding = {"features": arrays.linear("embedding"), "time": arrays["TimeEmbedding.weight"]}
+    params: dict[str, Any] = {"embedding": embedding, "pooling": pooling}
+    if config.edft:
+        params["edft"] = {"filter": arrays.linear("attn_mlp.0")}
+    for i, name in enumerate(spatial):
+        params[f"spatial_{i}"] = arrays.mlps(name, phi_m="edge", phi_x="coord", phi_h="node")
+        if config.attention:
+            at = f"egcl_at_{2 * i + 2}"
+            names = dict(phi_q="q", phi_k="k", phi_v="v", phi_x="coord")
+            params[f"temporal_{i}"] = arrays.mlps(at, **names)
+    return config.build(), {"params": params}
 
 
 class _Arrays:
@@ -144,6 +105,9 @@ class _Arrays:
             layer["bias"] = self[f"{name}.bias"]
         return layer
 
-    def mlp(self, name: str) -> dict:
+    def mlps(self, module: str, **names: str) -> dict:
         # Entry 1 of a torch Sequential is the activation.
-        return {"layer_0": self.linear(f"{name}.0"), "layer_1": self.linear(f"{name}.2")}
+        return {
+            ours: {f"layer_{i}": self.linear(f"{module}.{name}_mlp.{2 * i}") for i in range(2)}
+            for ours, name in names.items()
+        }

@@ -11,9 +11,8 @@ import jax.numpy as jnp
 from estag_jax.graph import Graph
 from estag_jax.nn.attention import LayerNorm, SelfAttention
 from estag_jax.nn.config import Activation, Head, NetworkConfig
-from estag_jax.nn.heads import TemporalPooling
-from estag_jax.nn.linear import Linear
-from estag_jax.nn.node_networks import refuse_padding, with_features
+from estag_jax.nn.linear import Linear, uniform
+from estag_jax.nn.node_networks import NodeNetwork, with_features
 from estag_jax.ops.linalg import HIGHEST, einsum, matmul
 
 
@@ -108,7 +107,7 @@ class AdaptiveGraphConvolution(nn.Module):
         return Linear(self.features, name="output")(*seen)
 
 
-class AglStan(nn.Module):
+class AglStan(NodeNetwork):
     """Learned graph and transformer over time in turn, then a convolution over nodes and coordinates.
 
     In every layer: adaptive graph convolution of each frame; its output, all nodes in one vector of
@@ -128,12 +127,8 @@ class AglStan(nn.Module):
       config: sizes and options.
     """
 
+    title = "AGL-STAN"
     config: AglStanConfig = AglStanConfig()
-
-    def refuse(self, channels: int, graph: Graph) -> str | None:
-        """Why a system is not taken, in one line, or None."""
-        del channels  # any number
-        return refuse_padding("AGL-STAN", graph)
 
     @nn.compact
     def __call__(self, history: jax.Array, node_features: jax.Array, graph: Graph) -> jax.Array:
@@ -170,20 +165,15 @@ class AglStan(nn.Module):
             x = flat.reshape(windows, past, nodes, numbers).swapaxes(1, 2)
         plane = LayerNorm(param_dtype=dtype, name="norm_end")(flat)
         plane = plane.reshape(windows, past, nodes, numbers)
-        bound = (25 * past) ** -0.5
-
-        def uniform(key, shape, dtype):
-            return jax.random.uniform(key, shape, dtype, -bound, bound)
-
+        initializer = uniform((25 * past) ** -0.5)
         convolution = nn.Conv(
             1,
             (5, 5),
-            kernel_init=uniform,
-            bias_init=uniform,
+            kernel_init=initializer,
+            bias_init=initializer,
             param_dtype=dtype,
             precision=HIGHEST,
             name="convolution",
         )
         y = convolution(plane.transpose(0, 2, 3, 1))
-        head = TemporalPooling(config.head, displacements=True, name="pooling")
-        return head(y.reshape(windows, nodes, channels, 3), history)
+        return self.predicted(y, history, config.head)

@@ -14,14 +14,8 @@ _BLOCK = 64 * 2**20
 """Bytes of a block of windows in float64."""
 
 
-class _Autoregression(LinearForm):
-    def refuse(self, task: Task) -> str | None:
-        past = task.window.past
-        return None if past >= 2 else f"needs 2 past frames, T is {past}"
-
-
 @dataclasses.dataclass(frozen=True)
-class ArLs(_Autoregression):
+class ArLs(LinearForm):
     """One weight per past frame, shared by all nodes of all systems, by least squares.
 
     min_w sum |x(T) - x(T-1) - sum_t w_t (x(t) - x(T-1))|², summed over windows, nodes, channels and
@@ -44,13 +38,10 @@ class ArLs(_Autoregression):
 
 
 @dataclasses.dataclass(frozen=True)
-class ArLsPerNode(_Autoregression):
+class ArLsPerNode(LinearForm):
     """``ArLs`` for every node and channel separately; one system only."""
 
-    def refuse(self, task: Task) -> str | None:
-        if len(task.systems) > 1:
-            return "has weights for the nodes of one system and the task has several"
-        return super().refuse(task)
+    tied = True
 
     def fit(self, task: Task) -> LinearPredictor:
         (trajectory,), (drawn,) = task.trajectories, task.splits
@@ -62,12 +53,9 @@ class ArLsPerNode(_Autoregression):
             history, target = checked(
                 *gather(trajectory.positions[:, some], drawn.train, task.window)
             )
-            designs = np.moveaxis(
-                differences(history), (1, 3, 0, 4, 2), range(5)
-            )  # N, C, W, 3, T-1
+            designs = differences(history).transpose(1, 3, 0, 4, 2)  # N, C, W, 3, T-1
             designs = designs.reshape(*designs.shape[:2], -1, past - 1)
-            steps = np.moveaxis(target - history[:, :, -1], 0, 2)
-            steps = steps.reshape(*steps.shape[:2], -1)
+            steps = np.moveaxis(target - history[:, :, -1], 0, 2).reshape(*designs.shape[:3])
             for i, c in np.ndindex(*designs.shape[:2]):
                 weights[begin + i, c] = np.linalg.lstsq(designs[i, c], steps[i, c], rcond=None)[0]
         return LinearPredictor(weights, fitted=weights.size)

@@ -86,6 +86,10 @@ class ClosedForm(abc.ABC):
 
     predictor: ClassVar[type[Predictor]]
     """What ``fit`` returns, to read it back from a file."""
+    needs: ClassVar[int] = 1
+    """Past frames without which it cannot be fitted."""
+    tied: ClassVar[bool] = False
+    """Whether its weights belong to the nodes of one system."""
 
     @abc.abstractmethod
     def fit(self, task: Task) -> Predictor:
@@ -97,8 +101,10 @@ class ClosedForm(abc.ABC):
 
     def refuse(self, task: Task) -> str | None:
         """Why a task cannot be fitted or costs too much, in one line, or None; called before any work."""
-        del task
-        return None
+        if self.tied and len(task.systems) > 1:
+            return "has weights for the nodes of one system and the task has several"
+        past = task.window.past
+        return None if past >= self.needs else f"needs {self.needs} past frames, T is {past}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import flax.linen as nn
 
@@ -61,27 +62,21 @@ class Entry:
 def _per_frame(channels: int, **changes: Any) -> StEgnnConfig:
     """The released program's EGNN on every frame. For several channels that is its GMN: the two
     differ by a clamp at 100 units, which does not act."""
-    if channels > 1:
-        return StEgnnConfig.gmn(elements="number", **changes)
-    return StEgnnConfig(elements="number", **changes)
+    kind = StEgnnConfig if channels == 1 else StEgnnConfig.gmn
+    return kind(elements="number", **changes)
 
 
-def _single(frame: str) -> Callable[[int], EgnnConfig]:
+def _single(channels: int, frame: Literal["first", "middle", "last"]) -> EgnnConfig:
     """The released program's EGNN on one frame; for several channels with other constants."""
-    common: dict[str, Any] = dict(frame=frame, elements="number")
-    several = EgnnConfig(activation="leaky_relu", clamp=None, coordinate_weight=3.0, **common)
-    return lambda channels: EgnnConfig(**common) if channels == 1 else several
+    several = dict(activation="leaky_relu", clamp=None, coordinate_weight=3.0)
+    return EgnnConfig(frame=frame, elements="number", **several if channels > 1 else {})
 
 
 def _always(config: Method) -> Callable[[int], Method]:
     return lambda channels: config
 
 
-def _compared(kind: type[NetworkConfig]) -> Callable[[int], NetworkConfig]:
-    """As ESTAG's authors set it up for the comparison, atoms as one float."""
-    return _always(kind(elements="number"))
-
-
+# Compared networks are as ESTAG's authors set them up: atoms enter as one float.
 METHODS: dict[str, Entry] = {
     "First frame": Entry(_always(FirstFrame()), "PT-s"),
     "Middle frame": Entry(_always(MiddleFrame()), "PT-m"),
@@ -93,22 +88,22 @@ METHODS: dict[str, Entry] = {
     "In-context AR": Entry(_always(InContextAr())),
     "VAR ridge": Entry(_always(VarRidge())),
     "Frame ridge": Entry(_always(FrameRidge())),
-    "EGNN-s": Entry(_single("first"), "EGNN-s"),
-    "EGNN-m": Entry(_single("middle"), "EGNN-m"),
-    "EGNN-t": Entry(_single("last"), "EGNN-t"),
-    "ST_TFN": Entry(_compared(StTfnConfig), "ST_TFN"),
-    "ST_GNN": Entry(_compared(StGnnConfig), "ST_GNN", equivariant=False),
-    "ST_SE(3)-Tr": Entry(_compared(StSe3TransformerConfig), "ST_SE(3)-Tr"),
+    "EGNN-s": Entry(partial(_single, frame="first"), "EGNN-s"),
+    "EGNN-m": Entry(partial(_single, frame="middle"), "EGNN-m"),
+    "EGNN-t": Entry(partial(_single, frame="last"), "EGNN-t"),
+    "ST_TFN": Entry(_always(StTfnConfig(elements="number")), "ST_TFN"),
+    "ST_GNN": Entry(_always(StGnnConfig(elements="number")), "ST_GNN", equivariant=False),
+    "ST_SE(3)-Tr": Entry(_always(StSe3TransformerConfig(elements="number")), "ST_SE(3)-Tr"),
     "ST_EGNN": Entry(_per_frame, "ST_EGNN"),
     "ST_GMN": Entry(_always(StEgnnConfig.gmn(elements="number")), "ST_GMN", needs_channels=True),
-    "EqMotion": Entry(_compared(EqMotionConfig), "EqMotion"),
-    "STGCN": Entry(_compared(StgcnConfig), "STGCN", equivariant=False),
-    "AGL-STAN": Entry(_compared(AglStanConfig), "AGL-STAN", equivariant=False),
-    "STAG": Entry(_compared(StagConfig), equivariant=False),
+    "EqMotion": Entry(_always(EqMotionConfig(elements="number")), "EqMotion"),
+    "STGCN": Entry(_always(StgcnConfig(elements="number")), "STGCN", equivariant=False),
+    "AGL-STAN": Entry(_always(AglStanConfig(elements="number")), "AGL-STAN", equivariant=False),
+    "STAG": Entry(_always(StagConfig(elements="number")), equivariant=False),
     "ESTAG without layers": Entry(_always(EstagConfig(layers=0))),
     "ESTAG": Entry(_always(EstagConfig()), "ESTAG"),
     "ESTAG as released": Entry(EstagConfig.released, "ESTAG", aliases=("reference", "released")),
-    "EGNN + residual head": Entry(lambda channels: _per_frame(channels, head="residual")),
+    "EGNN + residual head": Entry(partial(_per_frame, head="residual")),
     "GMN + residual head": Entry(
         _always(StEgnnConfig.gmn(elements="number", head="residual")), needs_channels=True
     ),

@@ -15,10 +15,6 @@ class _Fixed(LinearForm):
 
     needs = 1
 
-    def refuse(self, task: Task) -> str | None:
-        past = task.window.past
-        return None if past >= self.needs else f"needs {self.needs} past frames, T is {past}"
-
     def fit(self, task: Task) -> LinearPredictor:
         if why := self.refuse(task):
             raise ValueError(f"{type(self).__name__} {why}")
@@ -78,7 +74,4 @@ class ConstantAcceleration(_Fixed):
     needs = 3
 
     def weights(self, past: int, horizon: float) -> dict[int, float]:
-        return {
-            past - 2: -horizon * (horizon + 2),
-            past - 3: horizon * (horizon + 1) / 2,
-        }
+        return {past - 2: -horizon * (horizon + 2), past - 3: horizon * (horizon + 1) / 2}

@@ -13,7 +13,8 @@ import numpy as np
 from estag_jax.graph import Graph
 from estag_jax.nn.config import Activation, Head, NetworkConfig
 from estag_jax.nn.heads import TemporalPooling
-from estag_jax.nn.linear import MLP, Linear, Part
+from estag_jax.nn.linear import MLP, Linear, Part, uniform_fan_in
+from estag_jax.nn.messages import ends
 from estag_jax.ops.geometry import centre, safe_norm
 from estag_jax.ops.linalg import einsum
 from estag_jax.ops.motion import dct_matrix, motion_features, vector_relu
@@ -80,8 +81,7 @@ class VectorLinear(nn.Module):
     @nn.compact
     def __call__(self, v: jax.Array) -> jax.Array:
         """Maps [..., inputs, 3] to [..., features, 3]."""
-        uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-        kernel = self.param("kernel", uniform, (v.shape[-2], self.features), v.dtype)
+        kernel = self.param("kernel", uniform_fan_in, (v.shape[-2], self.features), v.dtype)
         return einsum("...ix,io->...ox", v, kernel)
 
 
@@ -113,10 +113,10 @@ class InteractionReasoning(nn.Module):
         """
         twice, activation = (self.hidden,) * 2, self.activation
         phi_m = MLP(twice, activation, activate_final=True, name="phi_m")
-        received = sum_at_receivers(phi_m(*_ends(h, graph), distances), graph)
+        received = sum_at_receivers(phi_m(*ends(h, graph), distances), graph)
         h = MLP(twice, activation, activate_final=True, name="phi_h")(h, received)
         phi_c = MLP((self.hidden, self.categories), activation, name="phi_c")
-        return jax.nn.softmax(phi_c(*_ends(h, graph), distances), axis=-1)
+        return jax.nn.softmax(phi_c(*ends(h, graph), distances), axis=-1)
 
 
 class FeatureLearning(nn.Module):
@@ -155,7 +155,7 @@ class FeatureLearning(nn.Module):
         twice, widths = (self.hidden,) * 2, (self.hidden, self.geometric_channels)
         activation = self.activation
         g_ij = at_receivers(g, graph) - at_senders(g, graph)
-        invariants = *_ends(h, graph), safe_norm(g_ij)
+        invariants = *ends(h, graph), safe_norm(g_ij)
 
         mean = _mean(g, graph)
         gate = 1 + MLP(widths, activation, name="phi_att")(h)
@@ -269,8 +269,3 @@ class EqMotion(nn.Module):
 def _mean(vectors: jax.Array, graph: Graph) -> jax.Array:
     """Mean [B, 1, 1, 3] of vectors [B, N, M, 3] over real nodes and channels."""
     return mean_over_nodes(vectors, graph, axes=(2,), keepdims=True)
-
-
-def _ends(h: jax.Array, graph: Graph) -> tuple[Part, Part]:
-    """Node features at both ends of every edge, as parts that are multiplied before gathering."""
-    return (h, lambda v: at_receivers(v, graph)), (h, lambda v: at_senders(v, graph))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -54,6 +54,7 @@ class EstagConfig(NetworkConfig):
     """Queries, keys and values end in an activation (released program)."""
     flip_time_difference: bool = False
     """Attention moves x(t) by x(s) - x(t) in place of x(t) - x(s) (released program, C = 1)."""
+    coordinate_weight: ClassVar[float] = 1.0  # an option of ST_EGNN, which shares the module
 
     @classmethod
     def released(cls, channels: int = 1, **overrides) -> EstagConfig:
@@ -87,16 +88,10 @@ class EDFTFeatures(nn.Module):
     """Fourier features A_ij(k) and c_i(k) of a history; equations in estag_jax.ops.edft.
 
     Args:
-      channel: the one that is transformed.
-      filter: w_k by one output per frequency, or from the features of frame k.
-      complex_square: c_i is |sum f²| in place of ||f||².
-      normalize: divide by the sum over k plus this epsilon, or None.
+      config: its options edft_… say how.
     """
 
-    channel: int = 0
-    filter: Literal["frequency", "frame"] = "frequency"
-    complex_square: bool = False
-    normalize: float | None = None
+    config: EstagConfig = EstagConfig()
 
     @nn.compact
     def __call__(
@@ -113,20 +108,20 @@ class EDFTFeatures(nn.Module):
         Raises:
           ValueError: there is no such channel.
         """
-        if not self.channel < x.shape[3]:
-            raise ValueError(
-                f"edft_channel={self.channel}, but the history has {x.shape[3]} channel(s)"
-            )
-        spectrum = edft(x[:, :, :, self.channel], graph)
-        if self.filter == "frequency":
+        config, channels = self.config, x.shape[3]
+        channel = min(1, channels - 1) if config.edft_channel is None else config.edft_channel
+        if not channel < channels:
+            raise ValueError(f"edft_channel={channel}, but the history has {channels} channel(s)")
+        spectrum = edft(x[:, :, :, channel], graph)
+        if config.edft_filter == "frequency":
             w = nn.sigmoid(Linear(x.shape[2] - 1, name="filter")(features))
         else:
             w = nn.sigmoid(Linear(1, name="filter")(h[:, :, 1:]))[..., 0]
         edges = at_receivers(w, graph) * at_senders(w, graph) * edge_coherence(spectrum, graph)
-        nodes = w * node_power(spectrum, self.complex_square)
-        if self.normalize is not None:
-            edges = normalize_over_frequencies(edges, self.normalize)
-            nodes = normalize_over_frequencies(nodes, self.normalize)
+        nodes = w * node_power(spectrum, config.edft_complex_square)
+        if config.edft_normalize is not None:
+            edges = normalize_over_frequencies(edges, config.edft_normalize)
+            nodes = normalize_over_frequencies(nodes, config.edft_normalize)
         return edges, nodes
 
 
@@ -140,10 +135,10 @@ class ESTAG(nn.Module):
     exact arithmetic; the options of :class:`EstagConfig` name all other differences.
 
     Args:
-      config: sizes and options.
+      config: sizes and options: an EstagConfig, or the StEgnnConfig of ST_EGNN, which has fewer.
     """
 
-    config: EstagConfig = EstagConfig()
+    config: EstagConfig | Any = EstagConfig()
 
     @nn.compact
     def __call__(self, history: jax.Array, node_features: jax.Array, graph: Graph) -> jax.Array:
@@ -163,14 +158,7 @@ class ESTAG(nn.Module):
             embedding = NodeEmbedding(config.hidden, name="embedding")
             features, h = embedding(node_features.astype(x.dtype), x.shape[2])
             if config.edft:
-                channel = config.edft_channel
-                fourier, nodes = EDFTFeatures(
-                    min(1, x.shape[3] - 1) if channel is None else channel,
-                    config.edft_filter,
-                    config.edft_complex_square,
-                    config.edft_normalize,
-                    name="edft",
-                )(x, features, h, graph)
+                fourier, nodes = EDFTFeatures(config, name="edft")(x, features, h, graph)
                 edges = (*edges, fourier) if config.edge_features == "concat" else (fourier,)
         for i in range(config.layers):
             h, x = SpatialModule(
@@ -179,6 +167,7 @@ class ESTAG(nn.Module):
                 config.aggregate,
                 config.unit_vectors,
                 config.clamp,
+                config.coordinate_weight,
                 name=f"spatial_{i}",
             )(h, x, graph, edges, nodes)
             if config.attention:

@@ -22,6 +22,11 @@ from estag_jax.models.base import ClosedForm, Method, NetworkPredictor, Predicto
 from estag_jax.ops.rollout import rollout
 
 FORMAT, VERSION = "estag_jax forecaster", 1
+# Fields of a system and its graph in a file; arrays that are None are left out.
+_SYSTEM_VALUES = ("channels", "length_unit", "anchor", "contact_distance")
+_SYSTEM_ARRAYS = ("node_features", "atomic_numbers", "bonds", "bond_orders")
+_GRAPH_ARRAYS = ("senders", "receivers", "edge_features")
+_NEEDED = {"system/names", "system/node_features", "graph/senders", "graph/receivers"}
 
 
 @jax.tree_util.register_dataclass
@@ -161,22 +166,14 @@ class Forecaster:
             "window": to_dict(self.window),
             "frame_step": self.frame_step,
             "time_unit": self.time_unit,
-            "channels": system.channels,
-            "length_unit": system.length_unit,
-            "anchor": system.anchor,
-            "contact_distance": system.contact_distance,
-        }
+        } | {name: getattr(system, name) for name in _SYSTEM_VALUES}
         arrays = {
             "about": np.array(json.dumps(about)),
             "system/names": np.array(system.names),
-            "system/node_features": system.node_features,
-            "system/atomic_numbers": system.atomic_numbers,
-            "system/bonds": system.bonds,
-            "system/bond_orders": system.bond_orders,
-            "graph/senders": graph.senders,
-            "graph/receivers": graph.receivers,
-            "graph/edge_features": graph.edge_features,
-        } | {f"fitted/{name}": value for name, value in self.predictor.to_arrays().items()}
+            **{f"system/{name}": getattr(system, name) for name in _SYSTEM_ARRAYS},
+            **{f"graph/{name}": getattr(graph, name) for name in _GRAPH_ARRAYS},
+            **{f"fitted/{name}": value for name, value in self.predictor.to_arrays().items()},
+        }
         write_npz(path, {name: np.asarray(a) for name, a in arrays.items() if a is not None})
 
     @classmethod
@@ -210,30 +207,13 @@ class Forecaster:
 
     @classmethod
     def _from_arrays(cls, about: dict, arrays: dict[str, np.ndarray], method: Method) -> Forecaster:
+        for name in _NEEDED - arrays.keys():
+            raise ValueError(f"the array {name} is missing")
         names = tuple(map(str, arrays["system/names"]))
-        graph = Graph(
-            arrays["graph/senders"],
-            arrays["graph/receivers"],
-            len(names),
-            arrays.get("graph/edge_features"),
-        )
-        system = System(
-            names,
-            arrays.get("system/atomic_numbers"),
-            arrays["system/node_features"],
-            about["channels"],
-            about["length_unit"],
-            arrays.get("system/bonds"),
-            arrays.get("system/bond_orders"),
-            about["anchor"],
-            about["contact_distance"],
-            graph,
-        )
-        fitted = {
-            name.removeprefix("fitted/"): value
-            for name, value in arrays.items()
-            if name.startswith("fitted/")
-        }
+        graph = Graph(num_nodes=len(names), **_part("graph/", arrays))
+        fields = _part("system/", arrays) | {name: about[name] for name in _SYSTEM_VALUES}
+        system = System(**fields | {"names": names, "graph": graph})
+        fitted = _part("fitted/", arrays)
         kind = method.predictor if isinstance(method, ClosedForm) else NetworkPredictor
         predictor = jax.tree.map(jnp.asarray, kind.from_arrays(method, fitted))
         inputs = jax.tree.map(jnp.asarray, predictor.inputs(system))
@@ -241,6 +221,10 @@ class Forecaster:
         return cls(
             predictor, inputs, system, window, about["frame_step"], about["time_unit"], method
         )
+
+
+def _part(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {k.removeprefix(prefix): array for k, array in arrays.items() if k.startswith(prefix)}
 
 
 def _method_to_dict(method: Method) -> dict[str, Any]:

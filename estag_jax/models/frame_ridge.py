@@ -152,6 +152,8 @@ class FrameRidge(ClosedForm):
     """
 
     predictor = FramePredictor
+    needs = 2
+    tied = True
 
     neighbours: int | None = None
     reversible: bool | None = None
@@ -162,10 +164,8 @@ class FrameRidge(ClosedForm):
             raise ValueError(f"neighbours is {self.neighbours}, it must be at least 1")
 
     def refuse(self, task: Task) -> str | None:
-        if len(task.systems) > 1:
-            return "has weights for the nodes of one system and the task has several"
-        if task.window.past < 2:
-            return f"needs 2 past frames, T is {task.window.past}"
+        if why := super().refuse(task):
+            return why
         nodes, channels = task.system.num_nodes, task.system.channels
         width = 2 * self._looks_at(nodes) * channels * task.window.past
         rows = 2 * task.count("train")

@@ -99,6 +99,7 @@ class LinearForm(ClosedForm):
     """A closed form whose predictor is linear in the past frames."""
 
     predictor = LinearPredictor
+    needs = 2
 
 
 def differences(history: Any) -> Any:

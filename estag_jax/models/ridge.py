@@ -28,11 +28,11 @@ class VarRidge(LinearForm):
     memory: int = AFFORDABLE
     """Bytes that the fit may take: it grows with the square of the number of nodes."""
 
+    tied = True
+
     def refuse(self, task: Task) -> str | None:
-        if len(task.systems) > 1:
-            return "has weights for the nodes of one system and the task has several"
-        if task.window.past < 2:
-            return f"needs 2 past frames, T is {task.window.past}"
+        if why := super().refuse(task):
+            return why
         points, rows = task.system.num_nodes * task.system.channels, 3 * task.count("train")
         features = points * task.window.past
         needed = 8 * (

@@ -10,8 +10,9 @@ import jax
 from estag_jax.graph import Graph
 from estag_jax.nn.config import Activation, Head, NetworkConfig
 from estag_jax.nn.heads import TemporalPooling
-from estag_jax.nn.linear import MLP, Linear
-from estag_jax.ops.segment import at_receivers, at_senders, sum_at_receivers
+from estag_jax.nn.linear import MLP, Linear, every_frame
+from estag_jax.nn.messages import ends
+from estag_jax.ops.segment import sum_at_receivers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,21 +50,9 @@ class MessageLayer(nn.Module):
           node_features: f, the same in every frame [G, N, F].
           graph: the edges with e_ij.
         """
-
-        def to_receivers(values):
-            return at_receivers(values, graph)
-
-        def to_senders(values):
-            return at_senders(values, graph)
-
-        parts = [
-            (h, to_receivers),
-            (h, to_senders),
-            (node_features, lambda f: to_receivers(f)[:, :, None]),
-            (node_features, lambda f: to_senders(f)[:, :, None]),
-        ]
+        parts = [*ends(h, graph), *ends(node_features, graph, every_frame)]
         if graph.edge_features is not None:
-            parts.append((graph.edge_features.astype(h.dtype), lambda e: e[:, :, None]))
+            parts.append((graph.edge_features.astype(h.dtype), every_frame))
         widths = (self.hidden,) * 2
         message = MLP(widths, self.activation, activate_final=True, name="phi_m")(*parts)
         total = sum_at_receivers(message, graph)
@@ -101,9 +90,7 @@ class StGnn(nn.Module):
         past, channels = history.shape[2:4]
         features = node_features.astype(history.dtype)
         coordinates = history.reshape(*history.shape[:3], channels * 3)
-        h = Linear(config.hidden, name="embedding")(
-            (features, lambda f: f[:, :, None]), coordinates
-        )
+        h = Linear(config.hidden, name="embedding")((features, every_frame), coordinates)
         h = h + self.param("time", nn.initializers.normal(1.0), (past, config.hidden), h.dtype)
         for i in range(config.layers):
             layer = MessageLayer(config.hidden, config.activation, name=f"messages_{i}")

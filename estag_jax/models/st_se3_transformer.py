@@ -6,9 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import flax.linen as nn
-import jax
 
-from estag_jax.graph import Graph
 from estag_jax.nn.tensor_field import (
     Edges,
     Features,
@@ -16,17 +14,24 @@ from estag_jax.nn.tensor_field import (
     Radial,
     SelfInteraction,
     TensorProduct,
-    edge_geometry,
 )
-from estag_jax.nn.tensor_field_ends import Inputs, Outputs, TensorFieldConfig
-from estag_jax.ops.geometry import centre
+from estag_jax.nn.tensor_field_ends import TensorFieldConfig
 from estag_jax.ops.linalg import einsum
 from estag_jax.ops.segment import at_receivers, softmax_at_receivers, sum_at_receivers
 
 
 @dataclasses.dataclass(frozen=True)
 class StSe3TransformerConfig(TensorFieldConfig):
-    """ST_SE(3)-Tr, as ESTAG's authors set it up for the comparison; the output's layer is an extra one."""
+    """ST_SE(3)-Tr, as ESTAG's authors set it up for the comparison; the output's layer is an extra one.
+
+    L times (attention, norm nonlinearity), then a convolution to one vector per channel.
+
+    Differs from the reference: for E(3) in place of SE(3), so that no axial vectors exist; invariants
+    are activated with their sign, directions smoothly at zero (NormActivation); activation SiLU; no
+    layer normalisation in the radial networks, of which keys and values have one each for all
+    degrees. Self-interaction as in the paper: the released program has switched it off. That program
+    also has no embedding of node scalar and time and no edge features.
+    """
 
     attention_heads: int = 1
     """Heads of the attention; they share out the channels of every degree."""
@@ -40,9 +45,12 @@ class StSe3TransformerConfig(TensorFieldConfig):
                 f"(hidden={self.hidden} // degree={self.degree})"
             )
 
-    def build(self) -> StSe3Transformer:
-        """The network, without parameters."""
-        return StSe3Transformer(self)
+    def layer(self, i: int, features: Features, edges: Edges) -> Features:
+        layer = EquivariantAttention(
+            self.channels, self.radial_network, self.attention_heads, name=f"attention_{i}"
+        )
+        activate = NormActivation(self.activation, layer_norm=True, name=f"activation_{i}")
+        return activate(layer(features, edges))
 
 
 class EquivariantAttention(nn.Module):
@@ -93,44 +101,3 @@ class EquivariantAttention(nn.Module):
     def _by_head(self, f):
         """Features [..., M, 2l+1] as [..., heads, M / heads, 2l+1]."""
         return f.reshape(*f.shape[:-2], self.heads, f.shape[-2] // self.heads, f.shape[-1])
-
-
-class StSe3Transformer(nn.Module):
-    """An SE(3)-Transformer shared by all frames with a time embedding; frames combined by learned weights.
-
-    L times (attention, norm nonlinearity), then a convolution to one vector per channel.
-
-    Differs from the reference: for E(3) in place of SE(3), so that no axial vectors exist; invariants
-    are activated with their sign, directions smoothly at zero (NormActivation); activation SiLU; no
-    layer normalisation in the radial networks, of which keys and values have one each for all
-    degrees. Self-interaction as in the paper: the released program has switched it off. That program
-    also has no embedding of node scalar and time and no edge features.
-
-    Args:
-      config: sizes and options.
-    """
-
-    config: StSe3TransformerConfig = StSe3TransformerConfig()
-
-    @nn.compact
-    def __call__(self, history: jax.Array, node_features: jax.Array, graph: Graph) -> jax.Array:
-        """Returns the predicted frame [B, N, C, 3].
-
-        Args:
-          history: past frames, oldest first [B, N, T, C, 3].
-          node_features: invariant features [G, N, F].
-          graph: the edges, with or without features.
-        """
-        config, radial = self.config, self.config.radial_network
-        origin = centre(history, graph)
-        x = history - origin
-        edges = edge_geometry(x, graph, config.degree)
-        features = Inputs(config.channels[0], config.velocity, name="inputs")(x, node_features)
-        for i in range(config.layers):
-            layer = EquivariantAttention(
-                config.channels, radial, config.attention_heads, name=f"attention_{i}"
-            )
-            activate = NormActivation(config.activation, layer_norm=True, name=f"activation_{i}")
-            features = activate(layer(features, edges))
-        z = Outputs(radial, config.head, name="outputs")(features, edges, x)
-        return z + origin[:, :, 0]

@@ -4,29 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
-import flax.linen as nn
-import jax
-
-from estag_jax.graph import Graph
-from estag_jax.nn.tensor_field import Convolution, NormActivation, RadialWeights, edge_geometry
-from estag_jax.nn.tensor_field_ends import Inputs, Outputs, TensorFieldConfig
-from estag_jax.ops.geometry import centre
+from estag_jax.nn.tensor_field import Convolution, Edges, Features, NormActivation, RadialWeights
+from estag_jax.nn.tensor_field_ends import TensorFieldConfig
 
 
 @dataclasses.dataclass(frozen=True)
 class StTfnConfig(TensorFieldConfig):
-    """ST_TFN, as ESTAG's authors set it up for the comparison; of the layers the last is the output's."""
-
-    radial_weights: RadialWeights = "channel"
-    """As for all; the paper has one for each channel, the released program a matrix."""
-
-    def build(self) -> StTfn:
-        """The network, without parameters."""
-        return StTfn(self)
-
-
-class StTfn(nn.Module):
-    """A tensor field network shared by all frames with a time embedding; frames combined by learned weights.
+    """ST_TFN, as ESTAG's authors set it up for the comparison; of the layers the last is the output's.
 
     L - 1 times (convolution, norm nonlinearity), then a convolution to one vector per channel.
 
@@ -37,30 +21,15 @@ class StTfn(nn.Module):
     the radial networks; layer normalisation and a linear map in the nonlinearity; the node scalar
     itself as its one invariant input and a velocity that is zero; no time embedding, and no factor
     on the output.
-
-    Args:
-      config: sizes and options.
     """
 
-    config: StTfnConfig = StTfnConfig()
+    radial_weights: RadialWeights = "channel"
+    """As for all; the paper has one for each channel, the released program a matrix."""
 
-    @nn.compact
-    def __call__(self, history: jax.Array, node_features: jax.Array, graph: Graph) -> jax.Array:
-        """Returns the predicted frame [B, N, C, 3].
+    @property
+    def inner_layers(self) -> int:
+        return self.layers - 1
 
-        Args:
-          history: past frames, oldest first [B, N, T, C, 3].
-          node_features: invariant features [G, N, F].
-          graph: the edges, with or without features.
-        """
-        config, radial = self.config, self.config.radial_network
-        origin = centre(history, graph)
-        x = history - origin
-        edges = edge_geometry(x, graph, config.degree)
-        features = Inputs(config.channels[0], config.velocity, name="inputs")(x, node_features)
-        for i in range(config.layers - 1):
-            layer = Convolution(config.channels, radial, name=f"convolution_{i}")
-            activate = NormActivation(config.activation, name=f"activation_{i}")
-            features = activate(layer(features, edges))
-        z = Outputs(radial, config.head, name="outputs")(features, edges, x)
-        return z + origin[:, :, 0]
+    def layer(self, i: int, features: Features, edges: Edges) -> Features:
+        layer = Convolution(self.channels, self.radial_network, name=f"convolution_{i}")
+        return NormActivation(self.activation, name=f"activation_{i}")(layer(features, edges))

@@ -11,12 +11,11 @@ import jax.numpy as jnp
 from estag_jax.graph import Graph
 from estag_jax.nn.attention import LayerNorm, SelfAttention
 from estag_jax.nn.config import Activation, Head, NetworkConfig
-from estag_jax.nn.heads import TemporalPooling
-from estag_jax.nn.linear import Linear
+from estag_jax.nn.linear import Linear, uniform
 from estag_jax.nn.node_networks import (
     GraphConvolution,
+    NodeNetwork,
     normalized_adjacency,
-    refuse_padding,
     with_features,
 )
 from estag_jax.nn.norm import BatchNorm
@@ -73,7 +72,7 @@ def sinusoids(frames: int, width: int) -> jax.Array:
     return jnp.where(column % 2, jnp.cos(angle), jnp.sin(angle))
 
 
-class Stag(nn.Module):
+class Stag(NodeNetwork):
     """Graph convolution in every frame, transformer over the frames of every node, one output.
 
     relu(Â X Theta) with batch normalisation; sinusoidal positions; layers of attention and
@@ -89,12 +88,8 @@ class Stag(nn.Module):
       config: sizes and options.
     """
 
+    title = "STAG"
     config: StagConfig = StagConfig()
-
-    def refuse(self, channels: int, graph: Graph) -> str | None:
-        """Why a system is not taken, in one line, or None."""
-        del channels  # any number
-        return refuse_padding("STAG", graph)
 
     @nn.compact
     def __call__(self, history: jax.Array, node_features: jax.Array, graph: Graph) -> jax.Array:
@@ -131,11 +126,6 @@ class Stag(nn.Module):
             y = nn.relu(Linear(config.feed_forward, name=f"wide_{i}")(x))
             y = drop(Linear(width, name=f"narrow_{i}")(y))
             x = LayerNorm(param_dtype=dtype, name=f"norm_feed_forward_{i}")(x + y)
-
-        def uniform(key, shape, dtype):
-            return jax.random.uniform(key, shape, dtype, -1, 1)
-
-        theta = self.param("theta", uniform, (past * width, channels * 3), dtype)
+        theta = self.param("theta", uniform(1), (past * width, channels * 3), dtype)
         y = matmul(x.reshape(windows, nodes, -1), theta)
-        head = TemporalPooling(config.head, displacements=True, name="pooling")
-        return head(y.reshape(windows, nodes, channels, 3), history)
+        return self.predicted(y, history, config.head)

@@ -9,9 +9,8 @@ import jax
 
 from estag_jax.graph import Graph
 from estag_jax.nn.config import Activation, Head, NetworkConfig
-from estag_jax.nn.heads import TemporalPooling
-from estag_jax.nn.linear import Linear
-from estag_jax.nn.node_networks import GraphConvolution, normalized_adjacency, refuse_padding
+from estag_jax.nn.linear import Linear, every_frame
+from estag_jax.nn.node_networks import GraphConvolution, NodeNetwork, normalized_adjacency
 from estag_jax.nn.norm import BatchNorm
 
 
@@ -64,7 +63,7 @@ class GatedConvolution(nn.Module):
         return nn.relu(p * nn.sigmoid(q) + r)
 
 
-class Stgcn(nn.Module):
+class Stgcn(NodeNetwork):
     """Gated convolutions over time and graph convolutions in every frame, one output for the window.
 
     Linear to ``hidden``; blocks of gated convolution, graph convolution, gated convolution and batch
@@ -83,12 +82,8 @@ class Stgcn(nn.Module):
       config: sizes and options.
     """
 
+    title = "STGCN"
     config: StgcnConfig = StgcnConfig()
-
-    def refuse(self, channels: int, graph: Graph) -> str | None:
-        """Why a system is not taken, in one line, or None."""
-        del channels  # any number
-        return refuse_padding("STGCN", graph)
 
     @nn.compact
     def __call__(self, history: jax.Array, node_features: jax.Array, graph: Graph) -> jax.Array:
@@ -113,10 +108,9 @@ class Stgcn(nn.Module):
                 f"frames, the window has {past}: lengthen it, or take fewer layers"
             )
         adjacency = normalized_adjacency(graph, history.dtype)
-        features = node_features.astype(history.dtype)
+        features = node_features.astype(history.dtype), every_frame
         x = Linear(config.hidden, name="embedding")(
-            (features, lambda f: f[:, :, None]),
-            history.reshape(windows, nodes, past, channels * 3),
+            features, history.reshape(*history.shape[:3], -1)
         )
         for i in range(config.layers):
             x = GatedConvolution(config.gated, config.kernel, name=f"before_{i}")(x)
@@ -125,5 +119,4 @@ class Stgcn(nn.Module):
             x = BatchNorm(axis=1, name=f"norm_{i}")(x)
         x = GatedConvolution(config.gated, config.kernel, name="final")(x)
         y = Linear(channels * 3, name="output")(x.reshape(windows, nodes, -1))
-        head = TemporalPooling(config.head, displacements=True, name="pooling")
-        return head(y.reshape(windows, nodes, channels, 3), history)
+        return self.predicted(y, history, config.head)

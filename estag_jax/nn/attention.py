@@ -7,6 +7,7 @@ from functools import partial
 import flax.linen as nn
 import jax
 
+from estag_jax.nn.linear import uniform_fan_in
 from estag_jax.ops.linalg import HIGHEST, einsum
 
 LayerNorm = partial(nn.LayerNorm, epsilon=1e-6, use_fast_variance=False)
@@ -37,7 +38,7 @@ class SelfAttention(nn.Module):
                 features,
                 use_bias=False,
                 precision=HIGHEST,
-                kernel_init=nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
+                kernel_init=uniform_fan_in,
                 param_dtype=x.dtype,
                 name=name,
             )

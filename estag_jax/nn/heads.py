@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from estag_jax.nn.config import Head
+from estag_jax.nn.linear import uniform
 from estag_jax.ops.pooling import residual_pooling, softmax_pooling
 
 
@@ -58,8 +59,4 @@ class TemporalPooling(nn.Module):
         if self.head == "residual":
             weights = self.param("weights", nn.initializers.zeros, (past - 1,), z.dtype)
             return residual_pooling(z, weights)
-
-        def uniform(key, shape, dtype):
-            return jax.random.uniform(key, shape, dtype, -1, 1)
-
-        return softmax_pooling(z, self.param("logits", uniform, (past,), jnp.dtype(z.dtype)))
+        return softmax_pooling(z, self.param("logits", uniform(1), (past,), jnp.dtype(z.dtype)))

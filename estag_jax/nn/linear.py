@@ -35,14 +35,25 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 }
 
 # Uniform on ±1/sqrt(inputs): variance 1/(3 inputs).
-_uniform_fan_in = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+uniform_fan_in = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 # Xavier-uniform with gain 1e-3 (variance 2 gain² / (inputs + outputs)): at the start coordinates hardly move.
 _almost_zero = nn.initializers.variance_scaling(1e-6, "fan_avg", "uniform")
+
+
+def uniform(bound: float) -> Callable[..., jax.Array]:
+    """The initializer that draws from ±bound."""
+    return partial(jax.random.uniform, minval=-bound, maxval=bound)
+
 
 Lift = Callable[[jax.Array], jax.Array]
 """From the axes on which a part of an input is given to the axes of the output."""
 
 Part = jax.Array | tuple[jax.Array, Lift]
+
+
+def every_frame(values: jax.Array) -> jax.Array:
+    """Values [B, N, ...] that are the same in every frame, with an axis for the frames."""
+    return values[:, :, None]
 
 
 class Linear(nn.Module):
@@ -70,7 +81,7 @@ class Linear(nn.Module):
         pairs = [part if isinstance(part, tuple) else (part, lambda x: x) for part in parts]
         widths = [x.shape[-1] for x, _ in pairs]
         dtype = pairs[0][0].dtype
-        initializer = _almost_zero if self.small else _uniform_fan_in
+        initializer = _almost_zero if self.small else uniform_fan_in
         if sum(widths) == 0 or self.features == 0:
             initializer = nn.initializers.zeros  # the others divide by the size
         kernel = self.param("kernel", initializer, (sum(widths), self.features), dtype)
@@ -81,12 +92,8 @@ class Linear(nn.Module):
             row += width
         if self.small:
             return out
-        bound = max(sum(widths), 1) ** -0.5
-
-        def uniform(key, shape, dtype):
-            return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-        return out + self.param("bias", uniform, (self.features,), dtype)
+        initializer = uniform(max(sum(widths), 1) ** -0.5)
+        return out + self.param("bias", initializer, (self.features,), dtype)
 
 
 class MLP(nn.Module):

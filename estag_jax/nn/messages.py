@@ -11,9 +11,23 @@ import jax.numpy as jnp
 
 from estag_jax.graph import Graph
 from estag_jax.nn.config import Activation
-from estag_jax.nn.linear import MLP, Linear
+from estag_jax.nn.linear import MLP, Lift, Linear, Part, every_frame
 from estag_jax.ops.geometry import gram, safe_normalize
 from estag_jax.ops.segment import at_receivers, at_senders, mean_at_receivers, sum_at_receivers
+
+
+def ends(values: jax.Array, graph: Graph, lift: Lift = lambda x: x) -> list[Part]:
+    """Node values at both ends of every edge, receiver first, as parts that are multiplied at the nodes.
+
+    Args:
+      values: [B, N, ...].
+      graph: the edges.
+      lift: what is to be done at the edges.
+    """
+    return [
+        (values, lambda v: lift(at_receivers(v, graph))),
+        (values, lambda v: lift(at_senders(v, graph))),
+    ]
 
 
 class NodeEmbedding(nn.Module):
@@ -84,26 +98,14 @@ class SpatialModule(nn.Module):
           node_features: invariant c_i [B, N, F], the same in every frame, or None.
         """
         channels = x.shape[3]
-
-        def to_receivers(values):
-            return at_receivers(values, graph)
-
-        def to_senders(values):
-            return at_senders(values, graph)
-
-        def every_frame(values):
-            return values[:, :, None]
-
-        x_ij = to_receivers(x) - to_senders(x)
-        parts = [(h, to_receivers), (h, to_senders), gram(x_ij, normalize=channels > 1)]
+        widths = (self.hidden,) * 2
+        x_ij = at_receivers(x, graph) - at_senders(x, graph)
+        parts = [*ends(h, graph), gram(x_ij, normalize=channels > 1)]
         parts += [(part.astype(h.dtype), every_frame) for part in edge_features]
-        message = MLP((self.hidden,) * 2, self.activation, activate_final=True, name="phi_m")(
-            *parts
-        )
+        message = MLP(widths, self.activation, activate_final=True, name="phi_m")(*parts)
 
-        gate = MLP((self.hidden, channels), self.activation, small_final=True, name="phi_x")(
-            message
-        )
+        phi_x = MLP((self.hidden, channels), self.activation, small_final=True, name="phi_x")
+        gate = phi_x(message)
         push = (safe_normalize(x_ij) if self.unit_vectors else x_ij) * gate[..., None]
         if self.clamp is not None:
             # Componentwise, so not equivariant where it acts: a guard of the released program.
@@ -114,4 +116,4 @@ class SpatialModule(nn.Module):
         parts = [h, sum_at_receivers(message, graph)]
         if node_features is not None:
             parts.append((node_features.astype(h.dtype), every_frame))
-        return h + MLP((self.hidden,) * 2, self.activation, name="phi_h")(*parts), x
+        return h + MLP(widths, self.activation, name="phi_h")(*parts), x

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from estag_jax.graph import Graph
+from estag_jax.nn.config import Head
+from estag_jax.nn.heads import TemporalPooling
+from estag_jax.nn.linear import uniform
 from estag_jax.ops.linalg import einsum, matmul
 
 
-def refuse_padding(network: str, graph: Graph) -> str | None:
-    """Why a network that tells nodes apart by their number does not take a graph, in one line, or None.
+class NodeNetwork(nn.Module):
+    """A network that tells nodes apart by their number, so that it takes no padding nodes."""
 
-    Args:
-      network: its name, for the message.
-      graph: refused if it has a node mask: its systems differ, and so would the meaning of a number.
-    """
-    if graph.node_mask is None:
-        return None
-    return f"{network} has parameters of single nodes and takes no padded graphs"
+    title: ClassVar[str]
+    """Its name, for messages."""
+
+    def refuse(self, channels: int, graph: Graph) -> str | None:
+        """Why a system is not taken, in one line, or None: the systems of padded graphs differ, and so
+        would the meaning of a node's number."""
+        del channels  # any number
+        if graph.node_mask is None:
+            return None
+        return f"{self.title} has parameters of single nodes and takes no padded graphs"
+
+    def predicted(self, y: jax.Array, history: jax.Array, head: Head) -> jax.Array:
+        """The predicted frame from C * 3 numbers a node, in any shape, and the history."""
+        pooling = TemporalPooling(head, displacements=True, name="pooling")
+        return pooling(y.reshape(*history.shape[:2], *history.shape[3:]), history)
 
 
 def with_features(history: jax.Array, node_features: jax.Array) -> jax.Array:
@@ -76,10 +89,6 @@ class GraphConvolution(nn.Module):
           x: [B, N, T, inputs].
           adjacency: Â [G, N, N].
         """
-        bound = self.features**-0.5
-
-        def uniform(key, shape, dtype):
-            return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-        theta = self.param("theta", uniform, (x.shape[-1], self.features), x.dtype)
+        initializer, shape = uniform(self.features**-0.5), (x.shape[-1], self.features)
+        theta = self.param("theta", initializer, shape, x.dtype)
         return nn.relu(matmul(einsum("bij,bjtc->bitc", adjacency, x), theta))

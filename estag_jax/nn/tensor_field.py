@@ -19,7 +19,7 @@ import numpy as np
 
 from estag_jax.graph import Graph
 from estag_jax.nn.config import Activation
-from estag_jax.nn.linear import ACTIVATIONS, MLP
+from estag_jax.nn.linear import ACTIVATIONS, MLP, every_frame
 from estag_jax.ops.geometry import safe_norm, safe_normalize
 from estag_jax.ops.linalg import einsum
 from estag_jax.ops.segment import at_receivers, at_senders, mean_at_receivers
@@ -127,7 +127,7 @@ class TensorProduct(nn.Module):
         parts = [edges.length]
         if edges.graph.edge_features is not None:
             static = edges.graph.edge_features.astype(edges.length.dtype)
-            parts.append((static, lambda values: values[:, :, None]))
+            parts.append((static, every_frame))
         widths = self.radial.width, self.radial.width, sum(sizes)
         weights = MLP(widths, self.radial.activation, name="radial")(*parts)
         pieces = jnp.split(weights, np.cumsum(sizes)[:-1], axis=-1)

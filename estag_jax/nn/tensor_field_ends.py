@@ -1,4 +1,4 @@
-"""What ST_TFN and ST_SE(3)-Transformer have in common: settings, inputs and outputs."""
+"""What ST_TFN and ST_SE(3)-Transformer have in common: settings, inputs and outputs, the network."""
 
 from __future__ import annotations
 
@@ -8,10 +8,19 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from estag_jax.graph import Graph
 from estag_jax.nn.config import Activation, Head, NetworkConfig
 from estag_jax.nn.heads import TemporalPooling
 from estag_jax.nn.messages import NodeEmbedding
-from estag_jax.nn.tensor_field import Convolution, Edges, Features, Radial, RadialWeights
+from estag_jax.nn.tensor_field import (
+    Convolution,
+    Edges,
+    Features,
+    Radial,
+    RadialWeights,
+    edge_geometry,
+)
+from estag_jax.ops.geometry import centre
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +59,19 @@ class TensorFieldConfig(NetworkConfig):
     def radial_network(self) -> Radial:
         """What the tensor products need."""
         return Radial(self.radial, self.radial_weights, self.activation)
+
+    @property
+    def inner_layers(self) -> int:
+        """Layers before the output's convolution."""
+        return self.layers
+
+    def layer(self, i: int, features: Features, edges: Edges) -> Features:
+        """Layer i with its nonlinearity; called inside of the network, which gets its parameters."""
+        raise TypeError(f"{type(self).__name__} does not define layer()")
+
+    def build(self) -> TensorFieldNetwork:
+        """The network, without parameters."""
+        return TensorFieldNetwork(self)
 
 
 class Inputs(nn.Module):
@@ -110,3 +132,32 @@ class Outputs(nn.Module):
         factor = self.param("factor", nn.initializers.constant(0.01), (), x.dtype)
         z = x + factor * last(features, edges)[1]
         return TemporalPooling(self.head, name="pooling")(z, x)
+
+
+class TensorFieldNetwork(nn.Module):
+    """Layers shared by all frames with a time embedding; frames combined by learned weights.
+
+    Args:
+      config: sizes and options, and which layers.
+    """
+
+    config: TensorFieldConfig
+
+    @nn.compact
+    def __call__(self, history: jax.Array, node_features: jax.Array, graph: Graph) -> jax.Array:
+        """Returns the predicted frame [B, N, C, 3].
+
+        Args:
+          history: past frames, oldest first [B, N, T, C, 3].
+          node_features: invariant features [G, N, F].
+          graph: the edges, with or without features.
+        """
+        config = self.config
+        origin = centre(history, graph)
+        x = history - origin
+        edges = edge_geometry(x, graph, config.degree)
+        features = Inputs(config.channels[0], config.velocity, name="inputs")(x, node_features)
+        for i in range(config.inner_layers):
+            features = config.layer(i, features, edges)
+        z = Outputs(config.radial_network, config.head, name="outputs")(features, edges, x)
+        return z + origin[:, :, 0]

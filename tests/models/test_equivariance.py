@@ -128,8 +128,8 @@ def test_temporal_module_sees_the_past_alone(causal):
 @few(5)
 @given(case=cases(frames=4), released=st.booleans())
 def test_edft_features(case, released):
-    as_released = dict(filter="frame", complex_square=True, normalize=1e-9)
-    model = EDFTFeatures(**as_released if released else {})
+    as_released = dict(edft_filter="frame", edft_complex_square=True, edft_normalize=1e-9)
+    model = EDFTFeatures(EstagConfig(edft_channel=0, **as_released if released else {}))
     with case.data() as (history, features, graph):
         h = hidden_features(jnp.asarray(features), case.frames, case.hidden)
         bound = case.bind(model, history, h[:, :, 0], h, graph)

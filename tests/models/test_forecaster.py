@@ -116,6 +116,7 @@ def test_what_is_no_forecaster_is_one_line(network, tmp_path):
     changed("no field.npz", method={"type": "EstagConfig", "depth": 3})
     changed("no window.npz", window={"past": 0})
     changed("lacks.npz", drop=["graph/senders"])
+    changed("lacks features.npz", drop=["system/node_features"])
     write_npz(tmp_path / "frames.npz", {"positions": np.zeros(3)})
     write_npz(tmp_path / "numbers.npz", {"about": np.zeros(3)})
     write_npz(tmp_path / "list.npz", {"about": np.array("[1]")})
@@ -133,6 +134,7 @@ def test_what_is_no_forecaster_is_one_line(network, tmp_path):
         "no field.npz": "EstagConfig has no field 'depth'",
         "no window.npz": "window past is 0",
         "lacks.npz": "graph/senders",
+        "lacks features.npz": "system/node_features",
         "frames.npz": "is not a forecaster of estag_jax",
         "numbers.npz": "is not a forecaster of estag_jax",
         "list.npz": "is not a forecaster of estag_jax",
