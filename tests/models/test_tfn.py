@@ -78,7 +78,7 @@ def with_axial_path(x, graph, degree):
 
 @MODELS
 def test_the_cross_product_of_the_original_is_not_a_reflection(x64, name, monkeypatch):
-    monkeypatch.setattr(f"{CONFIGS[name].__module__}.edge_geometry", with_axial_path)
+    monkeypatch.setattr("estag_jax.nn.tensor_field_ends.edge_geometry", with_axial_path)
     data = window(dtype=np.float64)
     bound = bind(make(name), *data, scale=1.0)
     assert_equivariant(bound, *data, kinds=("rotation", "translation", "permutation"))
