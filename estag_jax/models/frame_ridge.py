@@ -9,20 +9,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from estag_jax.data.task import Part, Task
+from estag_jax.data.task import Task
 from estag_jax.graph import Array
 from estag_jax.models.base import ClosedForm, Predictor
-from estag_jax.models.frames import ALL_UP_TO, NEIGHBOURS, Axes, choose_axes, nearest_nodes
-from estag_jax.models.linear import checked, differences
+from estag_jax.models.frame_regressions import RIDGES, Regressions, both_ways, fitting_windows
+from estag_jax.models.frames import (
+    ALL_UP_TO,
+    NEIGHBOURS,
+    choose_axes,
+    nearest_nodes,
+    seen_from_nodes,
+)
+from estag_jax.models.linear import differences
 from estag_jax.ops import linalg
-from estag_jax.ops.frames import backward_differences, local_frames
-from estag_jax.ops.ridge import ridge_path
 
 AFFORDABLE = 10**13
 """Floating-point operations that a fit may take without being asked: a few minutes on one core."""
-
-RIDGES = 10.0 ** np.arange(-10, 2.5, 0.5)
-"""λ relative to the mean of the Gram matrix's diagonal."""
 
 
 @jax.tree_util.register_dataclass
@@ -183,7 +185,7 @@ class FrameRidge(ClosedForm):
     def fit(self, task: Task) -> FramePredictor:
         if why := self.refuse(task):
             raise ValueError(f"frame ridge {why}")
-        train, validation = (_windows(task, part) for part in ("train", "validation"))
+        train, validation = (fitting_windows(task, part) for part in ("train", "validation"))
         history = train[0]
         last = history[:, :, -1].reshape(len(history), -1, 3)
         axes, degenerate = choose_axes(task.system, last)
@@ -194,7 +196,7 @@ class FrameRidge(ClosedForm):
         if task.window.horizons[0] != 1:
             choices = [False]
         problems = [
-            _Regressions(_both_ways(*train) if both else train, axes, near) for both in choices
+            Regressions(both_ways(*train) if both else train, axes, near) for both in choices
         ]
         paths = [problem.validation_path(validation) for problem in problems]
         best = int(np.argmin([path.min() for path in paths]))
@@ -206,127 +208,3 @@ class FrameRidge(ClosedForm):
             degenerate=degenerate,
             reversible=np.array(choices[best]),
         )
-
-
-def seen_from_nodes(
-    xp: Any, past: Array, last: Array, axes: Array, neighbours: Array, shift: Array
-) -> tuple[Array, Array]:
-    """The local frames R [B, N, 3, 3] and y_ijt = R_i (v_j(t) - s_t x_i(T-1)) [B, N, M*C, T, 3].
-
-    Args:
-      xp: numpy or jax.numpy.
-      past: v, frames or differences of them [B, N', T, C, 3].
-      last: x(T-1) [B, N', C, 3].
-      axes: the points of the frames of N of the nodes [3, N].
-      neighbours: [N, M].
-      shift: s [T], 1 for positions and 0 for differences.
-    """
-    points = last.reshape(len(last), -1, 3)
-    origin, first, second = (points[:, which] for which in axes)
-    frames = local_frames(xp, origin, first, second)
-    seen = xp.moveaxis(past[:, neighbours], 4, 3)  # [B, N, M, C, T, 3]
-    seen = seen.reshape(*origin.shape[:2], -1, past.shape[2], 3)
-    seen = seen - origin[:, :, None, None] * shift[:, None]
-    product = np.matmul if xp is np else linalg.matmul
-    turned = product(seen.reshape(*origin.shape[:2], -1, 3), xp.swapaxes(frames, -1, -2))
-    return frames, turned.reshape(seen.shape)
-
-
-def _windows(task: Task, part: Part) -> tuple[np.ndarray, np.ndarray]:
-    (windows,) = task.windows(part)
-    return checked(windows.history, windows.target)
-
-
-def _both_ways(history: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The windows, and the same with time reversed."""
-    run = np.concatenate([history, target[:, :, None]], axis=2)[:, :, ::-1]
-    return np.concatenate([history, run[:, :, :-1]]), np.concatenate([target, run[:, :, -1]])
-
-
-class _Regressions:
-    """The two regressions of each node, even and odd, for some training windows."""
-
-    def __init__(self, train: tuple[np.ndarray, np.ndarray], axes: Axes, near: np.ndarray):
-        self.axes, self.near = np.array(axes), near
-        history, target = train
-        past = history.shape[2]
-        self.nodes, self.channels, self.past = len(near), history.shape[3], past
-        steps = np.moveaxis(differences(history), 2, -1).reshape(-1, past - 1)
-        move = (target - history[:, :, -1]).reshape(-1)
-        self.base = np.linalg.lstsq(steps, move, rcond=None)[0]
-        self.orders = backward_differences(past)
-        moved = np.moveaxis(np.tensordot(self.orders, history, (1, 2)), 0, -1).reshape(-1, past)
-        size = np.sqrt(np.mean(moved**2, axis=0))
-        self.orders[1:] /= np.where(size > 0, size, 1.0)[1:, None]
-        self.train = self.differenced(train)
-
-    def differenced(self, windows: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, ...]:
-        """Differences of all orders [W, N, T, C, 3], what the base leaves of the step, and the last frame."""
-        history, target = windows
-        last = history[:, :, -1]
-        rest = target - last - np.tensordot(differences(history), self.base, (2, 0))
-        return np.moveaxis(np.tensordot(self.orders, history, (1, 2)), 0, 2), rest, last
-
-    def seen(self, part: tuple[np.ndarray, ...], node: int) -> tuple[np.ndarray, np.ndarray]:
-        """Differences [W, M*C, T, 3] and what is to be fitted [W, C, 3], in a node's frame."""
-        past, rest, last = part
-        shift = np.eye(self.past)[0]
-        frames, z = seen_from_nodes(np, past, last, self.axes[:, [node]], self.near[[node]], shift)
-        return z[:, 0], np.matmul(rest[:, node], np.swapaxes(frames[:, 0], 1, 2))
-
-    def designs(self, node: int, *parts: tuple[np.ndarray, ...]):
-        """Mean and size of the shape in a node's frame, and designs and responses of each part."""
-        seen = [self.seen(part, node) for part in parts]
-        shape = seen[0][0][:, :, 0, :2]
-        mean = shape.mean(axis=0)
-        size = np.sqrt(np.mean((shape - mean) ** 2)) or 1.0
-        pairs = []
-        for z, rest in seen:
-            z[:, :, 0, :2] -= mean
-            z[:, :, 0] /= size
-            rows = len(z)
-            even = np.concatenate([z[..., :2].reshape(rows, -1), np.ones((rows, 1))], axis=1)
-            odd = z[..., 2].reshape(rows, -1)
-            pairs.append(((even, rest[..., :2].reshape(rows, -1)), (odd, rest[..., 2])))
-        return mean, size, pairs
-
-    def validation_path(self, validation: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-        """The mean squared error on the validation windows for each of RIDGES."""
-        part, errors = self.differenced(validation), np.zeros(len(RIDGES))
-        for node in range(self.nodes):
-            _, _, (train, held_out) = self.designs(node, self.train, part)
-            for (design, response), (other, expected) in zip(train, held_out, strict=True):
-                basis, coefficients = ridge_path(design, response)
-                seen = other @ basis
-                for place, ridge in enumerate(RIDGES):
-                    errors[place] += np.sum((seen @ coefficients(ridge) - expected) ** 2)
-        return errors / validation[1].size
-
-    def solve(self, ridge: float) -> dict[str, np.ndarray]:
-        """What the predictor needs, for a λ."""
-        nodes, channels, past = self.nodes, self.channels, self.past
-        points = self.near.shape[1] * channels
-        even, odd = np.zeros((nodes, channels, 2, points, past, 2)), []
-        constant = np.zeros((nodes, channels, 2))
-        for node in range(nodes):
-            mean, size, ((first, second),) = self.designs(node, self.train)
-            orders = np.concatenate([self.orders[:1] / size, self.orders[1:]])
-            weights = _ridge(*first, ridge).T.reshape(channels, 2, -1)
-            by_order = weights[..., :-1].reshape(channels, 2, points, past, 2)
-            constant[node] = weights[..., -1]
-            constant[node] -= np.einsum("cape,pe->ca", by_order[..., 0, :], mean) / size
-            even[node] = np.einsum("capme,mt->capte", by_order, orders)
-            by_order = _ridge(*second, ridge).T.reshape(channels, points, past)
-            odd.append(np.einsum("cpm,mt->cpt", by_order, orders))
-        return {
-            "base": self.base,
-            "even": even,
-            "odd": np.array(odd),
-            "constant": constant,
-            "ridge": np.float64(ridge),
-        }
-
-
-def _ridge(design: np.ndarray, response: np.ndarray, ridge: float) -> np.ndarray:
-    basis, coefficients = ridge_path(design, response)
-    return basis @ coefficients(ridge)

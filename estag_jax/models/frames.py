@@ -1,17 +1,22 @@
-"""Which points make a node's local frame, and which nodes it looks at: chosen from the training windows.
+"""Local frames of nodes: which points make them, which nodes each looks at, and what it sees.
 
-The choice depends on bonds and distances alone, so it moves with the nodes when they are renamed.
+The choice is made from the training windows. It depends on bonds and distances alone, so it moves with
+the nodes when they are renamed.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.spatial import KDTree
 
+from estag_jax.data.edges import hops
 from estag_jax.data.system import System
-from estag_jax.ops.frames import sine
+from estag_jax.graph import Array
+from estag_jax.ops import linalg
+from estag_jax.ops.frames import local_frames, sine
+from estag_jax.ops.kernels import RINGS
 
 ALL_UP_TO = 64
 """Nodes up to which every node looks at all others."""
@@ -86,6 +91,52 @@ def nearest_nodes(positions: np.ndarray, count: int) -> np.ndarray:
     """
     frame = positions[len(positions) // 2]
     return KDTree(frame).query(frame, np.arange(1, min(count, len(frame)) + 1))[1]
+
+
+def rings_of(system: System, last: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
+    """How far what a node looks at is from it [N, M*C]: in bonds, or in distances of neighbours.
+
+    Args:
+      system: the nodes.
+      last: the last frame of each window [W, N, C, 3].
+      neighbours: [N, M].
+    """
+    nodes = np.arange(len(neighbours))[:, None]
+    if system.bonds is not None and len(system.bonds):
+        senders, receivers, distance = hops(system.bonds, system.num_nodes, RINGS - 1)
+        found = {(i, j): d for i, j, d in zip(receivers, senders, distance, strict=True)}
+        rings = np.vectorize(lambda i, j: found.get((i, j), RINGS - 1))(nodes, neighbours)
+    else:
+        frame = last[len(last) // 2, :, system.anchor]
+        distance = np.linalg.norm(frame[neighbours] - frame[nodes], axis=-1)
+        nearest = np.sort(distance, axis=1)[:, min(1, distance.shape[1] - 1)]
+        rings = np.ceil(distance / (np.median(nearest) or 1.0) - 0.5).clip(1, RINGS - 1)
+    rings = np.where(neighbours == nodes, 0, rings).astype(np.int32)
+    return np.repeat(rings, system.channels, axis=1)
+
+
+def seen_from_nodes(
+    xp: Any, past: Array, last: Array, axes: Array, neighbours: Array, shift: Array
+) -> tuple[Array, Array]:
+    """The local frames R [B, N, 3, 3] and y_ijt = R_i (v_j(t) - s_t x_i(T-1)) [B, N, M*C, T, 3].
+
+    Args:
+      xp: numpy or jax.numpy.
+      past: v, frames or differences of them [B, N', T, C, 3].
+      last: x(T-1) [B, N', C, 3].
+      axes: the points of the frames of N of the nodes [3, N].
+      neighbours: [N, M].
+      shift: s [T], 1 for positions and 0 for differences.
+    """
+    points = last.reshape(len(last), -1, 3)
+    origin, first, second = (points[:, which] for which in axes)
+    frames = local_frames(xp, origin, first, second)
+    seen = xp.moveaxis(past[:, neighbours], 4, 3)  # [B, N, M, C, T, 3]
+    seen = seen.reshape(*origin.shape[:2], -1, past.shape[2], 3)
+    seen = seen - origin[:, :, None, None] * shift[:, None]
+    product = np.matmul if xp is np else linalg.matmul
+    turned = product(seen.reshape(*origin.shape[:2], -1, 3), xp.swapaxes(frames, -1, -2))
+    return frames, turned.reshape(seen.shape)
 
 
 def _bonded(system: System) -> list[set[int]]:

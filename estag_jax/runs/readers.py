@@ -40,7 +40,7 @@ def closed_forms(task: Task, method: str = "") -> tuple[list[str], list[Row]]:
       Their names, and rows that say why the others are skipped.
     """
     names, skipped = [], []
-    for name in catalog.CLOSED_FORMS:
+    for name in catalog.YARDSTICKS:
         if name == method:
             continue
         why = catalog.settings(name, task).refuse(task)

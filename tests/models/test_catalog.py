@@ -177,7 +177,7 @@ def test_networks_are_equivariant_as_they_claim(name):
 
 
 @pytest.mark.parametrize("name", CLOSED_FORMS)
-def test_closed_forms_are_equivariant_as_they_claim(name):
+def test_closed_forms_are_equivariant_as_they_claim(name, x64):
     history, target = random_windows(20, 3, 5)
     predictor = METHODS[name].config(1).fit(task_of((history, target)))
     symmetry = random_symmetry(3, 3, "reflection")
@@ -185,4 +185,4 @@ def test_closed_forms_are_equivariant_as_they_claim(name):
     out = predictor.predict(history)
     moved = predictor.predict(symmetry.on_positions(history))
     assert METHODS[name].equivariant
-    np.testing.assert_allclose(moved, symmetry.on_positions(out), atol=1e-10)
+    np.testing.assert_allclose(moved, symmetry.on_positions(out), atol=1e-8)

@@ -14,7 +14,8 @@ from estag_jax.data.system import System
 from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.evaluation.metrics import per_window_mse
-from estag_jax.models.frame_ridge import RIDGES, FrameRidge
+from estag_jax.models.frame_regressions import RIDGES
+from estag_jax.models.frame_ridge import FrameRidge
 from estag_jax.models.frames import choose_axes
 from estag_jax.models.ridge import VarRidge
 from estag_jax.ops.frames import backward_differences, local_frames
