@@ -87,7 +87,7 @@ class _Fit:
         data = both_ways(*self.windows) if ridge.reversible else self.windows
         self.regressions = Regressions(data, ridge.axes, ridge.neighbours)
         # Order 0, the shape, in units of the step.
-        self.regressions.orders[0] /= SHAPE * step or 1.0
+        self.regressions.sizes[0] = SHAPE * step or 1.0
         self.nodes, self.ways = len(ridge.neighbours), ways
         self.rings = rings_of(task.system, history[:, :, -1], ridge.neighbours)
         self.scales: Any = jax.tree.map(jnp.asarray, initial_scales(task.window.past))
@@ -151,7 +151,7 @@ class _Fit:
         Windows that share a frame with the block are dropped. Nothing is done where there are too few.
         """
         windows = len(self.starts)
-        fitted, held = min(most, 3 * windows // 5), min(80, windows // 7)
+        fitted, held = min(most, 7 * windows // 10), min(80, windows // 7)
         low, high = self.starts.min(), self.starts.max()
         width = (high - low) / 5
         copies = len(self.data[0]) // windows
@@ -181,7 +181,7 @@ class _Fit:
         channels, past = self.windows[0].shape[3], self.windows[0].shape[2]
         even, odd, constant, alphas = [], [], [], []
         noise = self.noise()
-        orders = self.regressions.orders
+        sizes = self.regressions.sizes
         for node, (z, y) in enumerate(self.seen):
             rings = self.rings[node]
             linear_even, linear_odd, rest_even, rest_odd = _kernels(self.scales, z, z, rings)
@@ -207,8 +207,8 @@ class _Fit:
                 bias.reshape(channels, 2)
                 - np.einsum("cape,pe->ca", flat[..., 0, :], self.mean[node])
             )
-            even.append(np.einsum("capme,mt->capte", flat, orders))
-            odd.append(np.einsum("cpm,mt->cpt", third, orders))
+            even.append(flat / sizes[:, None])
+            odd.append(third / sizes)
             alphas.append(alpha)
         linear = dataclasses.replace(
             self.ridge,
@@ -223,7 +223,7 @@ class _Fit:
             self.data[0].astype(self.dtype),
             np.array(alphas),
             jax.tree.map(np.asarray, self.scales),
-            orders,
+            sizes,
             self.mean,
             self.rings,
             np.float64(self.size),

@@ -37,10 +37,9 @@ class Regressions:
         steps = np.moveaxis(differences(history), 2, -1).reshape(-1, past - 1)
         move = (target - history[:, :, -1]).reshape(-1)
         self.base = np.linalg.lstsq(steps, move, rcond=None)[0]
-        self.orders = backward_differences(past)
-        moved = np.moveaxis(np.tensordot(self.orders, history, (1, 2)), 0, -1).reshape(-1, past)
-        size = np.sqrt(np.mean(moved**2, axis=0))
-        self.orders[1:] /= np.where(size > 0, size, 1.0)[1:, None]
+        self.sizes = np.ones(past)  # of the differences; the shape has one of its own in each frame
+        size = np.sqrt(np.mean(backward_differences(np, history) ** 2, axis=(0, 1, 3, 4)))
+        self.sizes[1:] = np.where(size > 0, size, 1.0)[1:]
         self.train = self.differenced(train)
 
     def differenced(self, windows: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, ...]:
@@ -48,12 +47,12 @@ class Regressions:
         history, target = windows
         last = history[:, :, -1]
         rest = target - last - np.tensordot(differences(history), self.base, (2, 0))
-        return np.moveaxis(np.tensordot(self.orders, history, (1, 2)), 0, 2), rest, last
+        return backward_differences(np, history) / self.sizes[:, None, None], rest, last
 
     def seen(self, part: tuple[np.ndarray, ...], node: int) -> tuple[np.ndarray, np.ndarray]:
         """Differences [W, M*C, T, 3] and what is to be fitted [W, C, 3], in a node's frame."""
         past, rest, last = part
-        shift = self.orders[0, -1] * np.eye(self.past)[0]
+        shift = np.eye(self.past)[0] / self.sizes
         frames, z = seen_from_nodes(np, past, last, self.axes[:, [node]], self.near[[node]], shift)
         return z[:, 0], np.matmul(rest[:, node], np.swapaxes(frames[:, 0], 1, 2))
 
@@ -93,14 +92,14 @@ class Regressions:
         constant = np.zeros((nodes, channels, 2))
         for node in range(nodes):
             mean, size, ((first, second),) = self.designs(node, self.train)
-            orders = np.concatenate([self.orders[:1] / size, self.orders[1:]])
+            sizes = np.array([size, *self.sizes[1:]])
             weights = _ridge(*first, ridge).T.reshape(channels, 2, -1)
             by_order = weights[..., :-1].reshape(channels, 2, points, past, 2)
             constant[node] = weights[..., -1]
             constant[node] -= np.einsum("cape,pe->ca", by_order[..., 0, :], mean) / size
-            even[node] = np.einsum("capme,mt->capte", by_order, orders)
+            even[node] = by_order / sizes[:, None]
             by_order = _ridge(*second, ridge).T.reshape(channels, points, past)
-            odd.append(np.einsum("cpm,mt->cpt", by_order, orders))
+            odd.append(by_order / sizes)
         return {
             "base": self.base,
             "even": even,

@@ -22,6 +22,7 @@ from estag_jax.models.frames import (
 )
 from estag_jax.models.linear import differences
 from estag_jax.ops import linalg
+from estag_jax.ops.frames import backward_differences
 
 AFFORDABLE = 10**13
 """Floating-point operations that a fit may take without being asked: a few minutes on one core."""
@@ -33,9 +34,10 @@ class FramePredictor(Predictor):
     """A forecast that is linear in the past frames as each node sees them from its local frame.
 
         x*_ic = x_ic(T-1) + sum_t a_t (x_ic(t) - x_ic(T-1)) + R_i^T (W_ic y_i + k_ic)
-        y_ijt = R_i (x_j(t) - x_i(T-1))
+        y_ij0 = R_i (x_j(T-1) - x_i(T-1)),   y_ijm = R_i (D x_j)_m
 
-    R_i is the local frame of node i at the last frame (ops.frames). Components 1 and 2 of y are
+    R_i is the local frame of node i at the last frame and D takes backward differences of the orders
+    m = 1 … T-1 (ops.frames). Components 1 and 2 of y are
     invariant, the third changes sign under reflection; W maps even to even and odd to odd, so the
     forecast is exactly O(3)-equivariant. Where R_i is degenerate, the first two terms (AR-LS) are left
     along the directions that it lacks.
@@ -107,7 +109,12 @@ class FramePredictor(Predictor):
             for array in (self.base, self.even, self.odd, self.constant)
         )
         frames, y = seen_from_nodes(
-            xp, windows, windows[:, :, -1], self.axes, self.neighbours, xp.ones(past, history.dtype)
+            xp,
+            backward_differences(xp, windows),
+            windows[:, :, -1],
+            self.axes,
+            self.neighbours,
+            xp.eye(past, dtype=history.dtype)[0],
         )
 
         def mapped(weights, outputs, seen):

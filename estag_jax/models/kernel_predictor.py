@@ -14,6 +14,7 @@ from estag_jax.models.base import ClosedForm, Predictor
 from estag_jax.models.frame_ridge import FramePredictor
 from estag_jax.models.frames import seen_from_nodes
 from estag_jax.ops import linalg
+from estag_jax.ops.frames import backward_differences
 from estag_jax.ops.kernels import Scales, initial_scales, parity_kernels
 
 
@@ -32,7 +33,7 @@ class FrameKernelPredictor(Predictor):
       windows: the samples s [S, N, T, C, 3].
       alpha: α for the components 1 and 2 of every channel, then for the third [N, S, 3 C].
       scales: of the kernel.
-      orders: scaled backward differences [T, T].
+      sizes: of the backward differences, by which they are divided [T].
       mean: mean shape in each frame, in the unit of the shape [N, M*C, 2].
       rings: distances along bonds of what each node looks at [N, M*C].
       size: τ.
@@ -44,7 +45,7 @@ class FrameKernelPredictor(Predictor):
     windows: Array
     alpha: Array
     scales: Scales
-    orders: Array
+    sizes: Array
     mean: Array
     rings: Array
     size: Array
@@ -99,14 +100,14 @@ class FrameKernelPredictor(Predictor):
         return frame + (self.size * added).astype(past.dtype).reshape(frame.shape)
 
     def _differenced(self, past: jax.Array) -> tuple[jax.Array, jax.Array]:
-        orders = jnp.asarray(self.orders, past.dtype)
-        return linalg.einsum("mt,bntcx->bnmcx", orders, past), past[:, :, -1]
+        sizes = jnp.asarray(self.sizes, past.dtype)[:, None, None]
+        return backward_differences(jnp, past) / sizes, past[:, :, -1]
 
     def _seen(
         self, past: jax.Array, last: jax.Array, axes: jax.Array, near: jax.Array, mean: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         """The frames of a node [B, 3, 3] and z [B, M*C, T, 3]."""
-        shift = jnp.zeros(past.shape[2], past.dtype).at[0].set(self.orders[0, -1])
+        shift = jnp.eye(past.shape[2], dtype=past.dtype)[0] / self.sizes[0]
         frames, z = seen_from_nodes(jnp, past, last, axes[:, None], near[None], shift)
         return frames[:, 0], z[:, 0].at[:, :, 0, :2].add(-mean)
 

@@ -6,7 +6,6 @@ a pseudo-scalar: e3 is a cross product.
 
 from __future__ import annotations
 
-from math import comb
 from typing import Any
 
 import numpy as np
@@ -54,16 +53,24 @@ def sine(origin: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarra
     return np.divide(area, scale, out=np.zeros_like(area), where=scale > 0)
 
 
-def backward_differences(past: int) -> np.ndarray:
-    """D [T, T]: row m takes the m-th backward difference at the last frame, row 0 the last frame.
+def backward_differences(xp: Any, history: Array) -> Array:
+    """The m-th backward difference at the last frame for m = 0 … T-1; for m = 0 the last frame.
 
-    (D x)_m = sum_k (-1)^k (m over k) x(T-1-k).
+    (D x)_m = sum_k (-1)^k (m over k) x(T-1-k), by differences of differences: those of nearby numbers are
+    exact in floating point, where the sum would cancel.
+
+    Args:
+      xp: numpy or jax.numpy.
+      history: [..., T, C, 3].
+
+    Returns:
+      [..., T, C, 3], the orders in place of the frames.
     """
-    matrix = np.zeros((past, past))
-    for order in range(past):
-        for k in range(order + 1):
-            matrix[order, past - 1 - k] = (-1) ** k * comb(order, k)
-    return matrix
+    found = [history[..., -1, :, :]]
+    for _ in range(1, history.shape[-3]):
+        history = history[..., 1:, :, :] - history[..., :-1, :, :]
+        found.append(history[..., -1, :, :])
+    return xp.stack(found, axis=-3)
 
 
 def _norm(xp: Any, vector: Array) -> Array:

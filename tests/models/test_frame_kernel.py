@@ -18,8 +18,8 @@ from estag_jax.models.forecaster import Forecaster
 from estag_jax.models.frame_kernel import FrameKernel
 from estag_jax.models.frame_ridge import FrameRidge
 from estag_jax.models.frames import rings_of
-from estag_jax.ops.frames import backward_differences
 from estag_jax.ops.kernels import parity_kernels
+from estag_jax.sources.catalog import load
 from estag_jax.testing.symmetry import random_symmetry
 from estag_jax.training.fit import fit
 
@@ -93,12 +93,12 @@ def test_forecasts_are_kernel_regression_spelled_out(task, x64):
     run = np.concatenate([run, run[:, :, ::-1]])
     past, target = run[:, :, :-1, 0], run[:, :, -1, 0]
     np.testing.assert_array_equal(found.windows[..., 0, :], past)
-    orders = backward_differences(4)
+    orders = np.array([[0, 0, 0, 1], [0, 0, -1, 1], [0, 1, -2, 1], [-1, 3, -3, 1.0]])
     size = np.sqrt(np.mean(np.square(target[:60] - past[:60, :, -1])))
     orders[0] /= 4 * size
     for m in (1, 2, 3):
         orders[m] /= np.sqrt(np.mean(np.einsum("t,bntx->bnx", orders[m], past) ** 2))
-    np.testing.assert_allclose(found.orders, orders, rtol=1e-9)
+    np.testing.assert_allclose(1 / found.sizes, np.abs(orders[:, -1]), rtol=1e-9)
 
     def seen(x, node):
         axes = x[:, linear.axes[:, node], -1]
@@ -167,6 +167,24 @@ def test_a_process_in_float32_loses_less_than_a_hundredth(task, predictor):
     for found in (predict(single, history), jax.vmap(single.predict)(history)):
         assert found.dtype == jnp.float32
         assert abs(np.mean((np.asarray(found, float) - truth) ** 2) - loss) < 1e-2 * loss
+
+
+def test_a_molecule_in_float32_loses_less_than_a_hundredth():
+    """The linear part alone is sums of numbers that cancel to four digits, at 4 Å from the origin."""
+    split = SplitConfig(train=100, validation=50, test=50)
+    task = Task(load("demo"), WindowConfig(past=10, delta=10), split)
+    found = dataclasses.replace(QUICK, steps=(0, 0), samples=200).fit(task)
+    windows = next(task.windows("test"))
+    history, truth = windows.history, windows.target[:, 0]
+    with jax.enable_x64(True):
+        exact = np.asarray(found.predict(jnp.asarray(history, jnp.float64)))
+    for predictor in (found, found.linear):
+        given = jnp.asarray(history)
+        assert given.dtype == jnp.float32
+        rounded = np.asarray(predictor.predict(given), float)
+        expected = exact if predictor is found else found.linear.predict(history)
+        gap, loss = np.mean((rounded - expected) ** 2), np.mean((exact - truth) ** 2)
+        assert gap < 1e-4 * loss
 
 
 def test_the_derivative_is_that_of_finite_differences(task, predictor, x64):

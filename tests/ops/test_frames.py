@@ -73,6 +73,8 @@ def test_sine_is_that_of_the_angle():
 
 @pytest.mark.parametrize("past", [1, 2, 7, 10])
 def test_backward_differences_are_those_of_numpy(past):
-    x = np.random.default_rng(0).normal(size=past)
-    found = backward_differences(past) @ x
-    np.testing.assert_allclose(found, [np.diff(x, m)[-1] for m in range(past)], atol=1e-12)
+    x = np.random.default_rng(0).normal(size=(2, past, 1, 3))
+    expected = [np.diff(x, m, axis=1)[:, -1] for m in range(past)]
+    for xp in (np, jnp):
+        found = backward_differences(xp, x)
+        np.testing.assert_allclose(found, np.stack(expected, axis=1), rtol=1e-4, atol=1e-4)
