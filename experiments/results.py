@@ -37,6 +37,7 @@ HEADLINE = (
     "AR-LS",
     "VAR ridge",
     "Frame ridge",
+    "Frame kernel",
     "ST_EGNN",
     "EGNN + residual head",
     "EqMotion",
