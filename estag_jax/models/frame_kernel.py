@@ -17,6 +17,7 @@ from estag_jax.models.frame_regressions import Regressions, both_ways, fitting_w
 from estag_jax.models.frame_ridge import FramePredictor, FrameRidge
 from estag_jax.models.frames import rings_of
 from estag_jax.models.kernel_predictor import FrameKernelPredictor
+from estag_jax.models.ridge import AFFORDABLE
 from estag_jax.ops import linalg
 from estag_jax.ops.kernels import initial_scales, parity_kernels
 
@@ -46,6 +47,7 @@ class FrameKernel(ClosedForm):
       samples: at most; a fit of 3000 samples takes a second or two a node. Of more training windows
         some are taken, evenly.
       seed: of the search.
+      memory: bytes that a fit may take.
     """
 
     predictor = FrameKernelPredictor
@@ -55,13 +57,25 @@ class FrameKernel(ClosedForm):
     steps: tuple[int, int] = (60, 40)
     samples: int = 4000
     seed: int = 0
+    memory: int = AFFORDABLE
 
     def __post_init__(self):
         if self.samples < 2:
             raise ValueError(f"samples is {self.samples}, it must be at least 2")
 
     def refuse(self, task: Task) -> str | None:
-        return super().refuse(task) or FrameRidge().refuse(task)
+        if why := super().refuse(task) or FrameRidge().refuse(task):
+            return why
+        samples = min(self.samples, 2 * (1 + BACKCASTS) * task.count("train"))
+        nodes = task.system.num_nodes
+        inputs = FrameRidge().looks_at(nodes) * task.system.channels * task.window.past * 3
+        needed = 8 * samples * (nodes * inputs + 8 * samples)
+        if needed > self.memory:
+            return (
+                f"would take {needed / 2**30:.1f} GiB for {nodes} nodes and {samples} samples, more than "
+                f"the {self.memory / 2**30:.1f} GiB allowed (memory; or lower samples)"
+            )
+        return None
 
     def fit(self, task: Task) -> FrameKernelPredictor:
         if why := self.refuse(task):

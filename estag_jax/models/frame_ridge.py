@@ -176,7 +176,7 @@ class FrameRidge(ClosedForm):
         if why := super().refuse(task):
             return why
         nodes, channels = task.system.num_nodes, task.system.channels
-        width = 2 * self._looks_at(nodes) * channels * task.window.past
+        width = 2 * self.looks_at(nodes) * channels * task.window.past
         rows = 2 * task.count("train")
         needed = 4 * nodes * (2 * rows * width * min(rows, width) + 10 * min(rows, width) ** 3)
         if needed > self.operations:
@@ -186,7 +186,8 @@ class FrameRidge(ClosedForm):
             )
         return None
 
-    def _looks_at(self, nodes: int) -> int:
+    def looks_at(self, nodes: int) -> int:
+        """How many nodes a node looks at, itself included."""
         return min(nodes, self.neighbours or (nodes if nodes <= ALL_UP_TO else NEIGHBOURS))
 
     def fit(self, task: Task) -> FramePredictor:
@@ -197,7 +198,7 @@ class FrameRidge(ClosedForm):
         last = history[:, :, -1].reshape(len(history), -1, 3)
         axes, degenerate = choose_axes(task.system, last)
         anchors = history[:, :, -1, task.system.anchor]
-        near = nearest_nodes(anchors, self._looks_at(task.system.num_nodes))
+        near = nearest_nodes(anchors, self.looks_at(task.system.num_nodes))
         # Backwards in time a window has its target before it, at the distance of one step.
         choices = [self.reversible] if self.reversible is not None else [False, True]
         if task.window.horizons[0] != 1:

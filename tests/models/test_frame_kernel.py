@@ -224,6 +224,8 @@ def test_samples_are_bounded_and_bad_settings_are_refused(task):
     assert len(found.windows) == 50
     with pytest.raises(ValueError, match="samples is 1"):
         FrameKernel(samples=1)
+    why = dataclasses.replace(QUICK, memory=10**5).refuse(task)
+    assert "3 nodes and 360 samples" in why and "lower samples" in why
     short = task_of(random_windows(9, 3, 1))
     assert FrameKernel().refuse(short) == "needs 2 past frames, T is 1"
 
