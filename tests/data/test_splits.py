@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from estag_jax.data.settings import SplitConfig
 from estag_jax.data.splits import overlap, split
 from estag_jax.data.system import DataError
+from estag_jax.data.task import Task
 from estag_jax.data.trajectory import PublishedTrials
 from estag_jax.data.windows import WindowConfig, frames_of, starts
 
@@ -198,3 +199,9 @@ def test_windows_that_touch_missing_frames_are_dropped_and_counted():
 def test_split_errors(lengths, config, words):
     with pytest.raises(DataError, match=words):
         split(runs(*lengths), WindowConfig(), config)
+
+
+def test_a_task_wants_a_split_for_each_trajectory():
+    one = Task(runs(200), WindowConfig(past=4, delta=2), SplitConfig(train=20))
+    with pytest.raises(DataError, match="there are 1 splits for 2 trajectories"):
+        Task([runs(200), runs(300)], WindowConfig(past=4, delta=2), one.splits)
