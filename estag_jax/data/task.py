@@ -88,7 +88,9 @@ class Task:
         self.trajectories = tuple(given)
         drawn = None if split is None or isinstance(split, SplitConfig | str) else tuple(split)
         if drawn is not None and len(drawn) != len(given):
-            raise DataError(f"there are {len(drawn)} splits for {len(given)} trajectories, give one each")
+            raise DataError(
+                f"there are {len(drawn)} splits for {len(given)} trajectories, give one each"
+            )
         self.window, self.split_config = resolve(given, window, None if drawn else split)
         self.splits = drawn or tuple(splits.split(t, self.window, self.split_config) for t in given)
 
