@@ -41,7 +41,8 @@ SETTINGS = {
     "AGL-STAN": (1500, 5e-3),
     # Eight features a node, normalised: the output layer alone cannot, the transformer has to help.
     "STAG": (6000, 1e-2),
-    "ESTAG": (600, 2e-2),
+    "ESTAG": (3000, 1e-2),
+    "GMN + residual head": (3000, 1e-2),
     # 8.6 % after 1000 steps at 2e-2, where ESTAG is at zero.
     "ESTAG as released": (3000, 1e-2),
 }
