@@ -65,9 +65,8 @@ def programs(name: str, task: Task, seeds: int) -> dict[str, tuple[Callable, int
         epoch = partial(loop.run_epoch, loop.compile())
         chunks = loop._chunks(loop.buckets[0])
         found[f"{name}: {label} ({chunks})"] = epoch, loop.steps, loop.seconds["compile"]
-    alone = Loop(
-        name, method, task, (0,), TrainConfig()
-    )  # not trained: a step gives its arrays away
+    # One that is not trained, for a step gives its arrays away.
+    alone = Loop(name, method, task, (0,), TrainConfig())
     found[f"{name}: validation, all {task.count('validation')} windows forward"] = (
         lambda: validation_error(
             alone.predictor(alone.best), task, alone.sizes, alone.hidden, seeds=True

@@ -71,14 +71,17 @@ class Predictor(abc.ABC):
         """``predict`` for windows of one system [B, N, T, C, 3] -> [B, N, C, 3]."""
         return self.predict(history, self.inputs(system))
 
-    @abc.abstractmethod
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """All that was fitted, by name, for a file."""
+        """All that was fitted, by name, for a file: the fields, unless a subclass says otherwise."""
+        return {
+            field.name: np.asarray(getattr(self, field.name)) for field in dataclasses.fields(self)
+        }
 
     @classmethod
-    @abc.abstractmethod
     def from_arrays(cls, method: Any, arrays: dict[str, np.ndarray]) -> Predictor:
         """The predictor that ``to_arrays`` of a fit of this method gave."""
+        del method
+        return cls(**{field.name: arrays[field.name] for field in dataclasses.fields(cls)})
 
 
 class ClosedForm(abc.ABC):

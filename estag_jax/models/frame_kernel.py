@@ -13,10 +13,11 @@ import scipy.linalg
 
 from estag_jax.data.task import Task
 from estag_jax.models.base import ClosedForm
-from estag_jax.models.frame_regressions import Regressions, both_ways, fitting_windows
+from estag_jax.models.frame_regressions import Regressions, both_ways
 from estag_jax.models.frame_ridge import FramePredictor, FrameRidge
 from estag_jax.models.frames import rings_of
 from estag_jax.models.kernel_predictor import FrameKernelPredictor
+from estag_jax.models.linear import fitting_windows
 from estag_jax.models.ridge import AFFORDABLE
 from estag_jax.ops import linalg
 from estag_jax.ops.kernels import initial_scales, parity_kernels
@@ -99,19 +100,15 @@ class _Fit:
         self.dtype = task.dtype
         step = np.sqrt(np.mean(np.square(self.windows[1] - self.windows[0][:, :, -1])))
         data = both_ways(*self.windows) if ridge.reversible else self.windows
-        self.regressions = Regressions(data, ridge.axes, ridge.neighbours)
-        # Order 0, the shape, in units of the step.
-        self.regressions.sizes[0] = SHAPE * step or 1.0
+        shape = SHAPE * step or 1.0
+        self.regressions = Regressions(data, ridge.axes, ridge.neighbours, shape)
         self.nodes, self.ways = len(ridge.neighbours), ways
         self.rings = rings_of(task.system, history[:, :, -1], ridge.neighbours)
         self.scales: Any = jax.tree.map(jnp.asarray, initial_scales(task.window.past))
-        self.mean = np.zeros((*self.rings.shape, 2))
-        self.size = 1.0
-        self.take(data)
-        means = [z[:, :, 0, :2].mean(axis=0) for z, _ in self.seen]
-        self.mean = np.array(means)
-        moved = np.sqrt(np.mean([np.mean(y**2) for _, y in self.seen]))
-        self.size = float(moved) or 1.0
+        part = self.regressions.train
+        seen = [self.regressions.seen(part, node) for node in range(self.nodes)]
+        self.mean = np.array([z[:, :, 0, :2].mean(axis=0) for z, _ in seen])
+        self.size = float(np.sqrt(np.mean([np.mean(rest**2) for _, rest in seen]))) or 1.0
         self.take(data)
 
     def take(self, data: tuple[np.ndarray, np.ndarray]) -> None:

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from estag_jax.data.task import Part, Task
 from estag_jax.models.frames import Axes, seen_from_nodes
-from estag_jax.models.linear import checked, differences
+from estag_jax.models.linear import differences
 from estag_jax.ops.frames import backward_differences
-from estag_jax.ops.ridge import ridge_path
+from estag_jax.ops.linalg import NUMPY
+from estag_jax.ops.ridge import GRID, ridge_path
 
-RIDGES = 10.0 ** np.arange(-10, 2.5, 0.5)
+RIDGES = 10.0**GRID
 """λ relative to the mean of the Gram matrix's diagonal."""
-
-
-def fitting_windows(task: Task, part: Part) -> tuple[np.ndarray, np.ndarray]:
-    """History and target of a part, as float64."""
-    (windows,) = task.windows(part)
-    return checked(windows.history, windows.target)
 
 
 def both_ways(history: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -27,9 +21,22 @@ def both_ways(history: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 class Regressions:
-    """The two regressions of each node, even and odd, for some training windows."""
+    """The two regressions of each node, even and odd, for some training windows.
 
-    def __init__(self, train: tuple[np.ndarray, np.ndarray], axes: Axes, near: np.ndarray):
+    Args:
+      train: history [W, N, T, C, 3] and target [W, N, C, 3].
+      axes: the points of the frames, [3, N].
+      near: what each node looks at [N, M].
+      shape: what the last frame is divided by, as differences are by their root mean squares.
+    """
+
+    def __init__(
+        self,
+        train: tuple[np.ndarray, np.ndarray],
+        axes: Axes | np.ndarray,
+        near: np.ndarray,
+        shape: float = 1.0,
+    ):
         self.axes, self.near = np.array(axes), near
         history, target = train
         past = history.shape[2]
@@ -37,9 +44,8 @@ class Regressions:
         steps = np.moveaxis(differences(history), 2, -1).reshape(-1, past - 1)
         move = (target - history[:, :, -1]).reshape(-1)
         self.base = np.linalg.lstsq(steps, move, rcond=None)[0]
-        self.sizes = np.ones(past)  # of the differences; the shape has one of its own in each frame
         size = np.sqrt(np.mean(backward_differences(np, history) ** 2, axis=(0, 1, 3, 4)))
-        self.sizes[1:] = np.where(size > 0, size, 1.0)[1:]
+        self.sizes = np.append(shape, np.where(size > 0, size, 1.0)[1:])
         self.train = self.differenced(train)
 
     def differenced(self, windows: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, ...]:
@@ -53,7 +59,9 @@ class Regressions:
         """Differences [W, M*C, T, 3] and what is to be fitted [W, C, 3], in a node's frame."""
         past, rest, last = part
         shift = np.eye(self.past)[0] / self.sizes
-        frames, z = seen_from_nodes(np, past, last, self.axes[:, [node]], self.near[[node]], shift)
+        frames, z = seen_from_nodes(
+            NUMPY, past, last, self.axes[:, [node]], self.near[[node]], shift
+        )
         return z[:, 0], np.matmul(rest[:, node], np.swapaxes(frames[:, 0], 1, 2))
 
     def designs(self, node: int, *parts: tuple[np.ndarray, ...]):

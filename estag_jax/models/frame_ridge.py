@@ -6,13 +6,12 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from estag_jax.data.task import Task
 from estag_jax.graph import Array
 from estag_jax.models.base import ClosedForm, Predictor
-from estag_jax.models.frame_regressions import RIDGES, Regressions, both_ways, fitting_windows
+from estag_jax.models.frame_regressions import RIDGES, Regressions, both_ways
 from estag_jax.models.frames import (
     ALL_UP_TO,
     NEIGHBOURS,
@@ -20,7 +19,7 @@ from estag_jax.models.frames import (
     nearest_nodes,
     seen_from_nodes,
 )
-from estag_jax.models.linear import differences
+from estag_jax.models.linear import differences, fitting_windows
 from estag_jax.ops import linalg
 from estag_jax.ops.frames import backward_differences
 
@@ -37,10 +36,9 @@ class FramePredictor(Predictor):
         y_ij0 = R_i (x_j(T-1) - x_i(T-1)),   y_ijm = R_i (D x_j)_m
 
     R_i is the local frame of node i at the last frame and D takes backward differences of the orders
-    m = 1 … T-1 (ops.frames). Components 1 and 2 of y are
-    invariant, the third changes sign under reflection; W maps even to even and odd to odd, so the
-    forecast is exactly O(3)-equivariant. Where R_i is degenerate, the first two terms (AR-LS) are left
-    along the directions that it lacks.
+    m = 1 … T-1 (ops.frames). Components 1 and 2 of y are invariant, the third changes sign under
+    reflection; W maps even to even and odd to odd, so the forecast is exactly O(3)-equivariant. Where
+    R_i is degenerate, the first two terms (AR-LS) are left along the directions that it lacks.
 
     Args:
       axes: the points of the local frames [3, N]: origin, first, second (models.frames).
@@ -91,12 +89,8 @@ class FramePredictor(Predictor):
           ValueError: the history has another T, N or C than the weights, or fewer than 4 axes.
         """
         del inputs
-        if isinstance(history, jax.Array):
-            xp, matmul = jnp, linalg.matmul
-            history = history.astype(jnp.result_type(history.dtype, jnp.float32))
-        else:
-            xp, matmul = np, np.matmul
-            history = np.asarray(history, np.float64)
+        backend, history = linalg.backend_of(history)
+        xp, matmul = backend.xp, backend.matmul
         nodes, channels = np.shape(self.constant)[:2]
         past = np.shape(self.even)[-2]
         if history.shape[-4:] != (nodes, past, channels, 3):
@@ -109,7 +103,7 @@ class FramePredictor(Predictor):
             for array in (self.base, self.even, self.odd, self.constant)
         )
         frames, y = seen_from_nodes(
-            xp,
+            backend,
             backward_differences(xp, windows),
             windows[:, :, -1],
             self.axes,
@@ -128,14 +122,6 @@ class FramePredictor(Predictor):
         moved = matmul(xp.moveaxis(differences(windows), 2, -1), base)
         frame = windows[:, :, -1] + moved + matmul(step, frames)
         return frame.reshape(*history.shape[:-4], nodes, channels, 3)
-
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        return {f.name: np.asarray(getattr(self, f.name)) for f in dataclasses.fields(self)}
-
-    @classmethod
-    def from_arrays(cls, method: ClosedForm, arrays: dict[str, np.ndarray]) -> FramePredictor:
-        del method
-        return cls(**{f.name: arrays[f.name] for f in dataclasses.fields(cls)})
 
 
 @dataclasses.dataclass(frozen=True)

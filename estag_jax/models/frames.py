@@ -6,7 +6,7 @@ the nodes when they are renamed.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial import KDTree
@@ -116,26 +116,26 @@ def rings_of(system: System, last: np.ndarray, neighbours: np.ndarray) -> np.nda
 
 
 def seen_from_nodes(
-    xp: Any, past: Array, last: Array, axes: Array, neighbours: Array, shift: Array
+    backend: linalg.Backend, past: Array, last: Array, axes: Array, neighbours: Array, shift: Array
 ) -> tuple[Array, Array]:
     """The local frames R [B, N, 3, 3] and y_ijt = R_i (v_j(t) - s_t x_i(T-1)) [B, N, M*C, T, 3].
 
     Args:
-      xp: numpy or jax.numpy.
+      backend: what the arrays are computed with.
       past: v, frames or differences of them [B, N', T, C, 3].
       last: x(T-1) [B, N', C, 3].
       axes: the points of the frames of N of the nodes [3, N].
       neighbours: [N, M].
       shift: s [T], 1 for positions and 0 for differences.
     """
+    xp, _, matmul = backend
     points = last.reshape(len(last), -1, 3)
     origin, first, second = (points[:, which] for which in axes)
     frames = local_frames(xp, origin, first, second)
     seen = xp.moveaxis(past[:, neighbours], 4, 3)  # [B, N, M, C, T, 3]
     seen = seen.reshape(*origin.shape[:2], -1, past.shape[2], 3)
     seen = seen - origin[:, :, None, None] * shift[:, None]
-    product = np.matmul if xp is np else linalg.matmul
-    turned = product(seen.reshape(*origin.shape[:2], -1, 3), xp.swapaxes(frames, -1, -2))
+    turned = matmul(seen.reshape(*origin.shape[:2], -1, 3), xp.swapaxes(frames, -1, -2))
     return frames, turned.reshape(seen.shape)
 
 

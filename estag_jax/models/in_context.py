@@ -6,7 +6,6 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from estag_jax.data.task import Task
@@ -60,12 +59,7 @@ class InContextPredictor(Predictor):
           ValueError: fewer frames than L + 1, or fewer than 4 axes.
         """
         del inputs
-        if isinstance(history, jax.Array):
-            xp, einsum = jnp, linalg.einsum
-            history = history.astype(jnp.result_type(history.dtype, jnp.float32))
-        else:
-            xp, einsum = np, np.einsum
-            history = np.asarray(history, np.float64)
+        (xp, einsum, _), history = linalg.backend_of(history)
         order = np.size(self.common)
         if history.ndim < 4 or history.shape[-3] <= order or history.shape[-1] != 3:
             raise ValueError(
@@ -83,14 +77,6 @@ class InContextPredictor(Predictor):
         right = own * moment / size[..., 0] + (1 - own) * common
         weights = xp.linalg.solve(damped, right[..., None])[..., 0]
         return history[..., -1, :, :] + einsum("...l,...nlcx->...ncx", weights, recent)
-
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        return {"common": np.asarray(self.common), "strength": np.asarray(self.strength)}
-
-    @classmethod
-    def from_arrays(cls, method: ClosedForm, arrays: dict[str, np.ndarray]) -> InContextPredictor:
-        del method
-        return cls(arrays["common"], arrays["strength"])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -74,8 +74,7 @@ class FrameKernelPredictor(Predictor):
           ValueError: the history has another T, N or C than the samples, or fewer than 4 axes.
         """
         del inputs
-        history = jnp.asarray(history)
-        history = history.astype(jnp.result_type(history.dtype, jnp.float32))
+        _, history = linalg.backend_of(jnp.asarray(history))
         frame = self.linear.predict(history)
         past = history.reshape(-1, *history.shape[-4:])
         given, samples = (
@@ -108,7 +107,7 @@ class FrameKernelPredictor(Predictor):
     ) -> tuple[jax.Array, jax.Array]:
         """The frames of a node [B, 3, 3] and z [B, M*C, T, 3]."""
         shift = jnp.eye(past.shape[2], dtype=past.dtype)[0] / self.sizes[0]
-        frames, z = seen_from_nodes(jnp, past, last, axes[:, None], near[None], shift)
+        frames, z = seen_from_nodes(linalg.JAX, past, last, axes[:, None], near[None], shift)
         return frames[:, 0], z[:, 0].at[:, :, 0, :2].add(-mean)
 
     def to_arrays(self) -> dict[str, np.ndarray]:

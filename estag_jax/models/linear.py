@@ -12,9 +12,9 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from estag_jax.data.task import Part, Task
 from estag_jax.graph import Array
 from estag_jax.models.base import ClosedForm, Predictor
 from estag_jax.ops import linalg
@@ -58,12 +58,7 @@ class LinearPredictor(Predictor):
           ValueError: the history has another T, N or C than the weights, or fewer than 4 axes.
         """
         del inputs
-        if isinstance(history, jax.Array):
-            xp, einsum = jnp, linalg.einsum
-            history = history.astype(jnp.result_type(history.dtype, jnp.float32))
-        else:
-            xp, einsum = np, np.einsum
-            history = np.asarray(history, np.float64)
+        (xp, einsum, matmul), history = linalg.backend_of(history)
         if history.ndim < 4 or history.shape[-1] != 3:
             raise ValueError(f"history has shape {history.shape}, expected [..., N, T, C, 3]")
         nodes, frames, channels = history.shape[-4:-1]
@@ -76,18 +71,11 @@ class LinearPredictor(Predictor):
         elif shape == (points, points, frames):
             rows = coupled_rows(xp, history)
             rows = rows.reshape(*rows.shape[:-2], points * frames)
-            step = xp.moveaxis(_product(rows, weights.reshape(points, -1).T), -1, -2)
+            step = xp.moveaxis(matmul(rows, weights.reshape(points, -1).T), -1, -2)
             step = step.reshape(*history.shape[:-4], nodes, channels, 3)
         else:
             raise ValueError(f"weights {shape} do not fit history {history.shape}")
         return history[..., -1, :, :] + step
-
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        return {
-            "weights": np.asarray(self.weights),
-            "ridge": np.asarray(self.ridge),
-            "fitted": np.asarray(self.fitted),
-        }
 
     @classmethod
     def from_arrays(cls, method: ClosedForm, arrays: dict[str, np.ndarray]) -> LinearPredictor:
@@ -137,5 +125,7 @@ def checked(history: Any, target: Any) -> tuple[np.ndarray, np.ndarray]:
     return history, target
 
 
-def _product(rows: Any, matrix: Any) -> Any:
-    return linalg.matmul(rows, matrix) if isinstance(rows, jax.Array) else rows @ matrix
+def fitting_windows(task: Task, part: Part) -> tuple[np.ndarray, np.ndarray]:
+    """History and target of a part, as float64."""
+    (windows,) = task.windows(part)
+    return checked(windows.history, windows.target)

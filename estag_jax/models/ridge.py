@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from estag_jax.data.task import Task
-from estag_jax.models.linear import LinearForm, LinearPredictor, checked, coupled_rows
+from estag_jax.models.linear import LinearForm, LinearPredictor, coupled_rows, fitting_windows
 from estag_jax.ops.ridge import line_search, ridge_path
 
 AFFORDABLE = 4 * 2**30
@@ -53,8 +53,7 @@ class VarRidge(LinearForm):
         used = slice(None) if self.centred else slice(-1)
 
         def regression(part) -> tuple[np.ndarray, np.ndarray]:
-            (windows,) = task.windows(part)
-            past, future = checked(windows.history, windows.target)
+            past, future = fitting_windows(task, part)
             rows = coupled_rows(np, past)[..., used]  # [W, 3, N*C, T or T-1]
             step = np.moveaxis(future - past[:, :, -1], -1, 1)
             return rows.reshape(len(past) * 3, -1), step.reshape(len(past) * 3, -1)

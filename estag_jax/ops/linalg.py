@@ -7,10 +7,15 @@ changes their last bit, and equivariance is lost in the third digit.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from estag_jax.graph import Array
 
 HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -19,6 +24,30 @@ einsum = partial(jnp.einsum, precision=HIGHEST)
 
 matmul = partial(jnp.matmul, precision=HIGHEST)
 """``jnp.matmul`` in full precision."""
+
+
+class Backend(NamedTuple):
+    """What arrays are computed with.
+
+    Args:
+      xp: numpy or jax.numpy.
+      einsum: in full precision.
+      matmul: in full precision.
+    """
+
+    xp: Any
+    einsum: Callable[..., Any]
+    matmul: Callable[..., Any]
+
+
+NUMPY, JAX = Backend(np, np.einsum, np.matmul), Backend(jnp, einsum, matmul)
+
+
+def backend_of(x: Any) -> tuple[Backend, Array]:
+    """How an array is computed with, and the array: numpy in float64, jax's in float32 or better."""
+    if isinstance(x, jax.Array):
+        return JAX, x.astype(jnp.result_type(x.dtype, jnp.float32))
+    return NUMPY, np.asarray(x, np.float64)
 
 
 def flat(x: jax.Array) -> jax.Array:

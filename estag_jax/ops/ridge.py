@@ -8,7 +8,9 @@ import numpy as np
 
 # Decades of λ relative to the mean of the Gram diagonal. Below FLOOR, directions that the data lack
 # (the centroid) get weights of rounding errors; above CEILING the prediction is the last frame.
-_GRID, _STEP, _FLOOR, _CEILING = (-10.0, 2.0), 0.5, -13.0, 6.0
+_STEP, _FLOOR, _CEILING = 0.5, -13.0, 6.0
+GRID = np.arange(-10.0, 2.0 + _STEP, _STEP)
+"""Decades of λ that are tried first."""
 
 
 def ridge_path(
@@ -48,7 +50,7 @@ def line_search(error: Callable[[float], float]) -> float:
     Returns:
       The best logarithm.
     """
-    errors = {float(x): error(x) for x in np.arange(_GRID[0], _GRID[1] + _STEP, _STEP)}
+    errors = {float(x): error(x) for x in GRID}
     while True:
         best, low, high = min(errors, key=errors.__getitem__), min(errors), max(errors)
         if best == low and low > _FLOOR:
