@@ -15,6 +15,10 @@ SPLIT = SplitConfig(train=23, validation=20, test=20)
 FULL = GraphConfig(kind="full")
 
 
+class Stop(Exception):
+    """What kills a training in tests."""
+
+
 def frames(bodies=3, count=400, seed=0, dtype=np.float32):
     """Bodies on springs about their resting places [count, bodies, 3]."""
     rng = np.random.default_rng(seed)
