@@ -232,7 +232,8 @@ class Loop:
         losses = []
         while self.epoch < until:
             losses += self.run_epoch(programs)
-        loss = np.asarray(jnp.mean(jnp.stack(losses), axis=0), np.float64)
+        # Averaged here: a compiled stack of as many arrays as steps would take longer than the steps.
+        loss = np.mean(jax.device_get(losses), axis=0, dtype=np.float64)
         errors = validation_error(
             self.predictor(self.state.variables), self.task, self.sizes, self.hidden, seeds=True
         )
