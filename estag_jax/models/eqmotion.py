@@ -16,7 +16,7 @@ from estag_jax.nn.heads import TemporalPooling
 from estag_jax.nn.linear import MLP, Linear, Part, uniform_fan_in
 from estag_jax.nn.messages import ends
 from estag_jax.ops.geometry import centre, safe_norm
-from estag_jax.ops.linalg import einsum
+from estag_jax.ops.linalg import einsum, flat, matmul
 from estag_jax.ops.motion import dct_matrix, motion_features, vector_relu
 from estag_jax.ops.segment import at_receivers, at_senders, mean_over_nodes, sum_at_receivers
 
@@ -72,6 +72,8 @@ def all_pairs(graph: Graph) -> Graph:
 class VectorLinear(nn.Module):
     """Linear map of vectors that mixes channels and not coordinates; no bias, so it turns with them.
 
+    Channels come last: a loop over 32 of them is vectorised, one over three coordinates is not.
+
     Args:
       features: channels of the output.
     """
@@ -80,9 +82,9 @@ class VectorLinear(nn.Module):
 
     @nn.compact
     def __call__(self, v: jax.Array) -> jax.Array:
-        """Maps [..., inputs, 3] to [..., features, 3]."""
-        kernel = self.param("kernel", uniform_fan_in, (v.shape[-2], self.features), v.dtype)
-        return einsum("...ix,io->...ox", v, kernel)
+        """Maps [..., 3, inputs] to [..., 3, features]."""
+        kernel = self.param("kernel", uniform_fan_in, (v.shape[-1], self.features), v.dtype)
+        return matmul(flat(v), kernel).reshape(*v.shape[:-1], self.features)
 
 
 class InteractionReasoning(nn.Module):
@@ -144,28 +146,28 @@ class FeatureLearning(nn.Module):
     def __call__(
         self, h: jax.Array, g: jax.Array, categories: jax.Array, graph: Graph
     ) -> tuple[jax.Array, jax.Array]:
-        """Returns h [B, N, H] and G [B, N, C_g, 3] after the layer.
+        """Returns h [B, N, H] and G [B, N, 3, C_g] after the layer.
 
         Args:
           h: pattern features [B, N, H].
-          g: geometric features [B, N, C_g, 3].
+          g: geometric features [B, N, 3, C_g].
           categories: c_ij(k) [B, E, K].
           graph: the edges.
         """
         twice, widths = (self.hidden,) * 2, (self.hidden, self.geometric_channels)
         activation = self.activation
         g_ij = at_receivers(g, graph) - at_senders(g, graph)
-        invariants = *ends(h, graph), safe_norm(g_ij)
+        invariants = *ends(h, graph), safe_norm(g_ij, axis=-2)
 
         mean = _mean(g, graph)
         gate = 1 + MLP(widths, activation, name="phi_att")(h)
-        g = mean + gate[..., None] * (g - mean)
+        g = mean + gate[:, :, None] * (g - mean)
 
         weight = 0
         for k in range(categories.shape[-1]):
             network = MLP(widths, activation, name=f"phi_{k}")
             weight = weight + categories[..., k : k + 1] * network(*invariants)
-        g = g + sum_at_receivers(weight[..., None] * g_ij, graph)
+        g = g + sum_at_receivers(weight[:, :, None] * g_ij, graph)
 
         mean = _mean(g, graph)
         query, key = (
@@ -238,8 +240,8 @@ class EqMotion(nn.Module):
         origin = origin + mean_over_nodes(history - origin, graph, (2, 3), keepdims=True)
         x = history - origin
 
-        spectrum = einsum("kt,bntcx->bnkcx", jnp.asarray(dct_matrix(past), x.dtype), x)
-        spectrum = spectrum.reshape(windows, nodes, past * channels, 3)
+        spectrum = einsum("kt,bntcx->bnxkc", jnp.asarray(dct_matrix(past), x.dtype), x)
+        spectrum = spectrum.reshape(windows, nodes, 3, past * channels)
         mean = _mean(spectrum, graph)
         g = mean + VectorLinear(config.geometric_channels, name="w_in")(spectrum - mean)
         invariants: list[Part] = [node_features.astype(x.dtype)]
@@ -248,7 +250,7 @@ class EqMotion(nn.Module):
         h = Linear(config.hidden, name="embedding")(*invariants)
 
         if config.layers:
-            distances = safe_norm(at_receivers(g, graph) - at_senders(g, graph))
+            distances = safe_norm(at_receivers(g, graph) - at_senders(g, graph), axis=-2)
             categories = InteractionReasoning(
                 config.hidden, config.categories, config.activation, name="reasoning"
             )(h, distances, graph)
@@ -260,12 +262,12 @@ class EqMotion(nn.Module):
         mean = _mean(g, graph)
         output = mean + VectorLinear(config.future * channels, name="w_out")(g - mean)
         first = jnp.asarray(dct_matrix(config.future)[:, 0], x.dtype)
-        output = output.reshape(windows, nodes, config.future, channels, 3)
-        y = einsum("k,bnkcx->bncx", first, output)
+        output = output.reshape(windows, nodes, 3, config.future, channels)
+        y = einsum("k,bnxkc->bncx", first, output)
         pooling = TemporalPooling(config.head, displacements=True, name="pooling")
         return pooling(y if config.head == "absolute" else y - x[:, :, -1], x) + origin[:, :, 0]
 
 
 def _mean(vectors: jax.Array, graph: Graph) -> jax.Array:
-    """Mean [B, 1, 1, 3] of vectors [B, N, M, 3] over real nodes and channels."""
-    return mean_over_nodes(vectors, graph, axes=(2,), keepdims=True)
+    """Mean [B, 1, 3, 1] of vectors [B, N, 3, M] over real nodes and channels."""
+    return mean_over_nodes(vectors, graph, axes=(3,), keepdims=True)

@@ -51,11 +51,11 @@ def vector_relu(query: jax.Array, key: jax.Array) -> jax.Array:
     """q where q·k >= 0, else q - (q·k) k / |k|²: q without its part against k. Turns with both.
 
     Args:
-      query: [..., 3].
-      key: [..., 3].
+      query: [..., 3, M], M vectors.
+      key: [..., 3, M].
 
     Returns:
-      [..., 3].
+      [..., 3, M].
     """
-    unit = safe_normalize(key)
-    return query - jnp.minimum(jnp.sum(query * unit, axis=-1, keepdims=True), 0) * unit
+    unit = safe_normalize(key, axis=-2)
+    return query - jnp.minimum(jnp.sum(query * unit, axis=-2, keepdims=True), 0) * unit

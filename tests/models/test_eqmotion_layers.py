@@ -28,7 +28,8 @@ def test_vector_relu_is_the_loop():
     query, key = rng.normal(size=(2, 7, 4, 3)).astype(np.float32)
     key[0, 0] = 0
     key[1] *= 1e-9  # the length of k does not count
-    out = np.asarray(vector_relu(query, key))
+    turned = np.swapaxes(query, -1, -2), np.swapaxes(key, -1, -2)  # channels last
+    out = np.swapaxes(vector_relu(*turned), -1, -2)
     cut = 0
     for place in np.ndindex(7, 4):
         q, k = query[place].astype(float), key[place].astype(float)
@@ -38,7 +39,7 @@ def test_vector_relu_is_the_loop():
             np.testing.assert_allclose(q @ k / np.linalg.norm(k), 0, atol=1e-12)
         np.testing.assert_allclose(out[place], q, atol=1e-6)
     assert 5 < cut < 23
-    gradient = jax.grad(lambda q, k: vector_relu(q, k).sum(), argnums=(0, 1))(query, key)
+    gradient = jax.grad(lambda q, k: vector_relu(q, k).sum(), argnums=(0, 1))(*turned)
     assert all(np.isfinite(g).all() for g in gradient)
 
 
@@ -70,12 +71,12 @@ def test_angles_of_a_random_walk_are_those_of_arccos():
 
 
 def test_vector_linear_mixes_channels_only():
-    v = np.random.default_rng(0).normal(size=(3, 4, 3)).astype(np.float32)
+    v = np.random.default_rng(0).normal(size=(6, 3, 4)).astype(np.float32)
     layer = VectorLinear(5)
     variables = layer.init(jax.random.key(0), v)
     (kernel,) = jax.tree.leaves(variables)
     assert kernel.shape == (4, 5) and 0.3 < np.abs(kernel).max() <= 0.5
-    expected = [[sum(kernel[i, o] * v[n, i] for i in range(4)) for o in range(5)] for n in range(3)]
+    expected = [[[v[n, x] @ kernel[:, o] for o in range(5)] for x in range(3)] for n in range(6)]
     np.testing.assert_allclose(layer.apply(variables, v), expected, atol=1e-6)
 
 
