@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+import ase
 import numpy as np
 from ase.geometry import find_mic
+from ase.neighborlist import natural_cutoffs, neighbor_list
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
@@ -59,6 +61,50 @@ def unwrapped(
         yield positions + (images @ cell)[group] + drift
         # A step from or to what is not known is none; the next is from where it was known last.
         before, cell_before = np.where(np.isfinite(centres), centres, before), cell
+
+
+def bonds_through(
+    frames: Sequence[tuple[np.ndarray, np.ndarray]],
+    atomic_numbers: np.ndarray,
+    periodic: Sequence[bool] = (True, True, True),
+) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Covalent bonds by the shortest images of the atoms, so that molecules torn by the box have theirs.
+
+    A pair is bonded if its median distance over some frames is within 1.2 times the sum of the radii, as
+    in ``data.edges.bonds``.
+
+    Args:
+      frames: positions [N, 3] and cell vectors [3, 3] of frames; at most 21 of them are looked at.
+      atomic_numbers: [N].
+      periodic: along which of the cell vectors.
+
+    Returns:
+      Pairs [bonds, 2], i < j, in increasing order, and no note; or None and a note where bonds go round
+      the box (a crystal, a network), so that nothing can be made whole.
+    """
+    size = len(atomic_numbers)
+    count = min(len(frames), max(3, min(21, 200_000 // max(size, 1))))
+    some = [frames[k] for k in np.linspace(0, len(frames) - 1, count).round().astype(int)]
+    radii = np.array(natural_cutoffs(ase.Atoms(numbers=atomic_numbers), mult=1.2))
+    keys = np.empty(0, np.int64)
+    for positions, cell in some:
+        if np.isfinite(positions).all():
+            i, j = neighbor_list("ij", ase.Atoms(atomic_numbers, positions, cell=cell, pbc=periodic), radii)
+            keys = np.union1d(keys, (i * size + j)[i < j])
+    bonds = np.stack([keys // size, keys % size], axis=1)
+    apart = [
+        np.linalg.norm(find_mic(x[bonds[:, 1]] - x[bonds[:, 0]], cell, periodic)[0], axis=1)
+        for x, cell in some
+    ]
+    bonds = bonds[np.nanmedian(apart, axis=0) <= radii[bonds].sum(axis=1)] if len(bonds) else bonds
+    parents, _ = spanning_forest(bonds, size)
+    positions, cell = some[0]
+    whole = _whole(positions, cell, parents, periodic)
+    ends = whole[bonds[:, 1]] - whole[bonds[:, 0]]
+    if not (np.abs(_lattice_steps(ends, cell, periodic)) > 0).any():
+        return (bonds if len(bonds) else None), ()
+    note = "bonds go round the periodic box (a crystal or a network): each atom is unwrapped by itself"
+    return None, (note,)
 
 
 def spanning_forest(bonds: np.ndarray | Sequence, size: int) -> tuple[np.ndarray, np.ndarray]:
