@@ -47,6 +47,9 @@ def main(argv: Sequence[str] | None = None) -> None:
       argv: the arguments; by default those of the process.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # Å and × where the terminal has no letters for them
+            stream.reconfigure(errors="replace")
     try:
         if argv[:1] == ["--version"]:
             print(f"estag {importlib.metadata.version('estag_jax')}")

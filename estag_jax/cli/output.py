@@ -14,12 +14,16 @@ from estag_jax.evaluation.result import Result
 from estag_jax.report.tables import terminal
 
 
+FACT = len("constant velocity")
+"""Columns of the name of a fact, at least."""
+
+
 def print_facts(facts: dict[str, Any]) -> None:
     """One line a fact, the names in a column; empty facts are left out."""
-    width = max(map(len, facts))
+    width = max(FACT, *map(len, facts))
     for name, value in facts.items():
         if value != "":
-            print(f"{name:<{width}}  {value}")
+            print(f"{name:<{width}}  {value}", flush=True)
 
 
 def facts_of(trajectory: Trajectory) -> dict[str, Any]:

@@ -41,7 +41,11 @@ class Display(Progress):
             if what not in self._told:
                 self._told[what] = self.add_task(what, total=total or None, figures="")
             self.update(self._told[what], completed=done, total=total or None, figures=figures)
-        elif total and time.monotonic() - self._began > QUIET and (quarters := QUARTERS * done // total) > self._told.get(what, 0):
+        elif (
+            total
+            and time.monotonic() - self._began > QUIET
+            and (quarters := QUARTERS * done // total) > self._told.get(what, 0)
+        ):
             self._told[what] = quarters
             tail = f", {figures}" if figures else ""
             print(f"{what}: {done} of {total}{tail}", file=sys.stderr, flush=True)

@@ -16,8 +16,9 @@ from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.data.transform import LENGTHS
 
-CLOSE, FAR = 0.5, 1.7
-"""Bounds of the median distance to the nearest atom, in sums of covalent radii; bonds have 0.8 to 1.3."""
+CLOSE, FAR, ALONE = 0.5, 1.6, 20.0
+"""Of the median distance to the nearest atom in sums of covalent radii (bonds have 0.8 to 1.3): what is
+nearer or farther than the outer two cannot be, what is farther than the middle one is worth a question."""
 
 HOT, COLD = 1e5, 1.0
 """K; temperatures that no simulation of molecules has, by the displacement in a step."""
@@ -40,7 +41,7 @@ def plausible(trajectory: Trajectory) -> Trajectory:
       DataError: atoms are far nearer to each other than bonded ones; says which unit would fit.
     """
     _check_lengths(trajectory)
-    notes = (*_same_frames(trajectory), *_step(trajectory), *_digits(trajectory))
+    notes = (*_far(trajectory), *_same_frames(trajectory), *_step(trajectory), *_digits(trajectory))
     return trajectory.changed(notes=(*trajectory.notes, *notes)) if notes else trajectory
 
 
@@ -69,29 +70,50 @@ def _gap(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _check_lengths(trajectory: Trajectory) -> None:
-    """Refuses atoms that are far too near for the unit of length."""
+    """Refuses atoms that are far too near, or all alone, for the unit of length."""
+    ratio, found = _bond_ratio(trajectory)
+    if CLOSE <= ratio <= ALONE:
+        return
+    fitting = _fitting(trajectory, ratio)
+    raise DataError(
+        f"{trajectory.source}: {found}: is this {' or '.join(fitting) or 'another unit'}? Write "
+        f"--read.length-unit {fitting[0] if fitting else 'UNIT'}, or a key length_unit"
+    )
+
+
+def _far(trajectory: Trajectory) -> list[str]:
+    """A note where no atom is bonded, but all would be in another unit (bohr)."""
+    ratio, found = _bond_ratio(trajectory)
+    if ratio <= FAR or trajectory.system.bonds is not None:
+        return []
+    fitting = _fitting(trajectory, ratio)
+    return [f"{found}: is this {fitting[0]}? (--read.length-unit {fitting[0]})"] if fitting else []
+
+
+def _bond_ratio(trajectory: Trajectory) -> tuple[float, str]:
+    """The median distance to the nearest atom in sums of covalent radii, and words; 1 where none tells."""
     system = trajectory.system
     unit = LENGTHS.get(system.length_unit)
-    if system.atomic_numbers is None or unit is None or system.channels != 1 or system.num_nodes < 2:
-        return
+    if system.atomic_numbers is None or not unit or system.channels != 1 or system.num_nodes < 2:
+        return 1.0, ""
     frames = np.flatnonzero(trajectory.known)
-    radii = covalent_radii[system.atomic_numbers]
-    ratios, nearest = [], []
+    radii = covalent_radii[system.atomic_numbers] / unit
+    ratios, distances = [], []
     for k in frames[np.linspace(0, len(frames) - 1, min(5, len(frames))).astype(int)]:
         points = trajectory.positions[k, :, 0].astype(np.float64)
         distance, other = KDTree(points).query(points, k=2)
         ratios.append(np.median(distance[:, 1] / (radii + radii[other[:, 1]])))
-        nearest.append(np.median(distance[:, 1]))
-    ratio = float(np.median(ratios)) * unit
-    fitting = [name for name, size in LENGTHS.items() if CLOSE < ratio * size / unit < FAR]
-    fitting = [name for name in fitting if name != "A" and name != system.length_unit]
-    found = f"nearest atoms are {np.median(nearest):.3g} {system.length_unit} apart"
-    guess = " or ".join(fitting) or "another unit"
-    if ratio < CLOSE or ratio > 20:
-        raise DataError(
-            f"{trajectory.source}: {found}, {ratio:.2g} times the length of a bond: is this {guess}? Write "
-            f"--read.length-unit {fitting[0] if fitting else 'UNIT'}, or a key length_unit"
-        )
+        distances.append(np.median(distance[:, 1]))
+    ratio, distance = float(np.median(ratios)), float(np.median(distances))
+    found = f"nearest atoms are {distance:.3g} {system.length_unit} apart, {ratio:.2g} times a bond's length"
+    return ratio, found
+
+
+def _fitting(trajectory: Trajectory, ratio: float) -> list[str]:
+    """The units of length in which nearest atoms would be bonded, the likeliest first."""
+    own = LENGTHS[trajectory.system.length_unit]
+    units = {name: ratio * size / own for name, size in LENGTHS.items() if size != own}
+    return [name for name, scaled in units.items() if 0.7 < scaled < 1.4]
 
 
 def _same_frames(trajectory: Trajectory) -> list[str]:
@@ -100,7 +122,9 @@ def _same_frames(trajectory: Trajectory) -> list[str]:
     for run in trajectory.runs:
         frames = trajectory.positions[run]
         twice += [
-            run.start + k for k in range(len(frames) - 1) if np.array_equal(frames[k], frames[k + 1])
+            run.start + k
+            for k in range(len(frames) - 1)
+            if np.array_equal(frames[k], frames[k + 1])
         ]
     pairs = trajectory.num_frames - len(trajectory.lengths)
     if not twice:
@@ -108,8 +132,8 @@ def _same_frames(trajectory: Trajectory) -> list[str]:
     if len(twice) == pairs:
         return ["nothing moves: all frames are identical, so that there is nothing to forecast"]
     return [
-        f"frames {twice[0]} and {twice[0] + 1} are identical, {len(twice)} pair(s) in all: written twice at a "
-        f"restart? Leave one of them out"
+        f"frames {twice[0]} and {twice[0] + 1} are identical, {len(twice)} pair(s) in all: written twice at "
+        f"a restart? Leave one of them out"
     ]
 
 

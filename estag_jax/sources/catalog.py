@@ -220,7 +220,7 @@ def find(spec: str) -> tuple[Source, str]:
     key, _, name = spec.partition(":")
     if key not in SOURCES:
         first = Path(spec.partition(",")[0])
-        if Path(spec).exists() or first.exists() or first.suffix:
+        if first.exists() or first.suffix or Path(spec).exists() or Path(spec).suffix:
             return SOURCES["file"], spec
         raise DataError(
             f"{spec!r} is neither a known source nor a file; known are "

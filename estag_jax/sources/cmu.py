@@ -18,8 +18,8 @@ from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import PublishedTrials, Trajectory
 from estag_jax.io import Report, silent, write_text
 from estag_jax.sources.download import NotThere, fetch, folder_of
-from estag_jax.sources.mocap import Skeleton, positions, read_amc, read_asf
 from estag_jax.sources.files.motion import acclaim_step
+from estag_jax.sources.mocap import Skeleton, positions, read_amc, read_asf
 from estag_jax.sources.options import MocapOptions
 
 URL = "http://mocap.cs.cmu.edu/subjects/{path}"

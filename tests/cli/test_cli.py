@@ -8,7 +8,7 @@ import ase.io
 import numpy as np
 import pytest
 
-from estag_jax.cli import main as cli
+from estag_jax import cli
 from estag_jax.runs.presets import PRESETS
 
 RNG = np.random.default_rng(0)

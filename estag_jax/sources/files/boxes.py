@@ -89,7 +89,9 @@ def bonds_through(
     keys = np.empty(0, np.int64)
     for positions, cell in some:
         if np.isfinite(positions).all():
-            i, j = neighbor_list("ij", ase.Atoms(atomic_numbers, positions, cell=cell, pbc=periodic), radii)
+            i, j = neighbor_list(
+                "ij", ase.Atoms(atomic_numbers, positions, cell=cell, pbc=periodic), radii
+            )
             keys = np.union1d(keys, (i * size + j)[i < j])
     bonds = np.stack([keys // size, keys % size], axis=1)
     apart = [
@@ -103,7 +105,9 @@ def bonds_through(
     ends = whole[bonds[:, 1]] - whole[bonds[:, 0]]
     if not (np.abs(_lattice_steps(ends, cell, periodic)) > 0).any():
         return (bonds if len(bonds) else None), ()
-    note = "bonds go round the periodic box (a crystal or a network): each atom is unwrapped by itself"
+    note = (
+        "bonds go round the periodic box (a crystal or a network): each atom is unwrapped by itself"
+    )
     return None, (note,)
 
 

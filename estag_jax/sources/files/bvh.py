@@ -49,11 +49,15 @@ def read(path: Path) -> Bvh:
         if count[0] != "Frames:" or rate[:2] != ["Frame", "Time:"] or not 0 < step < np.inf:
             raise ValueError
     except (StopIteration, IndexError, ValueError):
-        raise DataError(f"{path}: lacks Frames: and Frame Time: behind MOTION; get it again") from None
+        raise DataError(
+            f"{path}: lacks Frames: and Frame Time: behind MOTION; get it again"
+        ) from None
     rows, width = list(words), sum(map(len, channels))
     for number, row in rows:
         if len(row) != width:
-            raise DataError(f"{path}, line {number}: has {len(row)} values, the skeleton has {width} channels")
+            raise DataError(
+                f"{path}, line {number}: has {len(row)} values, the skeleton has {width} channels"
+            )
     if len(rows) != frames:
         raise DataError(
             f"{path}: promises {frames} frames and holds {len(rows)}; get it again, or correct Frames:"
@@ -99,8 +103,15 @@ def _hierarchy(
                 raise ValueError(f"{words[0][:40]!r} is no word of the format")
         except (ValueError, IndexError) as error:
             raise DataError(f"{path}, line {number}: {error}; is this a .bvh file?") from None
-    if not names or len(offsets) != len(names) or np.shape(offsets) != (len(names), 3) or open_joints:
-        raise DataError(f"{path}: is not a whole .bvh, a joint lacks its OFFSET or its end; get it again")
+    if (
+        not names
+        or len(offsets) != len(names)
+        or np.shape(offsets) != (len(names), 3)
+        or open_joints
+    ):
+        raise DataError(
+            f"{path}: is not a whole .bvh, a joint lacks its OFFSET or its end; get it again"
+        )
     return tuple(names), np.array(offsets), np.array(parents), channels
 
 

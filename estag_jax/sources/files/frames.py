@@ -7,7 +7,6 @@ from itertools import compress
 from pathlib import Path
 
 import numpy as np
-from ase import Atoms
 from ase.io import iread
 
 from estag_jax.data.system import DataError
@@ -78,7 +77,7 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
         length_unit=options.length_unit
         or str(atoms.info.get("length_unit", "unit" if numbers is None else "Å")),
         lengths=dates.lengths,
-        run_names=names_of_stretches(path.name, dates.lengths),
+        run_names=names_of_stretches(path.name, dates.lengths) if len(dates.lengths) > 1 else (),
         source=str(path),
         provenance=f"read from {path.name}, a file that does not say how it came to be",
         notes=tuple(notes),

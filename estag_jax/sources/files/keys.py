@@ -1,7 +1,8 @@
-"""What collections and programs call the arrays of a trajectory: MD17, rMD17, MD22, sGDML, PhysNet, mdtraj."""
+"""What collections and programs call the arrays of a trajectory: (r)MD17, MD22, sGDML, PhysNet, mdtraj."""
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -21,7 +22,17 @@ ALIASES = {
 TIME = re.compile(r"(dt|time|times|t|timestep|time_step)(?:_(fs|ps|s))?")
 """Keys of a time step or of the times of the frames, with the unit."""
 
-UNITS = {"ang": "Å", "angstrom": "Å", "angstroms": "Å", "a0": "bohr", "au": "bohr", "nanometer": "nm"}
+DATES = ("t", "time", "times")
+"""Those of them that may hold a time for each frame."""
+
+UNITS = {
+    "ang": "Å",
+    "angstrom": "Å",
+    "angstroms": "Å",
+    "a0": "bohr",
+    "au": "bohr",
+    "nanometer": "nm",
+}
 """Other words for units of length."""
 
 
@@ -39,9 +50,24 @@ def renamed(path: Path, there: Collection[str], known: Iterable[str]) -> dict[st
     names = {key: key for key in known if key in there}
     for name, others in ALIASES.items():
         taken = {"R", "positions"} & set(names.values()) if name in ("R", "positions") else ()
-        if not taken and name not in names and (other := next((o for o in others if o in there), None)):
+        if (
+            not taken
+            and name not in names
+            and (other := next((o for o in others if o in there), None))
+        ):
             names[other] = name
     return names | {key: key for key in there if TIME.fullmatch(key)}
+
+
+def nearest(there: Iterable[str]) -> str:
+    """ ", is 'Pos' R or positions?" for the first key that is nearly one of those that are read, or ""."""
+    known = {other: name for name, others in ALIASES.items() for other in others}
+    for key in there:
+        near = difflib.get_close_matches(key.lower(), [other.lower() for other in known], n=1)
+        if near and key not in known:
+            name = next(name for other, name in known.items() if other.lower() == near[0])
+            return f" (is {key!r} {name}? rename it)"
+    return ""
 
 
 def noted(path: Path, names: Mapping[str, str]) -> list[str]:

@@ -62,7 +62,9 @@ def acclaim_step(name: str, options: StepOptions) -> tuple[Step, tuple[str, ...]
     """The time between frames, which Acclaim files do not give: the user's, or 1/120 s and a note."""
     if options.frame_step is not None:
         return chosen_step(name, None, options.frame_step, "s")
-    note = f"{RATE:.0f} frames per second are assumed, {name} does not say; some recordings have 60 "
+    note = (
+        f"{RATE:.0f} frames per second are assumed, {name} does not say; some recordings have 60 "
+    )
     return (1 / RATE, "s"), (f"{note}(--read.frame-step 0.016667s)",)
 
 

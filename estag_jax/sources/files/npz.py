@@ -23,6 +23,8 @@ EXPECTED = (
 MD17_STEP = 0.5
 """fs; the time between frames of an R, z file that does not give it."""
 
+DEFAULT = FileOptions()
+
 _PLAIN = {
     "node_features": ("fiu", 2),
     "names": ("U", 1),
@@ -42,7 +44,7 @@ _PLAIN = {
 """Optional keys that go into the Trajectory as they are: kinds of dtype, and rank."""
 
 
-def read_npz(path: str | Path, options: FileOptions = FileOptions()) -> Trajectory:
+def read_npz(path: str | Path, options: FileOptions = DEFAULT) -> Trajectory:
     """Reads a trajectory from an .npz or .npy file, with all its atoms and without a graph.
 
     Keys: R [frames, atoms, 3] in Å with z [atoms], or positions [frames, N, 3] or [frames, N, C, 3]
@@ -83,7 +85,9 @@ def read_npz(path: str | Path, options: FileOptions = FileOptions()) -> Trajecto
     notes += [*said, *dates.notes]
     if len(dates.lengths) > 1 or not dates.keep.all():
         if len(lengths) > 1:
-            raise DataError(f"{path}: has both lengths of runs and times with gaps; leave one key out")
+            raise DataError(
+                f"{path}: has both lengths of runs and times with gaps; leave one key out"
+            )
         positions, lengths = positions[dates.keep], dates.lengths
     fields |= {"frame_step": step, "time_unit": unit, "notes": (*fields.get("notes", ()), *notes)}
     return Trajectory.from_arrays(
@@ -128,9 +132,12 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     arrays = {names.get(key, key): value for key, value in found.items()}
     if "positions" in arrays or {"R", "z"} <= set(arrays):
         return arrays, keys.noted(path, names)
+    near = keys.nearest(there)
     missing = "z" if "R" in arrays else "R" if "z" in arrays else "R and z"
     listed = ", ".join(sorted(there)) or "no keys"
-    raise DataError(f"{path}: key {missing} is missing, the file has {listed}; expected is {EXPECTED}")
+    raise DataError(
+        f"{path}: key {missing} is missing, the file has {listed}{near}; expected is {EXPECTED}"
+    )
 
 
 def _positions(
@@ -234,17 +241,21 @@ def _time(
     """Time between frames, what the times say, and a note where the step is not the file's."""
     stated, dates = None, unknown(frames)
     stem, unit = keys.time_key(path, arrays, given is not None)
-    if stem and arrays[stem].size > 1:
+    if stem.partition("_")[0] in keys.DATES and arrays[stem].size > 1:
         times = arrays[stem]
         if times.dtype.kind not in "fiu" or times.shape != (frames,):
-            raise DataError(f"{path}: {stem} is {_show(times)}, expected the time of each of {frames} frames")
+            raise DataError(
+                f"{path}: {stem} is {_show(times)}, expected the time of each of {frames} frames"
+            )
         dates = clock(path, times, unit, given is not None)
         stated = dates.step and (dates.step, unit)
     elif stem:
         step = arrays[stem]
         if step.dtype.kind not in "fiu" or step.size != 1 or not 0 < step.item() < np.inf:
             words = {"fs": "femtoseconds", "ps": "picoseconds", "s": "seconds"}[unit]
-            raise DataError(f"{path}: {stem} is {_show(step)}, expected one positive number of {words}")
+            raise DataError(
+                f"{path}: {stem} is {_show(step)}, expected one positive number of {words}"
+            )
         stated = float(step.item()), unit
     elif "frame_step" in arrays:
         unit = _plain(path, "time_unit", arrays["time_unit"]) if "time_unit" in arrays else "frame"

@@ -36,7 +36,11 @@ NAMES = ("xdatcar", "outcar", "vasprun.xml", "history")
 
 PICKLES = (".pkl", ".pickle", ".pckl")
 
-MOTION: dict[str, Callable] = {".asf": motion.read_acclaim, ".amc": motion.read_acclaim, ".bvh": motion.read_bvh}
+MOTION: dict[str, Callable] = {
+    ".asf": motion.read_acclaim,
+    ".amc": motion.read_acclaim,
+    ".bvh": motion.read_bvh,
+}
 
 
 def read(spec: str, options: FileOptions, report: Report = silent) -> Trajectory:
@@ -106,9 +110,12 @@ def _ase_format(path: Path, suffix: str, form: str) -> str | None:
     if known_to_mdanalysis(suffix):
         return None
     try:
-        return filetype(str(path))
+        guessed = filetype(str(path))
     except (UnknownFileTypeError, OSError, UnicodeDecodeError):
-        raise unknown_format(path) from None
+        guessed = ""
+    if guessed not in ioformats:
+        raise unknown_format(path)
+    return guessed
 
 
 def _refuse(path: Path, options: FileOptions, *names: str) -> None:
@@ -121,7 +128,9 @@ def _refuse(path: Path, options: FileOptions, *names: str) -> None:
                 "axes": " (axes is for arrays of .npz and .npy)",
             }
             about["nodes"] = about["select"]
-            raise DataError(f"read {name} has no effect on {path}; leave it out{about.get(name, '')}")
+            raise DataError(
+                f"read {name} has no effect on {path}; leave it out{about.get(name, '')}"
+            )
 
 
 def _check_path(path: Path) -> None:

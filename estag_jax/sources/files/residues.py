@@ -189,7 +189,9 @@ def _gaps_in_chains(group: Any) -> list[str]:
     for one, other in pairwise(chain):
         if one.segindex == other.segindex and other.resid > one.resid + 1:
             missing = f"{one.resid + 1} to {other.resid - 1}"
-            return [f"residues {missing} are not there, between {one.resname}{one.resid} and its successor"]
+            return [
+                f"residues {missing} are not there, between {one.resname}{one.resid} and its successor"
+            ]
     return []
 
 

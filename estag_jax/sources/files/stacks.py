@@ -7,7 +7,9 @@ the corner of their box.
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TextIO
@@ -16,6 +18,7 @@ import numpy as np
 from MDAnalysis.lib.mdamath import triclinic_box
 
 from estag_jax.data.system import DataError
+from estag_jax.io import cause
 
 
 class Stack(NamedTuple):
@@ -25,7 +28,7 @@ class Stack(NamedTuple):
       positions: [frames, N, 3] float32 in Å, or in the file's own unit.
       boxes: lengths and angles [frames, 6], zero without a box.
       times: [frames] in ``unit``, or None where the file does not say.
-      unit: "ps", or "frame" for numbers of steps, which tell gaps and no time.
+      unit: "ps", or "steps" for numbers of steps, which tell gaps and no time.
     """
 
     positions: np.ndarray
@@ -34,10 +37,34 @@ class Stack(NamedTuple):
     unit: str
 
 
-def opened(path: Path) -> TextIO:
-    """A text file, compressed or not; bytes that are no UTF-8 are replaced."""
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[TextIO]:
+    """A text file, compressed or not; bytes that are no UTF-8 are replaced.
+
+    Raises:
+      DataError: it cannot be read, or the compressed data end too early.
+    """
     kind = {".gz": gzip.open, ".bz2": bz2.open}.get(path.suffix.lower(), open)
-    return kind(path, "rt", encoding="utf-8", errors="replace")
+    try:
+        with kind(path, "rt", encoding="utf-8", errors="replace") as file:
+            yield file
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read ({cause(error)}); copy it again") from error
+
+
+def check_last_line(path: Path, last: str, before: str) -> None:
+    """Refuses a file whose last line has no end, and fewer digits in its last number than the one before.
+
+    Raises:
+      DataError: says so.
+    """
+    digits = [
+        len(line.split()[-1].partition(".")[2]) if line.split() else 0 for line in (last, before)
+    ]
+    if not last.endswith("\n") and digits[0] < digits[1]:
+        raise DataError(
+            f"{path}: ends within the number {last.split()[-1]!r}; copy it again, or end its last line"
+        )
 
 
 def read_gro(path: Path) -> Stack:
@@ -87,8 +114,12 @@ def read_dump(path: Path) -> Stack:
             kind = next((s for s in ("", "u", "s", "su") if f"x{s}" in columns), None)
             wanted = [f"{axis}{kind}" for axis in "xyz"]
             if kind is None or not set(wanted) <= set(columns) or "id" not in columns:
-                raise DataError(f"{where} has the columns {' '.join(columns)}, expected id x y z (or xs, xu)")
-            table = np.array([[row[columns.index(name)] for name in ("id", *wanted)] for row in rows])
+                raise DataError(
+                    f"{where} has the columns {' '.join(columns)}, expected id x y z (or xs, xu)"
+                )
+            table = np.array(
+                [[row[columns.index(name)] for name in ("id", *wanted)] for row in rows]
+            )
             order = np.argsort(table[:, 0].astype(np.int64))
             points = table[order, 1:].astype(np.float64)
             these = table[order, 0].astype(np.int64)
@@ -103,7 +134,14 @@ def read_dump(path: Path) -> Stack:
             positions.append(points.astype(np.float32))
             boxes.append(triclinic_box(*cell))
             steps.append(step)
-    return Stack(np.array(positions), np.array(boxes), np.array(steps, np.float64), "frame")
+    return Stack(np.array(positions), np.array(boxes), np.array(steps, np.float64), "steps")
+
+
+def history_times(path: Path) -> np.ndarray:
+    """The times of the frames of a DL_POLY HISTORY in ps: number of the step times its length."""
+    with opened(path) as file:
+        words = [line.split() for line in file if line.startswith("timestep")]
+    return np.array([int(w[1]) * float(w[5]) if len(w) > 5 else np.nan for w in words])
 
 
 READERS: dict[str, Callable[[Path], Stack]] = {
@@ -132,8 +170,8 @@ def _gro_frames(path: Path) -> Iterator[tuple[int, str, list[str], str]]:
                 continue  # empty lines at the end, or between frames
             if not count.strip().isdigit():
                 raise DataError(
-                    f"{path}: line {first + 1} is {count.strip()[:40]!r}, expected the number of atoms of the "
-                    f"frame that line {first} begins; delete what is no frame"
+                    f"{path}: line {first + 1} is {count.strip()[:40]!r}, expected the number of atoms of "
+                    f"the frame that line {first} begins; delete what is no frame"
                 )
             rows = [next(lines, "") for _ in range(int(count))]
             box = next(lines, "")
@@ -160,7 +198,7 @@ def _gro_box(cell: np.ndarray) -> np.ndarray:
 def _dump_frames(
     path: Path, file: TextIO
 ) -> Iterator[tuple[int, tuple[np.ndarray, np.ndarray], list[str], list[list[str]]]]:
-    """Step, cell vectors [3, 3] with the corner of the box [3], names of the columns and rows of each frame."""
+    """Step, cell vectors [3, 3] and corner of the box [3], names of the columns and rows of each frame."""
     frame, step, count, box = 0, 0, 0, None
     for line in file:
         words = line.split()
@@ -175,7 +213,9 @@ def _dump_frames(
             elif item.startswith("BOX BOUNDS"):
                 box = _dump_cell(np.array([next(file).split() for _ in range(3)], np.float64))
             elif item.startswith("ATOMS") and box is not None:
-                rows = [next(file).split() for _ in range(count)]
+                lines = [next(file) for _ in range(count)]
+                check_last_line(path, *lines[-1:-3:-1]) if count > 1 else None
+                rows = [line.split() for line in lines]
                 if any(len(row) != len(words) - 2 for row in rows):
                     raise ValueError("a row has another number of columns")
                 yield step, box, words[2:], rows

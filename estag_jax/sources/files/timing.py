@@ -75,9 +75,7 @@ def unknown(frames: int) -> Clock:
     return Clock(None, np.ones(frames, bool), (frames,))
 
 
-def clock(
-    path: Path, times: Any, unit: str, given: bool, stated: float | None = None
-) -> Clock:
+def clock(path: Path, times: Any, unit: str, given: bool, stated: float | None = None) -> Clock:
     """Reads the times of one run: a run ends at a gap, and a frame that is there twice counts once.
 
     The step is the mean of those steps that agree with the median.
@@ -112,7 +110,9 @@ def clock(
         f"from frame {k} to {k + 1} ({times[k]:g} to {times[k + 1]:g} {unit})" for k in gaps[:1]
     ]
     if len(gaps) > max(1, frames // 4):
-        uneven = f"the frames of {path.name} are not evenly spaced in time: {steps[gaps[0]]:g} {unit}"
+        uneven = (
+            f"the frames of {path.name} are not evenly spaced in time: {steps[gaps[0]]:g} {unit}"
+        )
         uneven += f" from frame {gaps[0]} to {gaps[0] + 1}, {median:g} {unit} in the median"
         if given:
             return unknown(frames)._replace(notes=(f"{uneven}; counted as even",))

@@ -18,7 +18,7 @@ FORMATS = {".lammpstrj": "LAMMPSDUMP", ".lammpsdump": "LAMMPSDUMP", ".dump": "LA
 
 
 def known_to_mdanalysis(suffix: str) -> bool:
-    """Whether MDAnalysis reads files of this suffix; yes where it is not installed, so that it is asked for."""
+    """Whether MDAnalysis reads files of this suffix; yes where it is not installed: it is asked for then."""
     try:
         import MDAnalysis
     except ImportError:
@@ -76,6 +76,7 @@ def open_topology(topology: Path, form: str) -> Any:
 
 
 def unreadable(path: Path, what: str, error: Exception) -> DataError:
+    """What another library's error says, with the file and what to look at."""
     return DataError(
         f"{path}: MDAnalysis cannot read {what} ({cause(error)}); is it whole, and is its suffix "
         f"that of its format?"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,11 @@ from estag_jax.data.edges import inside
 from estag_jax.data.system import DataError, needed
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.io import Report, cause
-from estag_jax.sources.files import boxes, dcd, pdb, stacks, xdr
+from estag_jax.sources.files import boxes
+from estag_jax.sources.files.loading import STACKS, clock_of, examined, load
 from estag_jax.sources.files.residues import atom_nodes, elements_of, residue_nodes
-from estag_jax.sources.files.stacks import Stack
-from estag_jax.sources.files.timing import (
-    Clock,
-    clock,
-    common_step,
-    has_time,
-    names_of_stretches,
-    unknown,
-)
+from estag_jax.sources.files.timing import common_step, names_of_stretches
 from estag_jax.sources.files.topology import (
-    FORMATS,
     bonds_of,
     check_order,
     format_suffix,
@@ -34,7 +26,6 @@ from estag_jax.sources.files.topology import (
     selected,
     unreadable,
 )
-from estag_jax.sources.files.xyz import read_xyz
 from estag_jax.sources.options import FileOptions
 
 
@@ -62,7 +53,7 @@ def read_universe(
     if not options.format:
         check_order([topology, *runs])
     for path in {topology: None, **dict.fromkeys(files)}:
-        believed[path], said = _examined(path)
+        believed[path], said = examined(path)
         notes += said
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         # MDAnalysis warns of every field that a format lacks; what matters here becomes a note.
@@ -78,18 +69,22 @@ def read_universe(
         notes += said
         parts, clocks, found, torn = [], [], set(), False
         for path in files:
-            stack = _load(universe, topology, path, Path(folder)) if runs else None
+            stack = load(universe, topology, path, Path(folder)) if runs else None
             if not runs and format_suffix(path) in STACKS:
-                stack = _load(universe, topology, path, Path(folder))
+                stack = load(universe, topology, path, Path(folder))
             reader = getattr(universe, "trajectory", None)
             if reader is None:
                 raise DataError(f"{path}: holds no coordinates; write {path},TRAJECTORY")
-            if bonds is None and options.unwrap and _cell(_frame(path, reader, 0).dimensions)[1] == "box":
+            if (
+                bonds is None
+                and options.unwrap
+                and _cell(_frame(path, reader, 0).dimensions)[1] == "box"
+            ):
                 bonds, said = _bonds_through(path, universe)
                 notes, torn = [*notes, *said], bonds is not None
             positions, times, box = _frames(path, universe, atoms, bonds, options.unwrap, report)
             found.add(box)
-            one = _clock(path, reader, stack, times, given)
+            one = clock_of(path, reader, stack, times, given)
             one = one if believed[path] else one._replace(step=None)
             parts.append(positions if one.keep.all() else positions[one.keep])
             clocks.append(one)
@@ -121,90 +116,6 @@ def read_universe(
         notes=tuple(dict.fromkeys(notes)),
     )
     return trajectory if "box" in found else boxes.with_jumps_noted(trajectory)
-
-
-def _examined(path: Path) -> tuple[bool, tuple[str, ...]]:
-    """Checks that a file is whole; whether its time step means something, and notes."""
-    suffix = format_suffix(path)
-    if suffix == ".dcd":
-        return dcd.examine(path)
-    if suffix in (".xtc", ".trr"):
-        return True, xdr.examine(path)
-    if suffix in (".pdb", ".ent"):
-        pdb.examine(path)
-    return True, ()
-
-
-def _load(universe: Any, topology: Path, path: Path, folder: Path) -> Stack | None:
-    """Puts a run's coordinates into the universe; returns them where they were read here."""
-    from MDAnalysis.coordinates.memory import MemoryReader
-
-    suffix, stack = format_suffix(path), None
-    if suffix in STACKS:
-        stack = STACKS[suffix](path)
-    count = len(universe.atoms)
-    if stack is not None and stack.positions.shape[1] != count:
-        raise _other_atoms(path, stack.positions.shape[1], topology, count)
-    try:
-        if stack is not None:
-            universe.load_new(stack.positions, format=MemoryReader, dimensions=stack.boxes)
-            return stack
-        if suffix in (".xtc", ".trr"):
-            # MDAnalysis keeps an index in the folder of the file, which is the user's.
-            link = folder / f"{len(list(folder.iterdir()))}{suffix}"
-            link.symlink_to(path.resolve())
-            universe.load_new(str(link))
-        else:
-            universe.load_new(str(path), format=FORMATS.get(suffix))
-    except Exception as error:
-        if "same number of atoms" in str(error):
-            counts = [int(word) for word in str(error).split() if word.isdecimal()]
-            raise _other_atoms(path, counts[-1], topology, counts[0]) from error
-        raise unreadable(path, "it as a trajectory", error) from error
-    return None
-
-
-def _other_atoms(path: Path, atoms: int, topology: Path, expected: int) -> DataError:
-    return DataError(
-        f"{path}: has {atoms} atoms, {topology} has {expected}; give the topology that this trajectory "
-        f"was written with"
-    )
-
-
-def _xyz_stack(path: Path) -> Stack:
-    """The frames of an XYZ file that a topology stands before."""
-    from MDAnalysis.lib.mdamath import triclinic_box, triclinic_vectors
-
-    frames = [frame.atoms for frame in read_xyz(path)]
-    cells = [atoms.cell.array if atoms.cell.rank == 3 else np.zeros((3, 3)) for atoms in frames]
-    sizes = [len(atoms) for atoms in frames]
-    if len(set(sizes)) > 1:
-        k = int(np.flatnonzero(np.array(sizes) != sizes[0])[0])
-        raise DataError(f"{path}: frame {k} has {sizes[k]} atoms, frame 0 has {sizes[0]}")
-    dimensions = np.array([triclinic_box(*cell) if cell.any() else np.zeros(6) for cell in cells])
-    again = [triclinic_vectors(d, np.float64) if d.any() else np.zeros((3, 3)) for d in dimensions]
-    if not np.allclose(again, cells, atol=1e-3):
-        raise DataError(f"{path}: its box is not along x; read the file without a topology")
-    positions = np.array([atoms.positions for atoms in frames], np.float32)
-    return Stack(positions, dimensions, None, "ps")
-
-
-STACKS: dict[str, Callable[[Path], Stack]] = {
-    **stacks.READERS,
-    ".xyz": _xyz_stack,
-    ".extxyz": _xyz_stack,
-}
-"""What reads the frames of a run here, by suffix; MDAnalysis reads all others."""
-
-
-def _clock(path: Path, reader: Any, stack: Stack | None, times: np.ndarray, given: bool) -> Clock:
-    """What the frames of a run say of the time, in ps."""
-    if stack is None:
-        return clock(path, times, "ps", given) if has_time(reader) else unknown(len(times))
-    if stack.times is None:
-        return unknown(len(times))
-    one = clock(path, stack.times, stack.unit, given)
-    return one if stack.unit == "ps" else one._replace(step=None)
 
 
 def _bonds_through(path: Path, universe: Any) -> tuple[np.ndarray | None, tuple[str, ...]]:

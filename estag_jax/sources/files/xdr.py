@@ -50,7 +50,6 @@ def examine(path: Path) -> tuple[str, ...]:
     return (note,)
 
 
-
 def _end_of_frame(path: Path, file: BinaryIO, frame: int) -> tuple[int, bool]:
     """Where the frame that begins here ends, and whether it holds positions."""
     magic = _integers(file, 1)[0]

@@ -13,7 +13,7 @@ from ase.data import atomic_numbers as number_of
 from ase.io.extxyz import key_val_str_to_dict
 
 from estag_jax.data.system import DataError
-from estag_jax.sources.files.stacks import opened
+from estag_jax.sources.files.stacks import check_last_line, opened
 
 CP2K = re.compile(r"\s*i\s*=\s*\d+,\s*time\s*=\s*([-+.\dEe]+)")
 """How CP2K begins a comment; the time is in fs."""
@@ -38,17 +38,18 @@ def read_xyz(path: Path) -> Iterator[Frame]:
       DataError: names the frame and the line that is no part of one.
     """
     with opened(path) as file:
-        lines = enumerate((line.rstrip("\r\n") for line in file), 1)
+        lines = enumerate(file, 1)
         for k, (number, line) in enumerate((n, text) for n, text in lines if text.strip()):
             where = f"{path}: frame {k} (counted from 0), line {number}"
             if not line.strip().isdigit():
                 raise DataError(
-                    f"{where}: is {line.strip()[:40]!r}, expected the number of atoms of a frame; delete what "
-                    f"is no frame (extxyz)"
+                    f"{where}: is {line.strip()[:40]!r}, expected the number of atoms of a frame; delete "
+                    f"what is no frame (extxyz)"
                 )
             count = int(line)
             _, comment = next(lines, (0, ""))
-            rows = [text.split() for _, (_, text) in zip(range(count), lines, strict=False)]
+            texts = [text for _, (_, text) in zip(range(count), lines, strict=False)]
+            rows = [text.split() for text in texts]
             info = _info(comment)
             symbol, place = _columns(where, info)
             try:
@@ -63,10 +64,14 @@ def read_xyz(path: Path) -> Iterator[Frame]:
                     f"{where}: is not a whole frame of extxyz ({error}); copy it again, or save its {k} "
                     f"whole frames to a new file"
                 ) from None
+            if count > 1:
+                check_last_line(path, texts[-1], texts[-2])
             cell = info.pop("Lattice", None)
             pbc = info.pop("pbc", cell is not None)
             if cell is not None:
-                cell = np.asarray(cell, float).reshape(3, 3).T if np.size(cell) == 9 else np.diag(cell)
+                cell = (
+                    np.asarray(cell, float).reshape(3, 3).T if np.size(cell) == 9 else np.diag(cell)
+                )
             atoms = Atoms(np.zeros(count, int), points, cell=cell, pbc=pbc)
             atoms.info = info
             yield Frame(atoms, words)
@@ -87,7 +92,9 @@ def elements(path: Path, words: tuple[str, ...]) -> tuple[np.ndarray | None, tup
     if None not in numbers:
         if 0 in numbers:
             i = numbers.index(0)
-            raise DataError(f"{path}: the element of atom {i} is not known (X); leave dummy atoms out")
+            raise DataError(
+                f"{path}: the element of atom {i} is not known (X); leave dummy atoms out"
+            )
         return np.array(numbers), ()
     if all(word.isdigit() for word in words):
         values = np.array(words, int)
