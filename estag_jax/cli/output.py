@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -12,7 +13,6 @@ from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.evaluation.result import Result
 from estag_jax.report.tables import terminal
-
 
 FACT = len("constant velocity")
 """Columns of the name of a fact, at least."""
@@ -53,7 +53,8 @@ def facts_of(trajectory: Trajectory) -> dict[str, Any]:
 
 def wide_console(width: int = 120) -> Console:
     """A console for tables; off a terminal rich assumes 80 columns, which would break their lines."""
-    return Console(width=None if sys.stdout.isatty() else width)
+    given = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(width=None if given else width)
 
 
 def print_task(task: Task) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ase.geometry import cell_to_cellpar, cellpar_to_cell
 from scipy.io import netcdf_file
 
 from estag_jax.data.system import DataError
@@ -93,10 +94,13 @@ def _check_netcdf(path: Path) -> None:
 
 def _check_lines(path: Path, reader: Any, atoms: int) -> None:
     """Refuses an Amber text trajectory with lines that belong to no frame: readers drop a cut frame."""
-    with stacks.opened(path) as file:
-        lines = sum(1 for _ in file) - 1  # the title
     each = -(-3 * atoms // 10) + (reader.ts.dimensions is not None)
+    with stacks.opened(path) as file:
+        widths = [len(line.rstrip()) for line in file][1:]  # without the title
+    lines = len(widths)
     frames, left = divmod(lines, each)
+    if not left and widths[-1] < widths[each - 1]:
+        frames, left = frames - 1, 1
     if left or frames != len(reader):
         raise DataError(
             f"{path}: has {lines} lines of coordinates, frames have {each}: frame {frames} is cut short; "
@@ -113,16 +117,14 @@ def _other_atoms(path: Path, atoms: int, topology: Path, expected: int) -> DataE
 
 def _xyz_stack(path: Path) -> Stack:
     """The frames of an XYZ file that a topology stands before."""
-    from MDAnalysis.lib.mdamath import triclinic_box, triclinic_vectors
-
     frames = [frame.atoms for frame in read_xyz(path)]
     cells = [atoms.cell.array if atoms.cell.rank == 3 else np.zeros((3, 3)) for atoms in frames]
     sizes = [len(atoms) for atoms in frames]
     if len(set(sizes)) > 1:
         k = int(np.flatnonzero(np.array(sizes) != sizes[0])[0])
         raise DataError(f"{path}: frame {k} has {sizes[k]} atoms, frame 0 has {sizes[0]}")
-    dimensions = np.array([triclinic_box(*cell) if cell.any() else np.zeros(6) for cell in cells])
-    again = [triclinic_vectors(d, np.float64) if d.any() else np.zeros((3, 3)) for d in dimensions]
+    dimensions = np.array([cell_to_cellpar(cell) if cell.any() else np.zeros(6) for cell in cells])
+    again = [cellpar_to_cell(d) if d.any() else np.zeros((3, 3)) for d in dimensions]
     if not np.allclose(again, cells, atol=1e-3):
         raise DataError(f"{path}: its box is not along x; read the file without a topology")
     positions = np.array([atoms.positions for atoms in frames], np.float32)

@@ -58,9 +58,7 @@ def read(spec: str, options: FileOptions, report: Report = silent) -> Trajectory
     Raises:
       DataError: a file is missing, damaged or of another kind, or an option has no effect on it.
     """
-    paths = _paths(spec)
-    for path in paths:
-        _check_path(path)
+    paths = paths_of(spec)
     first = paths[0]
     form = options.format.lower().lstrip(".")
     suffix = f".{form}" if form else _suffix(first)
@@ -78,8 +76,12 @@ def read(spec: str, options: FileOptions, report: Report = silent) -> Trajectory
     return read_frames(first, ase_format, options, report)
 
 
-def _paths(spec: str) -> list[Path]:
-    """The files that are named; the longest name that is there is taken."""
+def paths_of(spec: str) -> list[Path]:
+    """The files that are named; of names with commas the longest that is there is taken.
+
+    Raises:
+      DataError: one is not there, or is none that is read.
+    """
     parts, paths = spec.split(","), []
     while parts:
         joined = (",".join(parts[:k]) for k in range(len(parts), 1, -1))
@@ -88,6 +90,8 @@ def _paths(spec: str) -> list[Path]:
             raise DataError(f"{spec!r}: there is no such file; a name is missing beside a comma")
         paths.append(Path(name.strip()))
         parts = parts[name.count(",") + 1 :]
+    for path in paths:
+        _check_path(path)
     return paths
 
 

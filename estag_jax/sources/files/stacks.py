@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 import numpy as np
-from MDAnalysis.lib.mdamath import triclinic_box
+from ase.geometry import cell_to_cellpar
 
 from estag_jax.data.system import DataError
 from estag_jax.io import cause
@@ -132,7 +132,7 @@ def read_dump(path: Path) -> Stack:
             if kind.startswith("s"):
                 points = points @ cell + corner
             positions.append(points.astype(np.float32))
-            boxes.append(triclinic_box(*cell))
+            boxes.append(cell_to_cellpar(cell))
             steps.append(step)
     return Stack(np.array(positions), np.array(boxes), np.array(steps, np.float64), "steps")
 
@@ -192,7 +192,7 @@ def _gro_box(cell: np.ndarray) -> np.ndarray:
     if not cell.any():
         return np.zeros(6)
     x, y, z, xy, xz, yx, yz, zx, zy = np.resize(np.append(cell, np.zeros(9 - len(cell))), 9)
-    return triclinic_box((x, xy, xz), (yx, y, yz), (zx, zy, z))
+    return cell_to_cellpar(np.array([(x, xy, xz), (yx, y, yz), (zx, zy, z)]))
 
 
 def _dump_frames(
