@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -49,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     own_process = argv is None
     argv = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # Å and × where the terminal has no letters for them
+        if isinstance(stream, io.TextIOWrapper):  # Å and × where the terminal has no letters for them
             stream.reconfigure(errors="replace")
     try:
         if argv[:1] == ["--version"]:

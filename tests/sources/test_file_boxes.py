@@ -20,7 +20,8 @@ from helpers.files import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from estag_jax.sources.files.boxes import unwrapped
+from estag_jax.data import edges
+from estag_jax.sources.files.boxes import bonds_through, unwrapped
 
 
 @pytest.mark.parametrize("bonded", [True, False])
@@ -82,6 +83,35 @@ def test_molecules_are_unwrapped_each_by_its_own_bonds():
     frames = [(x % edge, np.eye(3) * edge) for x in truth]
     found = np.array(list(unwrapped(frames, np.array([[0, 1], [3, 2]]))))
     np.testing.assert_allclose(found, truth, atol=1e-9)
+
+
+def test_bonds_are_those_of_the_whole_molecule():
+    from ase.build import molecule
+
+    whole, cell = molecule("CH3CH2OH"), np.array([[9.0, 0, 0], [3, 9, 0], [-2, 4, 9]])
+    rng = np.random.default_rng(0)
+    frames = [whole.positions + rng.normal(0, 0.05, (9, 3)) for _ in range(7)]
+    expected = edges.bonds(np.array(frames), whole.numbers)
+    shifted = np.array(frames) + rng.uniform(0, 9, 3)
+    torn = [(x - np.floor(x @ np.linalg.inv(cell)) @ cell, cell) for x in shifted]
+    found, notes = bonds_through(torn, whole.numbers)
+    np.testing.assert_array_equal(found, expected)
+    assert notes == () and len(edges.bonds(np.array([x for x, _ in torn]), whole.numbers)) < len(
+        expected
+    )
+    made = np.array(list(unwrapped(torn, found)))
+    np.testing.assert_allclose(made - made[:, :1], shifted - shifted[:, :1], atol=1e-9)
+    outside, _ = bonds_through([(x, c) for x, c in torn], whole.numbers, (False, False, False))
+    assert len(outside) < len(expected)  # without the box
+
+
+def test_a_crystal_is_not_made_whole():
+    from ase.build import bulk
+
+    copper = bulk("Cu", cubic=True) * (3, 3, 3)
+    bonds, (note,) = bonds_through([(copper.positions, copper.cell.array)] * 3, copper.numbers)
+    assert bonds is None and "bonds go round the periodic box" in note
+    assert bonds_through([(np.eye(3) * 4, np.eye(3) * 9)], np.array([18, 18, 18])) == (None, ())
 
 
 @pytest.mark.parametrize("bonds", [None, np.array([[0, 1], [1, 2]])])

@@ -32,7 +32,8 @@ Masses
 Atoms # full
 
 """ + "".join(
-    f"{i + 1} 1 {t} 0.0 {x} {y} {z}\n" for i, (t, (x, y, z)) in enumerate(zip(TYPES, START))
+    f"{i + 1} 1 {t} 0.0 {x} {y} {z}\n"
+    for i, (t, (x, y, z)) in enumerate(zip(TYPES, START, strict=True))
 )
 BOXES = {
     "orthogonal": (np.diag([20.0, 21, 22]), [-10.0, -9, -8]),
@@ -147,7 +148,7 @@ def gro(path, digits=3, frames=FRAMES, title="ligand t= {:.5f} step= 3"):
     for k, frame in enumerate(frames):
         text += f"{title.format(2.0 * k)}\n    4\n"
         for i, point in enumerate(frame / 10 + 1):
-            text += "    1LIG  %5s%5d" % (("C1", "C2", "O1", "H1")[i], i + 1)
+            text += f"    1LIG  {('C1', 'C2', 'O1', 'H1')[i]:>5s}{i + 1:5d}"
             text += "".join(f"{x:{width}.{digits}f}" for x in point) + "\n"
         text += "   3.0 3.0 3.0\n"
     path.write_text(text)
