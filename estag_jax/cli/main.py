@@ -50,7 +50,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     own_process = argv is None
     argv = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # Å and × where the terminal has no letters for them
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # Å and × where the terminal has no letters for them
             stream.reconfigure(errors="replace")
     try:
         if argv[:1] == ["--version"]:

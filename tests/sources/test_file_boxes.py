@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from estag_jax.data import edges
-from estag_jax.sources.files.boxes import bonds_through, unwrapped
+from estag_jax.sources.files.boxes import _near_images, bonds_through, unwrapped
 
 
 @pytest.mark.parametrize("bonded", [True, False])
@@ -183,3 +183,16 @@ def test_trp_cage_of_the_shared_data(shared_data, nodes):
     assert np.linalg.norm(np.diff(centroid, axis=0), axis=-1).max() < 6  # the box is 36 Å
     torn = read(spec, nodes=nodes, unwrap=False).positions
     assert np.linalg.norm(np.diff(torn.mean((1, 2)), axis=0), axis=-1).max() > 30
+
+
+@pytest.mark.parametrize("periodic", [(True, True, True), (True, False, True)])
+def test_pairs_of_images_are_those_of_ase(periodic):
+    from ase import Atoms
+    from ase.neighborlist import neighbor_list
+
+    cell = np.array([[9.0, 0, 0], [3, 8, 0], [-2, 4, 7]])
+    positions = np.random.default_rng(0).uniform(-5, 12, (60, 3))
+    i, j = neighbor_list("ij", Atoms("C60", positions, cell=cell, pbc=periodic), 2.5)
+    expected = sorted(set(zip(i[i < j].tolist(), j[i < j].tolist(), strict=True)))
+    i, j = _near_images(positions, cell, periodic, 2.5)
+    assert list(zip(i.tolist(), j.tolist(), strict=True)) == expected and len(expected) > 50

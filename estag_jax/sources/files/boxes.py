@@ -9,9 +9,10 @@ from pathlib import Path
 import ase
 import numpy as np
 from ase.geometry import find_mic
-from ase.neighborlist import natural_cutoffs, neighbor_list
+from ase.neighborlist import natural_cutoffs
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
+from scipy.spatial import KDTree
 
 from estag_jax.data.trajectory import Trajectory
 
@@ -89,10 +90,10 @@ def bonds_through(
     keys = np.empty(0, np.int64)
     for positions, cell in some:
         if np.isfinite(positions).all():
-            i, j = neighbor_list(
-                "ij", ase.Atoms(atomic_numbers, positions, cell=cell, pbc=periodic), radii
-            )
-            keys = np.union1d(keys, (i * size + j)[i < j])
+            i, j = _near_images(positions, cell, periodic, 2 * radii.max())
+            ends = find_mic(positions[j] - positions[i], cell, periodic)[0]
+            bonded = np.linalg.norm(ends, axis=1) <= radii[i] + radii[j]
+            keys = np.union1d(keys, (i * size + j)[bonded])
     bonds = np.stack([keys // size, keys % size], axis=1)
     apart = [
         np.linalg.norm(find_mic(x[bonds[:, 1]] - x[bonds[:, 0]], cell, periodic)[0], axis=1)
@@ -109,6 +110,24 @@ def bonds_through(
         "bonds go round the periodic box (a crystal or a network): each atom is unwrapped by itself"
     )
     return None, (note,)
+
+
+def _near_images(
+    positions: np.ndarray, cell: np.ndarray, periodic: Sequence[bool], cutoff: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs i < j of atoms with images within the cutoff: copies are added around the box, for a k-d tree."""
+    inverse = np.linalg.inv(cell)
+    scaled, atom = positions @ inverse, np.arange(len(positions))
+    for axis in np.flatnonzero(periodic):
+        scaled[:, axis] -= np.floor(scaled[:, axis])
+        margin = min(cutoff * np.linalg.norm(inverse[:, axis]), 1.0)
+        low, high = scaled[:, axis] < margin, scaled[:, axis] > 1 - margin
+        shift = np.eye(3)[axis]
+        scaled = np.concatenate([scaled, scaled[low] + shift, scaled[high] - shift])
+        atom = np.concatenate([atom, atom[low], atom[high]])
+    pairs = np.sort(atom[KDTree(scaled @ cell).query_pairs(cutoff, output_type="ndarray")], axis=1)
+    pairs = np.unique(pairs[pairs[:, 0] < pairs[:, 1]], axis=0)
+    return pairs[:, 0], pairs[:, 1]
 
 
 def spanning_forest(bonds: np.ndarray | Sequence, size: int) -> tuple[np.ndarray, np.ndarray]:
