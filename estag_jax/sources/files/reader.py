@@ -10,7 +10,7 @@ from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.io import Report, silent
-from estag_jax.sources.files import motion
+from estag_jax.sources.files import hdf5, motion
 from estag_jax.sources.files.frames import read_frames
 from estag_jax.sources.files.npz import read_npz
 from estag_jax.sources.files.topology import format_suffix, known_to_mdanalysis, unknown_format
@@ -69,6 +69,9 @@ def read(spec: str, options: FileOptions, report: Report = silent) -> Trajectory
         _refuse(first, options, "select", "nodes", "unwrap")
         return read_npz(first, options)
     _refuse(first, options, "axes")
+    if suffix in hdf5.SUFFIXES and len(paths) == 1:
+        _refuse(first, options, "select", "nodes")
+        return hdf5.read_hdf5(first, options)
     ase_format = None if len(paths) > 1 else _ase_format(first, suffix, form)
     if ase_format is None:
         return read_universe(first, paths[1:], options, report)

@@ -64,6 +64,8 @@ class Clock(NamedTuple):
 
 def has_time(reader: Any) -> bool:
     """Whether a format that MDAnalysis reads has the time: it warns where it makes one up."""
+    if reader.format == "H5MD":  # whose frames have times, but no step
+        return True
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         _ = reader[0].dt

@@ -13,7 +13,13 @@ from estag_jax.io import cause
 PARTIAL_BONDS = (".pdb", ".ent", ".xpdb", ".pdbqt", ".cif", ".mmcif", ".mmtf")
 """Formats that list bonds of hetero atoms alone (CONECT), if any."""
 
-FORMATS = {".lammpstrj": "LAMMPSDUMP", ".lammpsdump": "LAMMPSDUMP", ".dump": "LAMMPSDUMP"}
+FORMATS = {
+    ".lammpstrj": "LAMMPSDUMP",
+    ".lammpsdump": "LAMMPSDUMP",
+    ".dump": "LAMMPSDUMP",
+    ".h5": "H5MD",
+    ".hdf5": "H5MD",
+}
 """MDAnalysis' names of formats that it does not know by these suffixes."""
 
 
@@ -86,10 +92,10 @@ def unreadable(path: Path, what: str, error: Exception) -> DataError:
 def unknown_format(path: Path) -> DataError:
     """What is read, and what to do with any other file."""
     return DataError(
-        f"{path}: {path.suffix or 'no suffix'!r} is no format that is known here; name one by "
-        f"--read.format (xyz, XDATCAR, pdb, …), or save positions [frames, N, 3] as .npz; read are .npz, "
-        f".npy, .asf with .amc, .bvh, what ASE reads (.xyz, .traj, XDATCAR, …) and what MDAnalysis reads "
-        f"(.pdb, .gro, .psf, .prmtop, .data, …)"
+        f"{path}: {path.suffix or 'no suffix'!r} is no format that is known here; name one by --read.format "
+        f"(xyz, XDATCAR, pdb, …), or save positions [frames, N, 3] as .npz; read are .npz, .npy, .h5 (mdtraj), "
+        f".asf with .amc, .bvh, what ASE reads (.xyz, .traj, XDATCAR, …) and what MDAnalysis reads (.pdb, "
+        f".gro, .psf, .prmtop, .data, …)"
     )
 
 
