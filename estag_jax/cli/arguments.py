@@ -64,8 +64,11 @@ def bound(command: str, module: ModuleType, argv: list[str]) -> Callable[[], Non
 
 def _one_line(framed: str) -> str:
     """The message of a framed error and, where tyro suggests one, the nearest option."""
-    lines = [line.strip("│╭╮╰╯ ") for line in framed.splitlines()]
-    rules = [i for i, line in enumerate(lines) if line and set(line) == {"─"}]
+    lines = [line.strip("│╭╮╰╯ ") for line in framed.strip().splitlines()]
+    # Terminals without the letters have a rule below the title.
+    if len(lines) > 1 and set(lines[1]) == {"-"}:
+        del lines[1]
+    rules = [i for i, line in enumerate(lines) if line and set(line) <= set("─-")]
     body = [line for line in lines[1 : rules[0] if rules else None] if line and "─" not in line]
     message = " ".join(body) or "unusable arguments"
     for i, line in enumerate(lines):

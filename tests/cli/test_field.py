@@ -245,3 +245,17 @@ def test_a_terminal_without_the_letters():
     command = [sys.executable, "-m", "estag_jax", "data", "info", "a.npz", *WINDOW]
     done = subprocess.run(command, env=env, capture_output=True, check=True)
     assert b"length unit        ?" in done.stdout and not done.stderr
+    command[-len(WINDOW) :] = ["--read.frame-stp", "2"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "---" not in done.stderr
+    assert "--read.frame-stp" in done.stderr and "did you mean --read.frame-step?" in done.stderr
+
+
+def test_a_short_stretch_says_how_it_is_left_out(capsys):
+    np.savez("a.npz", R=X, z=ETHANOL.numbers, time_fs=np.r_[0:1, 10:69].astype(float))
+    argv = ["--data", "a.npz", "--model", "var-ridge", "--window.past", "3", "--window.delta", "1"]
+    code, _, err = estag(capsys, "train", *argv, "--out", "r")
+    least = re.search("--read.min-frames ([0-9]+)", err)[1]
+    assert code == 2 and "run 0 has 1 frames" in err
+    code, out, _ = estag(capsys, "train", *argv, "--out", "r", "--read.min-frames", least)
+    assert code == 0 and "1 of 2 runs left out" in out

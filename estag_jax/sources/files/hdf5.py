@@ -48,8 +48,8 @@ def read_hdf5(path: Path, options: FileOptions) -> Trajectory:
         raise DataError(f"{path}: is H5MD, which holds no names of atoms; write TOPOLOGY,{path}")
     if not {"coordinates", "topology"} <= set(arrays):
         raise DataError(
-            f"{path}: holds {', '.join(there) or 'nothing'}, expected mdtraj's coordinates and topology; save "
-            f"positions [frames, N, 3] as .npz"
+            f"{path}: holds {', '.join(there) or 'nothing'}, expected mdtraj's coordinates and topology; "
+            f"save positions [frames, N, 3] as .npz"
         )
     names, numbers, bonds = _topology(path, arrays["topology"])
     positions, given = arrays["coordinates"], options.frame_step is not None

@@ -95,7 +95,7 @@ def time_key(path: Path, there: Iterable[str], given: bool) -> tuple[str, str]:
     return "", "fs"
 
 
-def length_unit(path: Path, word: str) -> str:
+def length_unit(path: Path | str, word: str) -> str:
     """A unit of length by any of its names; one that is not known stays, as a unit of the user's."""
     unit = UNITS.get(word.strip().lower(), word)
     near = did_you_mean(unit, LENGTHS)

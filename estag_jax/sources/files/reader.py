@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.io import Report, silent
-from estag_jax.sources.files import hdf5, motion
+from estag_jax.sources.files import hdf5, keys, motion
 from estag_jax.sources.files.frames import read_frames
 from estag_jax.sources.files.npz import read_npz
 from estag_jax.sources.files.topology import format_suffix, known_to_mdanalysis, unknown_format
@@ -59,6 +60,9 @@ def read(spec: str, options: FileOptions, report: Report = silent) -> Trajectory
       DataError: a file is missing, damaged or of another kind, or an option has no effect on it.
     """
     paths = paths_of(spec)
+    if options.length_unit:
+        unit = keys.length_unit("--read.length-unit", options.length_unit)
+        options = dataclasses.replace(options, length_unit=unit)
     first = paths[0]
     form = options.format.lower().lstrip(".")
     suffix = f".{form}" if form else _suffix(first)

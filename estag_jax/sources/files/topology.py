@@ -93,9 +93,9 @@ def unknown_format(path: Path) -> DataError:
     """What is read, and what to do with any other file."""
     return DataError(
         f"{path}: {path.suffix or 'no suffix'!r} is no format that is known here; name one by --read.format "
-        f"(xyz, XDATCAR, pdb, …), or save positions [frames, N, 3] as .npz; read are .npz, .npy, .h5 (mdtraj), "
-        f".asf with .amc, .bvh, what ASE reads (.xyz, .traj, XDATCAR, …) and what MDAnalysis reads (.pdb, "
-        f".gro, .psf, .prmtop, .data, …)"
+        f"(xyz, XDATCAR, pdb, …), or save positions [frames, N, 3] as .npz; read are .npz, .npy, "
+        f".h5 (mdtraj), .asf with .amc, .bvh, what ASE reads (.xyz, .traj, XDATCAR, …) and what MDAnalysis "
+        f"reads (.pdb, .gro, .psf, .prmtop, .data, …)"
     )
 
 
