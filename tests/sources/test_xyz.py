@@ -104,6 +104,7 @@ def test_what_stands_for_elements(tmp_path, words, numbers, note):
         (text() + "# end\n", r"frame 6 .*line 31.*'# end'.*number of atoms"),
         (text()[:-30], r"frame 5 .*line 26.*(2 of 3 atoms|too few|inhomogeneous)"),
         (text()[:-4], r"ends within the number"),
+        (text(comment='Lattice="9 0 0 0 9 0"'), r"frame 0 .*Lattice is not understood"),
         (text(comment="Properties=species:S:1:forces:R:3"), r"frame 0 .*expected species and pos"),
         (text().replace("frame 3\nC", "frame 3\nN"), "atom 0 is N in frame 3 and C in frame 0"),
     ],
@@ -113,6 +114,13 @@ def test_lines_that_are_no_part_of_a_frame(tmp_path, content, words):
     with pytest.raises(DataError, match=words) as error:
         read(path)
     assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
+
+
+def test_a_mark_of_byte_order_and_other_encodings(tmp_path):
+    (tmp_path / "a.xyz").write_bytes(
+        b"\xef\xbb\xbf" + text(comment="Gr\u00f6\u00dfe").encode("latin1")
+    )
+    np.testing.assert_array_equal(read(tmp_path / "a.xyz").positions[:, :, 0], FRAMES)
 
 
 def test_a_last_line_without_an_end_may_be_whole(tmp_path):

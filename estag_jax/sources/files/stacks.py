@@ -46,7 +46,7 @@ def opened(path: Path) -> Iterator[TextIO]:
     """
     kind = {".gz": gzip.open, ".bz2": bz2.open}.get(path.suffix.lower(), open)
     try:
-        with kind(path, "rt", encoding="utf-8", errors="replace") as file:
+        with kind(path, "rt", encoding="utf-8-sig", errors="replace") as file:
             yield file
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({cause(error)}); copy it again") from error

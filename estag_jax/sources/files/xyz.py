@@ -50,7 +50,7 @@ def read_xyz(path: Path) -> Iterator[Frame]:
             _, comment = next(lines, (0, ""))
             texts = [text for _, (_, text) in zip(range(count), lines, strict=False)]
             rows = [text.split() for text in texts]
-            info = _info(comment)
+            info = _info(where, comment)
             symbol, place = _columns(where, info)
             try:
                 if len(rows) < count:
@@ -122,16 +122,19 @@ def _by_name(word: str) -> int | None:
     return number_of.get(letters.capitalize())
 
 
-def _info(comment: str) -> dict[str, Any]:
+def _info(where: str, comment: str) -> dict[str, Any]:
     """What a comment says by key; a comment that is not made of keys says nothing."""
     if match := CP2K.match(comment):
         return {"time_fs": float(match[1])}
     if "=" not in comment:
         return {}
     try:
-        return key_val_str_to_dict(comment)
+        info = key_val_str_to_dict(comment)
     except Exception:  # any text may stand there
-        return {}
+        info = {}
+    if "Lattice" in comment and np.size(info.get("Lattice")) not in (3, 9):
+        raise DataError(f"{where}: its Lattice is not understood, expected 9 numbers in quotes")
+    return info
 
 
 def _columns(where: str, info: dict[str, Any]) -> tuple[int, int]:
