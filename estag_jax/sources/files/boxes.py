@@ -115,16 +115,15 @@ def bonds_through(
 def _near_images(
     positions: np.ndarray, cell: np.ndarray, periodic: Sequence[bool], cutoff: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs i < j of atoms with images within the cutoff: copies are added around the box, for a k-d tree."""
+    """Pairs i < j of atoms with images within the cutoff: copies are added below the box, for a k-d tree."""
     inverse = np.linalg.inv(cell)
     scaled, atom = positions @ inverse, np.arange(len(positions))
     for axis in np.flatnonzero(periodic):
         scaled[:, axis] -= np.floor(scaled[:, axis])
         margin = min(cutoff * np.linalg.norm(inverse[:, axis]), 1.0)
-        low, high = scaled[:, axis] < margin, scaled[:, axis] > 1 - margin
-        shift = np.eye(3)[axis]
-        scaled = np.concatenate([scaled, scaled[low] + shift, scaled[high] - shift])
-        atom = np.concatenate([atom, atom[low], atom[high]])
+        high = scaled[:, axis] > 1 - margin
+        scaled = np.concatenate([scaled, scaled[high] - np.eye(3)[axis]])
+        atom = np.concatenate([atom, atom[high]])
     pairs = np.sort(atom[KDTree(scaled @ cell).query_pairs(cutoff, output_type="ndarray")], axis=1)
     pairs = np.unique(pairs[pairs[:, 0] < pairs[:, 1]], axis=0)
     return pairs[:, 0], pairs[:, 1]
