@@ -160,6 +160,16 @@ def read_npz(
     return arrays
 
 
+def keys_of(path: str | os.PathLike) -> list[str]:
+    """The names of the arrays of an .npz file, none of an .npy or of a file that is neither."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [info.filename for info in archive.infolist()]
+    except (OSError, zipfile.BadZipFile):
+        return []  # which ``read_npz`` says
+    return [name.removesuffix(".npy") for name in names if name.endswith(".npy")]
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """ ", did you mean 'x'?" for the known word that is nearest in any case, or ""."""
     words = {name.lower(): name for name in known}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import shutil
+import textwrap
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -25,7 +27,7 @@ def bound(command: str, module: ModuleType, argv: list[str]) -> Callable[[], Non
     Args:
       command: its name; the function is named so too.
       module: where the function is. A function ``given`` beside it says what depends on other arguments:
-        from these to the values that options start from, and the ``description``.
+        from these to the values that options start from, and the ``epilogue`` of the help.
       argv: the arguments.
 
     Raises:
@@ -33,7 +35,7 @@ def bound(command: str, module: ModuleType, argv: list[str]) -> Callable[[], Non
     """
     function = getattr(module, command.replace(" ", "_"))
     given: dict[str, Any] = module.given(argv) if hasattr(module, "given") else {}
-    description = given.pop("description", None)
+    epilogue = given.pop("epilogue", "")
 
     @functools.wraps(function)
     def bind(*positional: Any, **options: Any) -> Callable[[], None]:
@@ -46,11 +48,13 @@ def bound(command: str, module: ModuleType, argv: list[str]) -> Callable[[], Non
                 functools.partial(bind, **given),
                 args=argv,
                 prog=f"estag {command}",
-                description=description,
                 config=(tyro.conf.AvoidSubcommands,),
             )
     except SystemExit as stop:
         if not stop.code:
+            width = shutil.get_terminal_size().columns
+            for paragraph in epilogue.splitlines():
+                print(textwrap.fill(paragraph, width, subsequent_indent="  "))
             raise
         for option, now in RENAMED.items():
             if any(argument.partition("=")[0] == option for argument in argv):
@@ -60,8 +64,11 @@ def bound(command: str, module: ModuleType, argv: list[str]) -> Callable[[], Non
 
 def _one_line(framed: str) -> str:
     """The message of a framed error and, where tyro suggests one, the nearest option."""
-    lines = [line.strip("│╭╮╰╯ ") for line in framed.splitlines()]
-    rules = [i for i, line in enumerate(lines) if line and set(line) == {"─"}]
+    lines = [line.strip("│╭╮╰╯ ") for line in framed.strip().splitlines()]
+    # Terminals without the letters have a rule below the title.
+    if len(lines) > 1 and set(lines[1]) == {"-"}:
+        del lines[1]
+    rules = [i for i, line in enumerate(lines) if line and set(line) <= set("─-")]
     body = [line for line in lines[1 : rules[0] if rules else None] if line and "─" not in line]
     message = " ".join(body) or "unusable arguments"
     for i, line in enumerate(lines):

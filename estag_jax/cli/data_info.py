@@ -17,7 +17,7 @@ from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.data.windows import starts
 from estag_jax.evaluation.evaluate import evaluate
-from estag_jax.io import slug
+from estag_jax.io import FileError, slug
 from estag_jax.report.spectrum import peak_and_half, spectrum
 from estag_jax.sources.catalog import DEFAULT_READ, ReadConfig, find, load
 from estag_jax.training.fit import fit
@@ -64,15 +64,22 @@ def data_info(
         "RMS displacement": _displacements(trajectory),
         "largest step": _jump(trajectory),
     }
-    print_facts(facts | _windows(trajectory, window, split))
+    print_facts(facts)
+    print_facts(_windows(trajectory, window, split))
     found = statistics.power_spectrum(trajectory)
     if found is None:
         print("power spectrum: too few consecutive frames, or nothing moves")
         return
     path = figure or Path("runs/data") / f"{slug(source)}_spectrum.png"
-    spectrum(*found, trajectory.time_unit, path, f"Power spectrum of {trajectory.source}")
-    words = peak_and_half(*found, trajectory.time_unit)
-    print(f"power spectrum: strongest {words}; figure: {path}")
+    words = f"power spectrum: strongest {peak_and_half(*found, trajectory.time_unit)}"
+    try:
+        spectrum(*found, trajectory.time_unit, path, f"Power spectrum of {trajectory.source}")
+    except FileError as error:
+        if figure is not None:
+            raise
+        print(f"{words}; no figure: {error}")
+        return
+    print(f"{words}; figure: {path}")
 
 
 def _displacements(trajectory: Trajectory) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from rich.console import Console
 from rich.table import Table
 
@@ -11,10 +13,11 @@ from estag_jax.sources.catalog import SOURCES
 def data_list() -> None:
     """Name every source."""
     table = Table(box=None, pad_edge=False)
-    table.add_column("--data", no_wrap=True)
+    table.add_column("--data", max_width=31, overflow="fold")
     table.add_column("what")
     for key, source in SOURCES.items():
         table.add_row(source.example(key), source.about)
         if "MOLECULE" in source.hint:
             table.add_row("", f"MOLECULE: {', '.join(source.names)}")
-    Console(width=None if Console().is_terminal else 120).print(table)
+    given = Console().is_terminal or "COLUMNS" in os.environ
+    Console(width=None if given else 120).print(table)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -46,7 +47,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     Args:
       argv: the arguments; by default those of the process.
     """
+    own_process = argv is None
     argv = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # Å and × where the terminal has no letters for them
+            stream.reconfigure(errors="replace")
     try:
         if argv[:1] == ["--version"]:
             print(f"estag {importlib.metadata.version('estag_jax')}")
@@ -55,7 +62,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         else:
             _run("estag", COMMANDS, argv)
     except KeyboardInterrupt:
-        _fail("interrupted; checkpoints written so far are kept", 130)
+        message = "estag: interrupted; checkpoints written so far are kept"
+        print(message, file=sys.stderr, flush=True)
+        if own_process:  # a thread that still compiles would crash when Python takes itself down
+            sys.stdout.flush()
+            os._exit(130)
+        sys.exit(130)
     except BrokenPipeError:
         # Whoever read the output has seen enough; nothing more can be written to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

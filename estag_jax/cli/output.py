@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -13,13 +14,16 @@ from estag_jax.data.trajectory import Trajectory
 from estag_jax.evaluation.result import Result
 from estag_jax.report.tables import terminal
 
+FACT = len("constant velocity")
+"""Columns of the name of a fact, at least."""
+
 
 def print_facts(facts: dict[str, Any]) -> None:
     """One line a fact, the names in a column; empty facts are left out."""
-    width = max(map(len, facts))
+    width = max(FACT, *map(len, facts))
     for name, value in facts.items():
         if value != "":
-            print(f"{name:<{width}}  {value}")
+            print(f"{name:<{width}}  {value}", flush=True)
 
 
 def facts_of(trajectory: Trajectory) -> dict[str, Any]:
@@ -49,7 +53,8 @@ def facts_of(trajectory: Trajectory) -> dict[str, Any]:
 
 def wide_console(width: int = 120) -> Console:
     """A console for tables; off a terminal rich assumes 80 columns, which would break their lines."""
-    return Console(width=None if sys.stdout.isatty() else width)
+    given = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(width=None if given else width)
 
 
 def print_task(task: Task) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +13,9 @@ from estag_jax.training.callbacks import Callback
 
 QUARTERS = 4
 """Lines per task off a terminal."""
+
+QUIET = 2.0
+"""s; what is done by then needs no line."""
 
 
 class Display(Progress):
@@ -29,6 +33,7 @@ class Display(Progress):
             disable=not console.is_terminal,
         )
         self._told: dict[str, Any] = {}
+        self._began = time.monotonic()
 
     def report(self, what: str, done: int, total: int, figures: str = "") -> None:
         """Shows a task, how much of it is done, and the total (0 where it is not known)."""
@@ -36,7 +41,11 @@ class Display(Progress):
             if what not in self._told:
                 self._told[what] = self.add_task(what, total=total or None, figures="")
             self.update(self._told[what], completed=done, total=total or None, figures=figures)
-        elif total and (quarters := QUARTERS * done // total) > self._told.get(what, 0):
+        elif (
+            total
+            and time.monotonic() - self._began > QUIET
+            and (quarters := QUARTERS * done // total) > self._told.get(what, 0)
+        ):
             self._told[what] = quarters
             tail = f", {figures}" if figures else ""
             print(f"{what}: {done} of {total}{tail}", file=sys.stderr, flush=True)

@@ -21,7 +21,8 @@ from estag_jax.nn.config import Head
 from estag_jax.report.tables import write_report
 from estag_jax.runs.grid import run_grid
 from estag_jax.runs.settings import RunConfig
-from estag_jax.sources.catalog import DEFAULT_READ, ReadConfig, find
+from estag_jax.sources.catalog import DEFAULT_READ, SOURCES, ReadConfig, find
+from estag_jax.sources.files.reader import paths_of
 from estag_jax.training.settings import TrainConfig
 
 _TRAIN = TrainConfig()
@@ -90,7 +91,10 @@ def column(
     name, given, rest = spec.partition("=")
     if not given or not rest:
         name, rest = spec.partition(":")[2] or spec, spec
-    window = find(rest)[0].suggested.window
+    source, inside = find(rest)
+    if source is SOURCES["file"]:
+        paths_of(inside)  # before anything is computed
+    window = source.suggested.window
     changes = {k: v for k, v in (("past", past), ("delta", delta)) if v is not None}
     return name, dataclasses.replace(
         common, data=(rest,), window=dataclasses.replace(window, **changes)

@@ -36,8 +36,8 @@ class _Early:
 
 
 def given(argv: list[str]) -> dict[str, Any]:
-    """What the other options start from, and the description."""
-    return {"run": defaults(argv), "description": _about()}
+    """What the other options start from, and what stands below the help."""
+    return {"run": defaults(argv), "epilogue": _about()}
 
 
 def train(
@@ -52,7 +52,7 @@ def train(
 
     Args:
       run: All settings.
-      preset: Ready-made settings, see above.
+      preset: Ready-made settings, see below.
       out: Folder of the run: forecaster, checkpoints, metrics.jsonl, result.json, table, figures.
       resume: Go on with the run that is in the folder.
       overwrite: Replace the run that is in the folder.
@@ -120,8 +120,6 @@ def defaults(argv: list[str]) -> RunConfig:
 def _about() -> str:
     return "\n".join(
         [
-            "Fit a forecaster and test it beside the closed forms.",
-            "",
             *(f"--preset {name}: {preset.header}" for name, preset in PRESETS.items()),
             "",
             f"--model NAME: {', '.join(catalog.METHODS)}. The options of a model (--model.hidden) are "

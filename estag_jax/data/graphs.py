@@ -146,7 +146,10 @@ def with_graph(trajectory: Trajectory, config: GraphConfig = DEFAULT_GRAPH) -> T
             features.append(_orders(pairs, orders, senders, receivers, num_nodes))
         features = np.stack(features, axis=1).astype(np.float32)
     if not len(senders) and num_nodes > 1:
-        remedy = "are the positions in Å? kind 'radius' or 'full' needs no bonds"
+        remedy = (
+            f"are the positions in {system.length_unit}? If not, give the unit (--read.length-unit bohr, "
+            f"nm, …); kind 'radius' or 'full' needs no bonds"
+        )
         if config.cutoff is not None:
             remedy = f"raise the cutoff of {config.cutoff}"
         raise DataError(

@@ -114,7 +114,12 @@ def _blocked(
         begin, length = frames.start, lengths[run]
         if length < needed:
             whose = source if len(lengths) == 1 else f"{source}: run {run}"
-            several = "" if len(lengths) < 3 else " or use kind 'by-trajectory'"
+            several = (
+                ""
+                if len(lengths) < 2
+                else f", or leave short runs out (--read.min-frames {needed})"
+            )
+            several += "" if len(lengths) < 3 else ", or use kind 'by-trajectory'"
             raise DataError(
                 f"{whose} has {length} frames, but a blocked split with {windows} and fractions "
                 f"{config.fractions} needs at least {needed}; lower past or delta{several}"

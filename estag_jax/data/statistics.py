@@ -14,7 +14,8 @@ LAGS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 
 _SAMPLES = 2000  # starts per lag: enough for three digits, and seconds for the largest files
 _SEGMENT = 2048  # frames of one periodogram
-_COLUMNS = 96  # coordinates transformed at once, to bound memory
+_COLUMNS = 96  # coordinates transformed at once, fewer of many frames, to bound memory
+_NUMBERS = 2_000_000  # of them in one transform
 
 
 def rms_displacement(trajectory: Trajectory, lags: tuple[int, ...] = LAGS) -> dict[int, float]:
@@ -106,8 +107,9 @@ def power_spectrum(trajectory: Trajectory) -> tuple[np.ndarray, np.ndarray] | No
         if stretch.stop - stretch.start <= length:
             continue
         flat = trajectory.positions[stretch].reshape(stretch.stop - stretch.start, -1)
-        for begin in range(0, flat.shape[1], _COLUMNS):
-            velocity = np.diff(flat[:, begin : begin + _COLUMNS].astype(np.float64), axis=0)
+        columns = max(1, min(_COLUMNS, _NUMBERS // len(flat)))
+        for begin in range(0, flat.shape[1], columns):
+            velocity = np.diff(flat[:, begin : begin + columns].astype(np.float64), axis=0)
             frequencies, power = welch(
                 velocity, fs=1 / trajectory.frame_step, nperseg=length, axis=0
             )

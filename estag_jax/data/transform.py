@@ -109,15 +109,23 @@ def centred(trajectory: Trajectory, what: Literal["run", "frame"]) -> Trajectory
     drifts far from the origin (MD17's benzene, by 190 Å). Frame by frame it also takes the motion of
     the centroid out of what is forecast.
     """
-    positions = trajectory.positions.astype(np.float64)
+    positions = (
+        trajectory.positions.copy()
+    )  # differences are in float64, without an array of their own
     if what == "frame":
-        positions -= positions.mean(axis=(1, 2), keepdims=True)
+        _subtract(positions, positions.mean(axis=(1, 2), keepdims=True, dtype=np.float64))
         note = "centred: the centroid of each frame is at the origin"
     else:
         for run in trajectory.runs:
-            positions[run] -= np.nanmean(positions[run], axis=(0, 1, 2))
+            known = trajectory.known[run, None, None, None]
+            mean = positions[run].mean(axis=(0, 1, 2), dtype=np.float64, where=known)
+            _subtract(positions[run], mean)
         note = "centred: the mean position of each run is at the origin"
-    return trajectory.noted(note, positions=positions.astype(trajectory.positions.dtype))
+    return trajectory.noted(note, positions=positions)
+
+
+def _subtract(positions: np.ndarray, mean: np.ndarray) -> None:
+    np.subtract(positions, mean, out=positions, casting="same_kind")
 
 
 def superimposed(trajectory: Trajectory) -> Trajectory:

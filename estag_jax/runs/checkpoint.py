@@ -21,7 +21,8 @@ from estag_jax.runs.folder import RunError
 from estag_jax.training.callbacks import Callback
 from estag_jax.training.loop import Loop
 
-logging.getLogger("absl").setLevel(logging.ERROR)
+# What goes wrong is raised as well; after Ctrl-C orbax would log a traceback besides.
+logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 
 class Checkpoints(Callback):

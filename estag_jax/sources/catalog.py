@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from estag_jax.sources.options import (
     Centre,
     FileOptions,
     FolderOptions,
+    MocapOptions,
     NoOptions,
     SyntheticOptions,
     Transforms,
@@ -78,7 +80,7 @@ SOURCES: dict[str, Source] = {
     "file": Source(
         "files.reader:read",
         FileOptions,
-        "your own: npz, npy, or any topology and trajectories that MDAnalysis or ASE read",
+        "your own: npz, npy, asf with amc, bvh, or what MDAnalysis or ASE read",
         hint="PATH|TOPOLOGY,TRAJECTORY,…",
         open=True,
     ),
@@ -121,7 +123,7 @@ SOURCES: dict[str, Source] = {
     ),
     "cmu": Source(
         "cmu:read",
-        FolderOptions,
+        MocapOptions,
         "CMU motion capture, 31 joints, 120 Hz",
         names=("walk", "run", "basketball"),
         hint="walk|run|basketball|SUBJECT",
@@ -162,7 +164,7 @@ DEFAULT_READ = ReadConfig()
 
 
 def load(
-    spec: str,
+    spec: str | os.PathLike,
     graph: GraphConfig | None = None,
     read: ReadConfig = DEFAULT_READ,
     report: Report | None = None,
@@ -183,12 +185,14 @@ def load(
     Raises:
       DataError: there is no such source or file, its data are bad, or an option has no effect on it.
     """
-    from estag_jax.data import transform
+    from estag_jax.data import checks, transform
     from estag_jax.data.graphs import DEFAULT_GRAPH, with_graph
 
+    spec = os.fspath(spec)
     source, name = find(spec)
     trajectory = source.read(name, _options(spec, source, read), report or silent)
     transform.check(trajectory)  # first, so that messages number atoms and frames as the file does
+    trajectory = checks.plausible(trajectory)
     if not read.hydrogens and not read.select:
         trajectory = transform.without_hydrogens(trajectory)
     trajectory = transform.take_runs(trajectory, read.min_frames)
@@ -202,7 +206,7 @@ def load(
     if read.unit is not None:
         trajectory = transform.converted(trajectory, read.unit)
     trajectory = trajectory.changed(suggested=source.suggested)
-    return with_graph(trajectory, graph or DEFAULT_GRAPH)
+    return checks.connected(with_graph(trajectory, graph or DEFAULT_GRAPH))
 
 
 def find(spec: str) -> tuple[Source, str]:
@@ -216,7 +220,7 @@ def find(spec: str) -> tuple[Source, str]:
     key, _, name = spec.partition(":")
     if key not in SOURCES:
         first = Path(spec.partition(",")[0])
-        if first.exists() or first.suffix:
+        if first.exists() or first.suffix or Path(spec).exists() or Path(spec).suffix:
             return SOURCES["file"], spec
         raise DataError(
             f"{spec!r} is neither a known source nor a file; known are "

@@ -18,11 +18,9 @@ from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import PublishedTrials, Trajectory
 from estag_jax.io import Report, silent, write_text
 from estag_jax.sources.download import NotThere, fetch, folder_of
+from estag_jax.sources.files.motion import acclaim_step
 from estag_jax.sources.mocap import Skeleton, positions, read_amc, read_asf
-from estag_jax.sources.options import FolderOptions
-
-RATE = 120.0
-"""Frames per second."""
+from estag_jax.sources.options import MocapOptions
 
 URL = "http://mocap.cs.cmu.edu/subjects/{path}"
 """Where the database keeps its files."""
@@ -75,7 +73,7 @@ SETS = {
 """The published sets by name."""
 
 
-def read(name: str, options: FolderOptions, report: Report = silent) -> Trajectory:
+def read(name: str, options: MocapOptions, report: Report = silent) -> Trajectory:
     """Reads trials of one subject, one run each, from SUBJECT/SUBJECT.asf and SUBJECT/SUBJECT_NN.amc.
 
     Args:
@@ -125,11 +123,14 @@ def read(name: str, options: FolderOptions, report: Report = silent) -> Trajecto
             "the published split numbers trials in an order that is not known; here it is that of "
             "their numbers"
         )
+    (step, unit), said = acclaim_step(f"cmu:{name}", options)
+    if name not in SETS or options.frame_step is not None:
+        notes += said
     return Trajectory.from_arrays(
         np.concatenate(runs)[:, :, None],
         names=skeleton.names,
-        frame_step=1 / RATE,
-        time_unit="s",
+        frame_step=step,
+        time_unit=unit,
         length_unit="asf unit",
         bonds=skeleton.edges,
         lengths=tuple(map(len, runs)),
@@ -137,7 +138,7 @@ def read(name: str, options: FolderOptions, report: Report = silent) -> Trajecto
         published=None if absent else chosen.published,
         source=f"{base}: {name}",
         provenance=f"CMU Graphics Lab Motion Capture Database (mocap.cs.cmu.edu), subject "
-        f"{int(subject)}, {len(trials)} trials at {RATE:.0f} Hz; created with funding from NSF "
+        f"{int(subject)}, {len(trials)} trials; created with funding from NSF "
         f"EIA-0196217; an asf unit is {2.54 / skeleton.inch:.2f} cm",
         licence="free for all uses, but not to be resold as data (mocap.cs.cmu.edu)",
         notes=tuple(notes),

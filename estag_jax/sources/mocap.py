@@ -18,9 +18,9 @@ __all__ = ["Motion", "Skeleton", "positions", "read_amc", "read_asf"]
 def positions(skeleton: Skeleton, motion: Motion) -> np.ndarray:
     """Where the joints are in all frames, by forward kinematics.
 
-    R_j = R_parent C_j M_j C_jᵀ, x_j = x_parent + length_j R_j direction_j, with C from the axes of the
-    joint and M from its angles, which turn about the fixed axes in the joint's order (for XYZ,
-    M = R_z R_y R_x); angles that are no dof of the joint are zero. The root is where its dof say.
+    R_j = R_parent C_j M_j C_jᵀ, x_j = x_parent + (length_j + l_j) R_j direction_j, with C from the axes of
+    the joint and M from its angles, which turn about the fixed axes in the joint's order (for XYZ,
+    M = R_z R_y R_x); values that are no dof of the joint are zero. The root is where its dof say.
 
     Args:
       skeleton: J joints.
@@ -52,8 +52,9 @@ def positions(skeleton: Skeleton, motion: Motion) -> np.ndarray:
         turn(start.reshape(3, 3, frames), values, skeleton.rotation_orders[joint], degrees)
         columns[joint] = start
         if parent >= 0:
-            bone = skeleton.lengths[joint] * skeleton.directions[joint] @ axes
-            points[joint] = points[parent] + (bone @ start).reshape(3, frames)
+            bone = skeleton.directions[joint] @ axes
+            length = skeleton.lengths[joint] + values.get("l", 0.0)
+            points[joint] = points[parent] + length * (bone @ start).reshape(3, frames)
     return np.ascontiguousarray(points.transpose(2, 0, 1))
 
 

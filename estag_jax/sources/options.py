@@ -19,6 +19,7 @@ TIME_UNITS = {"fs": 1e-15, "ps": 1e-12, "s": 1.0, "frame": None}
 
 Centre = Literal["source", "none", "run", "frame"]
 Nodes = Literal["atoms", "residues"]
+Axes = Literal["auto", "runs", "frames"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,13 +62,41 @@ class SyntheticOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class FileOptions:
-    """Of files.
+class StepOptions:
+    """Of files that may not give their time.
 
     Args:
       frame_step: time between frames, as 0.5fs, "2 ps", "0.01 s" or "3 frame"; it takes precedence over
         the file's. A bare number is in the file's own unit, and where the file has none in ps for
         formats that MDAnalysis reads and in fs for all others. None takes the file's.
+
+    Raises:
+      ValueError: it is no step.
+    """
+
+    frame_step: float | str | None = None
+
+    def __post_init__(self):
+        if self.frame_step is not None:
+            parse_step(self.frame_step)
+
+
+@dataclasses.dataclass(frozen=True)
+class MocapOptions(FolderOptions, StepOptions):
+    """Of motion capture, whose files do not give their rate."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FileOptions(StepOptions):
+    """Of files.
+
+    Args:
+      format: the format of a file whose suffix does not tell it: a suffix, or a name of ASE's or
+        MDAnalysis' (xyz, XDATCAR, HISTORY, vasp-xml, …).
+      axes: what the first axis of an array of 4 is: "runs" for [runs, frames, N, 3], "frames" for
+        [frames, N, C, 3]; "auto" where the file tells.
+      length_unit: the unit of the file's lengths, where it does not say or says it wrongly; ``unit``
+        converts them.
       select: atoms to keep, in MDAnalysis' selection language (files that MDAnalysis reads).
       nodes: what a node is: an atom, or a residue with its backbone N, CA, C, O as four channels.
       unwrap: undo jumps across a periodic box.
@@ -76,14 +105,15 @@ class FileOptions:
       ValueError: a value is out of its range.
     """
 
-    frame_step: float | str | None = None
+    format: str = ""
+    axes: Axes = "auto"
+    length_unit: str | None = None
     select: str = ""
     nodes: Nodes = "atoms"
     unwrap: bool = True
 
     def __post_init__(self):
-        if self.frame_step is not None:
-            parse_step(self.frame_step)
+        StepOptions.__post_init__(self)
         check(self, "read")
 
 

@@ -8,7 +8,8 @@ import ase.io
 import numpy as np
 import pytest
 
-from estag_jax.cli import main as cli
+from estag_jax import cli
+from estag_jax.cli.main import COMMANDS
 from estag_jax.runs.presets import PRESETS
 
 RNG = np.random.default_rng(0)
@@ -237,7 +238,8 @@ def test_table_refuses_what_it_does_not_know_before_it_starts(ethanol, capsys, t
 
 def test_table_reports_what_fails_and_exits_with_one(ethanol, capsys, tmp_path):
     options = ("--models", "PT-t", "--out", tmp_path, "--past", 4, "--delta", 2)
-    argv = ("table", "--data", f"ethanol={ethanol}", f"gone={tmp_path / 'gone.npz'}", *options)
+    (tmp_path / "bad.npz").write_text("no archive")
+    argv = ("table", "--data", f"ethanol={ethanol}", f"bad={tmp_path / 'bad.npz'}", *options)
     code, out, err = estag(capsys, *argv, "--protocol", "blocked")
     assert code == 1 and "1 of 3 cells failed" in err and "blocked" not in err, err
     assert "- (data): failed, " in (tmp_path / "table.md").read_text() and "VAR ridge" in out
@@ -252,7 +254,7 @@ def test_help_lists_presets_and_options(capsys):
     for name in PRESETS:
         assert f"--preset {name}" in out
     code, out, _ = estag(capsys)
-    assert code == 0 and all(command in out for command in cli.COMMANDS)
+    assert code == 0 and all(command in out for command in COMMANDS)
 
 
 def test_the_module_is_the_command():

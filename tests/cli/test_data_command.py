@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import estag_jax
-from estag_jax.cli import main as cli
+from estag_jax import cli
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.simulate.settings import SyntheticConfig
 from estag_jax.sources import catalog as sources

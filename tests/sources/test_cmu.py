@@ -11,11 +11,11 @@ from estag_jax.sources import catalog as sources
 from estag_jax.sources import cmu
 from estag_jax.sources.catalog import SOURCES
 from estag_jax.sources.mocap import positions, read_amc, read_asf
-from estag_jax.sources.options import FolderOptions
+from estag_jax.sources.options import MocapOptions
 
 
 def read(name, folder):
-    return cmu.read(name, FolderOptions(str(folder)))
+    return cmu.read(name, MocapOptions(folder=str(folder)))
 
 
 # --- CMU's own files ---

@@ -20,7 +20,8 @@ from helpers.files import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from estag_jax.sources.files.boxes import unwrapped
+from estag_jax.data import edges
+from estag_jax.sources.files.boxes import _near_images, bonds_through, unwrapped
 
 
 @pytest.mark.parametrize("bonded", [True, False])
@@ -31,8 +32,8 @@ def test_straight_line_through_the_box_comes_back_straight(tmp_path, bonded, ang
     box = [20.0, 21.0, 22.0, *angles]
     cell = triclinic_vectors(box, dtype=np.float64)
     straight = line()
-    if bonded:  # with bonds the molecule may be torn in the first frame
-        straight += np.array([13.0, 0.0, 0.0])
+    straight += np.array([13.0, 0.0, 0.0])  # the molecule is torn in the first frame
+    if bonded:
         top = tmp_path / "a.mol2"
         top.write_text(mol2(3, "1 1 2 1\n2 2 3 2\n"))
     else:
@@ -42,7 +43,7 @@ def test_straight_line_through_the_box_comes_back_straight(tmp_path, bonded, ang
     assert (np.abs(np.diff(wrapped, axis=0)) > 10).any()
     run = write_frames(tmp_path / "a.dcd", wrapped.astype(np.float32), box)
     found = read(f"{top},{run}")
-    assert has_note(found, "unwrapped: ") and has_note(found, "molecules made whole") == bonded
+    assert has_note(found, "unwrapped: ") and has_note(found, "molecules made whole")
     offset = (found.positions[:1, :1, 0] - straight[:1, :1]) @ np.linalg.inv(cell)
     np.testing.assert_allclose(offset, offset.round(), atol=1e-5)  # some image of it
     shift = offset.round() @ cell
@@ -50,9 +51,9 @@ def test_straight_line_through_the_box_comes_back_straight(tmp_path, bonded, ang
     left = read(f"{top},{run}", unwrap=False)
     np.testing.assert_allclose(left.positions[:, :, 0], wrapped, atol=1e-5)
     assert has_note(left, "left as it is")
-    if bonded:  # what is not selected still holds the molecule together
-        ends = read(f"{top},{run}", select="name C0 C2").positions[:, :, 0]
-        np.testing.assert_allclose(ends[:, 1] - ends[:, 0], [[3.0, 0, 0]] * 40, atol=1e-4)
+    # What is not selected still holds the molecule together.
+    ends = read(f"{top},{run}", select="name C0 C2").positions[:, :, 0]
+    np.testing.assert_allclose(ends[:, 1] - ends[:, 0], [[3.0, 0, 0]] * 40, atol=1e-4)
 
 
 @settings(deadline=None, max_examples=25)
@@ -82,6 +83,35 @@ def test_molecules_are_unwrapped_each_by_its_own_bonds():
     frames = [(x % edge, np.eye(3) * edge) for x in truth]
     found = np.array(list(unwrapped(frames, np.array([[0, 1], [3, 2]]))))
     np.testing.assert_allclose(found, truth, atol=1e-9)
+
+
+def test_bonds_are_those_of_the_whole_molecule():
+    from ase.build import molecule
+
+    whole, cell = molecule("CH3CH2OH"), np.array([[9.0, 0, 0], [3, 9, 0], [-2, 4, 9]])
+    rng = np.random.default_rng(0)
+    frames = [whole.positions + rng.normal(0, 0.05, (9, 3)) for _ in range(7)]
+    expected = edges.bonds(np.array(frames), whole.numbers)
+    shifted = np.array(frames) + rng.uniform(0, 9, 3)
+    torn = [(x - np.floor(x @ np.linalg.inv(cell)) @ cell, cell) for x in shifted]
+    found, notes = bonds_through(torn, whole.numbers)
+    np.testing.assert_array_equal(found, expected)
+    assert notes == () and len(edges.bonds(np.array([x for x, _ in torn]), whole.numbers)) < len(
+        expected
+    )
+    made = np.array(list(unwrapped(torn, found)))
+    np.testing.assert_allclose(made - made[:, :1], shifted - shifted[:, :1], atol=1e-9)
+    outside, _ = bonds_through([(x, c) for x, c in torn], whole.numbers, (False, False, False))
+    assert len(outside) < len(expected)  # without the box
+
+
+def test_a_crystal_is_not_made_whole():
+    from ase.build import bulk
+
+    copper = bulk("Cu", cubic=True) * (3, 3, 3)
+    bonds, (note,) = bonds_through([(copper.positions, copper.cell.array)] * 3, copper.numbers)
+    assert bonds is None and "bonds go round the periodic box" in note
+    assert bonds_through([(np.eye(3) * 4, np.eye(3) * 9)], np.array([18, 18, 18])) == (None, ())
 
 
 @pytest.mark.parametrize("bonds", [None, np.array([[0, 1], [1, 2]])])
@@ -153,3 +183,16 @@ def test_trp_cage_of_the_shared_data(shared_data, nodes):
     assert np.linalg.norm(np.diff(centroid, axis=0), axis=-1).max() < 6  # the box is 36 Å
     torn = read(spec, nodes=nodes, unwrap=False).positions
     assert np.linalg.norm(np.diff(torn.mean((1, 2)), axis=0), axis=-1).max() > 30
+
+
+@pytest.mark.parametrize("periodic", [(True, True, True), (True, False, True)])
+def test_pairs_of_images_are_those_of_ase(periodic):
+    from ase import Atoms
+    from ase.neighborlist import neighbor_list
+
+    cell = np.array([[9.0, 0, 0], [3, 8, 0], [-2, 4, 7]])
+    positions = np.random.default_rng(0).uniform(-5, 12, (60, 3))
+    i, j = neighbor_list("ij", Atoms("C60", positions, cell=cell, pbc=periodic), 2.5)
+    expected = sorted(set(zip(i[i < j].tolist(), j[i < j].tolist(), strict=True)))
+    i, j = _near_images(positions, cell, periodic, 2.5)
+    assert list(zip(i.tolist(), j.tolist(), strict=True)) == expected and len(expected) > 50

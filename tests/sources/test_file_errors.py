@@ -87,7 +87,9 @@ def test_xdr_files_that_are_cut_short(tmp_path, suffix):
     top = write_pdb(tmp_path / "a.pdb", [(f"C{i % 10}", "LIG", 1, "C") for i in range(50)])
     whole = write_frames(tmp_path / f"a.{suffix}", random_walk(10, 50))
     path = cut(tmp_path / f"b.{suffix}", whole, whole.stat().st_size - 30)
-    with pytest.raises(DataError, match=rf"b\.{suffix}: frame 9 of 10 .* save its 9 whole frames"):
+    with pytest.raises(
+        DataError, match=rf"b\.{suffix}: is cut short within frame 9 .* save its 9 whole frames"
+    ):
         read(f"{top},{path}")
 
 

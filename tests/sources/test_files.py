@@ -48,7 +48,8 @@ def test_topology_and_trajectory(tmp_path, suffix, capsys):
         and found.system.bonds is None
     )
     assert found.source == f"{top},{run}" and found.system.graph is None
-    assert "a.pdb" in found.provenance and not found.notes
+    assert "a.pdb" in found.provenance
+    assert all("ends after 12 whole frames" in note for note in found.notes)
     assert capsys.readouterr() == ("", "")
 
 

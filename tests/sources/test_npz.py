@@ -12,6 +12,7 @@ from estag_jax.data.graphs import GraphConfig
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.sources import catalog as sources
+from estag_jax.sources.catalog import ReadConfig
 from estag_jax.sources.files.npz import read_npz, write_npz
 
 FULL = GraphConfig("full")
@@ -58,8 +59,9 @@ def test_optional_keys_and_precision(tmp_path):
 def test_bare_positions(tmp_path, shape):
     positions = np.random.default_rng(0).normal(size=shape)
     np.save(tmp_path / "a.npy", positions)
+    read = ReadConfig(axes="frames" if len(shape) == 4 else "auto")
     for path in (tmp_path / "a.npy", save(tmp_path, positions=positions)):
-        trajectory = sources.load(str(path), FULL)
+        trajectory = sources.load(str(path), FULL, read)
         assert (trajectory.frame_step, trajectory.time_unit) == (1.0, "frame")
         np.testing.assert_array_equal(trajectory.positions, positions.reshape(5, 4, -1, 3))
         assert (
@@ -99,7 +101,7 @@ def damaged(frame=2, atom=3, value=np.nan):
         (dict(R=R, z=Z, lengths=np.array([4.0])), "lengths are float64"),
         (dict(R=R, z=Z, dt_fs=np.array(np.nan)), r"dt_fs.*nan"),
         (dict(R=R, z=Z, dt_fs=np.ones(4)), r"dt_fs is float64\[4\]"),
-        (dict(R=R * 100, z=Z), "no edges between the 3 nodes"),
+        (dict(R=R * 100, z=Z), "nearest atoms are 104 Å apart.*is this pm.*--read.length-unit pm"),
         (dict(R=R[:, [0, 1, 2, 0]], z=Z[[0, 1, 2, 0]]), r"atom 0 \(C\) and atom 3 \(C\).*same"),
         (dict(positions=R[:, [0, 1, 1]]), "node 1 and node 2.*same.* frame 0"),
         (dict(R=R, z=Z, bonds=np.array([[0, 5]])), "bonds.* node 5"),

@@ -53,11 +53,15 @@ CHANGED = {
     "nodes": "residues",
     "frame_step": "1 fs",
     "unwrap": False,
+    "format": "xyz",
+    "axes": "runs",
+    "length_unit": "nm",
     "folder": "x",
     "xtb": XtbConfig(seed=3),
     "synthetic": SyntheticConfig(seed=3),
 }
-TAKEN = {"file": {"select", "nodes", "frame_step", "unwrap"}, "xtb": {"xtb", "folder"}}
+OF_FILES = {"select", "nodes", "frame_step", "unwrap", "format", "axes", "length_unit"}
+TAKEN = {"file": OF_FILES, "cmu": {"folder", "frame_step"}, "xtb": {"xtb", "folder"}}
 TAKEN |= {"synthetic": {"synthetic"}, "demo": set(), "adk-dims": set()}
 
 

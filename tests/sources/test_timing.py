@@ -161,7 +161,9 @@ def test_time_that_is_not_known_or_uneven(tmp_path):
         for k, time in enumerate((0.0, 2.0, 4.0, 9.0, 11.0)):
             file.write(FRAMES[k] / 10, np.zeros((3, 3), np.float32), k, time)
     spec = f"{tmp_path / 'a.pdb'},{tmp_path / 'b.xtc'}"
-    assert has_note(read(spec), "5 ps from frame 2 to 3, 2 ps at first")
+    found = read(spec)
+    assert has_note(found, "1 gap(s) in the time of b.xtc, the first from frame 2 to 3 (4 to 9 ps)")
+    assert found.lengths == (3, 2) and time_of(found) == (2.0, "ps")
 
 
 # --- our own forecasts ---
@@ -199,8 +201,10 @@ def timed(path, times):
 
 def test_times_of_other_programs(tmp_path):
     assert time_of(read(timed(tmp_path / "a.xyz", [3.0, 3.5, 4.0]))) == (0.5, "ps")
-    uneven = read(timed(tmp_path / "b.xyz", [0.0, 0.5, 2.0]))
-    assert time_of(uneven) == (0.5, "ps") and has_note(uneven, "1.5 ps from frame 1 to 2")
+    with pytest.raises(DataError, match=r"b\.xyz.*not evenly spaced.*--read.frame-step"):
+        read(timed(tmp_path / "b.xyz", [0.0, 0.5, 2.0]))
+    uneven = read(tmp_path / "b.xyz", frame_step="1 ps")
+    assert time_of(uneven) == (1.0, "ps") and has_note(uneven, "counted as even")
     with pytest.raises(DataError, match=r"c\.xyz.* 0 ps.*--read.frame-step"):
         read(timed(tmp_path / "c.xyz", [0.0, 0.0, 0.0]))
     assert time_of(read(tmp_path / "c.xyz", frame_step="1 fs")) == (1.0, "fs")

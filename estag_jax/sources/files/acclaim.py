@@ -26,7 +26,8 @@ class Skeleton:
       lengths: [J] of that bone, in the file's unit.
       axes: [J, 3, 3], rotations C from the joint's axes to the world's.
       rotation_orders: the order in which a joint's angles turn about its axes, "XYZ" or another.
-      dof: per joint, what its values in an .amc are: rx, ry, rz and for the root also tx, ty, tz.
+      dof: per joint, what its values in an .amc are: rx, ry, rz, for the root also tx, ty, tz, and l for
+        a change of the bone's length.
       parents: [J] integers, -1 for the root.
       order: the joints such that parents go before their children.
       radians: whether angles are in radians where the .amc does not say.
@@ -191,8 +192,8 @@ def _lines(path: str | Path) -> Iterator[_Line]:
     if not text.strip():
         raise DataError(f"{path}: is empty; get it again")
     for number, line in enumerate(text.splitlines(), 1):
-        words = line.split()
-        if words and words[0][0] != "#":
+        words = line.partition("#")[0].split()
+        if words:
             yield number, words
 
 
@@ -252,7 +253,7 @@ def _joint(path: str | Path, begin: int, bone: dict[str, _Line], degrees: bool) 
     angles = _numbers(path, f"the axis of joint {name!r}", (number, words[:3]), 3)
     # Each angle is about the axis whose letter is in its place.
     angles = {f"r{letter.lower()}": angle for letter, angle in zip(order, angles, strict=True)}
-    dof = _dof(path, name, bone.get("dof", (begin, [])), _ROOT_DOF[3:])
+    dof = _dof(path, name, bone.get("dof", (begin, [])), (*_ROOT_DOF[3:], "l"))
     columns = np.eye(3)
     turn(columns, angles, order, degrees)
     return name, direction, length, columns.T, order, dof

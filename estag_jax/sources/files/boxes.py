@@ -6,10 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+import ase
 import numpy as np
 from ase.geometry import find_mic
+from ase.neighborlist import natural_cutoffs
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
+from scipy.spatial import KDTree
 
 from estag_jax.data.trajectory import Trajectory
 
@@ -59,6 +62,71 @@ def unwrapped(
         yield positions + (images @ cell)[group] + drift
         # A step from or to what is not known is none; the next is from where it was known last.
         before, cell_before = np.where(np.isfinite(centres), centres, before), cell
+
+
+def bonds_through(
+    frames: Sequence[tuple[np.ndarray, np.ndarray]],
+    atomic_numbers: np.ndarray,
+    periodic: Sequence[bool] = (True, True, True),
+) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Covalent bonds by the shortest images of the atoms, so that molecules torn by the box have theirs.
+
+    A pair is bonded if its median distance over some frames is within 1.2 times the sum of the radii, as
+    in ``data.edges.bonds``.
+
+    Args:
+      frames: positions [N, 3] and cell vectors [3, 3] of frames; at most 21 of them are looked at.
+      atomic_numbers: [N].
+      periodic: along which of the cell vectors.
+
+    Returns:
+      Pairs [bonds, 2], i < j, in increasing order, and no note; or None and a note where bonds go round
+      the box (a crystal, a network), so that nothing can be made whole.
+    """
+    size = len(atomic_numbers)
+    count = min(len(frames), max(3, min(21, 200_000 // max(size, 1))))
+    some = [frames[k] for k in np.linspace(0, len(frames) - 1, count).round().astype(int)]
+    radii = np.array(natural_cutoffs(ase.Atoms(numbers=atomic_numbers), mult=1.2))
+    keys = np.empty(0, np.int64)
+    for positions, cell in some:
+        if np.isfinite(positions).all():
+            i, j = _near_images(positions, cell, periodic, 2 * radii.max())
+            ends = find_mic(positions[j] - positions[i], cell, periodic)[0]
+            bonded = np.linalg.norm(ends, axis=1) <= radii[i] + radii[j]
+            keys = np.union1d(keys, (i * size + j)[bonded])
+    bonds = np.stack([keys // size, keys % size], axis=1)
+    apart = [
+        np.linalg.norm(find_mic(x[bonds[:, 1]] - x[bonds[:, 0]], cell, periodic)[0], axis=1)
+        for x, cell in some
+    ]
+    bonds = bonds[np.nanmedian(apart, axis=0) <= radii[bonds].sum(axis=1)] if len(bonds) else bonds
+    parents, _ = spanning_forest(bonds, size)
+    positions, cell = some[0]
+    whole = _whole(positions, cell, parents, periodic)
+    ends = whole[bonds[:, 1]] - whole[bonds[:, 0]]
+    if not (np.abs(_lattice_steps(ends, cell, periodic)) > 0).any():
+        return (bonds if len(bonds) else None), ()
+    note = (
+        "bonds go round the periodic box (a crystal or a network): each atom is unwrapped by itself"
+    )
+    return None, (note,)
+
+
+def _near_images(
+    positions: np.ndarray, cell: np.ndarray, periodic: Sequence[bool], cutoff: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs i < j of atoms with images within the cutoff: copies are added below the box, for a k-d tree."""
+    inverse = np.linalg.inv(cell)
+    scaled, atom = positions @ inverse, np.arange(len(positions))
+    for axis in np.flatnonzero(periodic):
+        scaled[:, axis] -= np.floor(scaled[:, axis])
+        margin = min(cutoff * np.linalg.norm(inverse[:, axis]), 1.0)
+        high = scaled[:, axis] > 1 - margin
+        scaled = np.concatenate([scaled, scaled[high] - np.eye(3)[axis]])
+        atom = np.concatenate([atom, atom[high]])
+    pairs = np.sort(atom[KDTree(scaled @ cell).query_pairs(cutoff, output_type="ndarray")], axis=1)
+    pairs = np.unique(pairs[pairs[:, 0] < pairs[:, 1]], axis=0)
+    return pairs[:, 0], pairs[:, 1]
 
 
 def spanning_forest(bonds: np.ndarray | Sequence, size: int) -> tuple[np.ndarray, np.ndarray]:

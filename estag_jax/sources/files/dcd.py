@@ -66,5 +66,10 @@ def examine(path: Path) -> tuple[bool, tuple[str, ...]]:
             f"the header of {path.name} promises {promised} frames, the file ends after "
             f"{more + 1} whole ones",
         )
+    if promised < more + 1:
+        notes = (
+            f"the header of {path.name} promises {promised} frames, {more + 1} whole ones were read: it was "
+            f"appended to, or its writer was killed",
+        )
     # What writers put there that do not know the time (mdtraj): one step of one AKMA unit.
     return not (charmm and step == 1.0 and interval == 1), notes

@@ -10,7 +10,9 @@ import numpy as np
 from estag_jax import io
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
-from estag_jax.sources.files.timing import Step, chosen_step
+from estag_jax.sources.files import keys
+from estag_jax.sources.files.timing import Clock, Step, chosen_step, clock, unknown
+from estag_jax.sources.options import FileOptions
 
 EXPECTED = (
     "an .npz with R [frames, atoms, 3] and z [atoms] (MD17's format), or an .npy or .npz with "
@@ -20,6 +22,8 @@ EXPECTED = (
 
 MD17_STEP = 0.5
 """fs; the time between frames of an R, z file that does not give it."""
+
+DEFAULT = FileOptions()
 
 _PLAIN = {
     "node_features": ("fiu", 2),
@@ -40,19 +44,20 @@ _PLAIN = {
 """Optional keys that go into the Trajectory as they are: kinds of dtype, and rank."""
 
 
-def read_npz(path: str | Path, frame_step: float | str | None = None) -> Trajectory:
+def read_npz(path: str | Path, options: FileOptions = DEFAULT) -> Trajectory:
     """Reads a trajectory from an .npz or .npy file, with all its atoms and without a graph.
 
     Keys: R [frames, atoms, 3] in Å with z [atoms], or positions [frames, N, 3] or [frames, N, C, 3]
-    with or without z; optional are lengths (frames of each independent run), dt_fs (time between
-    frames, fs) and every further field of a Trajectory under its own name, as ``write_npz`` saves
-    them. Other keys are ignored. An .npy file is the positions. Node features are the atomic
-    numbers, or 1 where there are none. Objects are never unpickled.
+    with or without z, or either with runs as a first axis; optional are lengths (frames of each
+    independent run), axes ("runs" or "frames", as the option), the time (dt_fs, time_ps, …), length_unit
+    and every further field of a Trajectory under its own name, as ``write_npz`` saves them. What other
+    collections call these is in ``keys``. Further keys are ignored. An .npy file is the positions. Node
+    features are the atomic numbers, or 1 where there are none. Objects are never unpickled.
 
     Args:
       path: the file.
-      frame_step: time between frames; None takes the file's, else 0.5 fs for R, z files (MD17's) and
-        1 frame for others. A bare number is in the file's unit, and in fs where it has none.
+      options: frame_step, axes and length_unit. Without a step 0.5 fs is taken for R, z files (MD17's)
+        and 1 frame for others.
 
     Returns:
       The trajectory, in float64 if the file is and in float32 otherwise.
@@ -61,19 +66,34 @@ def read_npz(path: str | Path, frame_step: float | str | None = None) -> Traject
       DataError: the file is missing, damaged, pickled or holds something else; the line says what.
     """
     path = Path(path)
-    arrays = _read(path)
-    positions = _positions(path, arrays)
-    numbers = _atomic_numbers(path, arrays, positions.shape[1])
+    arrays, notes = _read(path)
+    numbers = _atomic_numbers(path, arrays)
+    positions, lengths, said = _positions(path, arrays, numbers, options.axes)
+    notes += said
+    if numbers is not None and numbers.shape != positions.shape[1:2]:
+        raise DataError(
+            f"{path}: z has shape {list(numbers.shape)}, but the positions are of {positions.shape[1]} "
+            f"atoms; expected [{positions.shape[1]}]"
+        )
     fields = {"provenance": "read from a file, which does not say how it came to be"}
     if "R" not in arrays and numbers is None:
         fields["length_unit"] = "unit"  # of anything
     fields |= {key: _plain(path, key, arrays[key]) for key in _PLAIN if key in arrays}
-    (step, unit), notes = _time(path, arrays, frame_step)
+    if options.length_unit or "length_unit" in fields:
+        fields["length_unit"] = options.length_unit or keys.length_unit(path, fields["length_unit"])
+    (step, unit), dates, said = _time(path, arrays, options.frame_step, len(positions))
+    notes += [*said, *dates.notes]
+    if len(dates.lengths) > 1 or not dates.keep.all():
+        if len(lengths) > 1:
+            raise DataError(
+                f"{path}: has both lengths of runs and times with gaps; leave one key out"
+            )
+        positions, lengths = positions[dates.keep], dates.lengths
     fields |= {"frame_step": step, "time_unit": unit, "notes": (*fields.get("notes", ()), *notes)}
     return Trajectory.from_arrays(
         positions,
         atomic_numbers=numbers,
-        lengths=_lengths(path, arrays, len(positions)),
+        lengths=lengths,
         source=str(path),
         **fields,
     )
@@ -99,49 +119,100 @@ def write_npz(path: str | os.PathLike, trajectory: Trajectory) -> None:
     io.write_npz(path, arrays, compressed=True)
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of the file that are of use, by key."""
-    wanted = ("positions", "R", "z", "lengths", "dt_fs", *_PLAIN)
+def _read(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The arrays of the file that are of use, by key, and notes on what was renamed."""
     try:
-        arrays = io.read_npz(path, wanted=wanted, bare="positions", error=DataError)
+        there = io.keys_of(path)
+        names = keys.renamed(path, there, ("positions", "R", "z", "lengths", "axes", *_PLAIN))
+        found = io.read_npz(path, wanted=list(names), bare="positions", error=DataError)
     except DataError as error:
+        if str(error).startswith(f"{path}: key "):
+            raise
         raise DataError(f"{error}; expected is {EXPECTED}") from error
+    arrays = {names.get(key, key): value for key, value in found.items()}
     if "positions" in arrays or {"R", "z"} <= set(arrays):
-        return arrays
+        return arrays, keys.noted(path, names)
+    near = keys.nearest(there)
     missing = "z" if "R" in arrays else "R" if "z" in arrays else "R and z"
-    keys = ", ".join(sorted(io.read_npz(path, error=DataError))) or "no keys"
+    listed = ", ".join(sorted(there)) or "no keys"
     raise DataError(
-        f"{path}: key {missing} is missing, the file has {keys}; expected is {EXPECTED}"
+        f"{path}: key {missing} is missing, the file has {listed}{near}; expected is {EXPECTED}"
     )
 
 
-def _positions(path: Path, arrays: dict[str, np.ndarray]) -> np.ndarray:
-    """Positions [frames, N, (C,) 3] in float32 or float64, at least one of each axis."""
-    key, ranks = ("positions", (3, 4)) if "positions" in arrays else ("R", (3,))
+def _positions(
+    path: Path, arrays: dict[str, np.ndarray], numbers: np.ndarray | None, axes: str
+) -> tuple[np.ndarray, tuple[int, ...], list[str]]:
+    """Positions [frames, N, (C,) 3] in float32 or float64, the frames of each run, and notes."""
+    key = "positions" if "positions" in arrays else "R"
     positions = arrays[key]
+    shape = list(positions.shape)
     if positions.dtype.kind not in "fiu":
         raise DataError(f"{path}: {key} holds {positions.dtype}, expected real numbers")
-    if positions.ndim not in ranks or positions.shape[-1] != 3:
-        shapes = "[frames, atoms, 3]" if key == "R" else "[frames, N, 3] or [frames, N, C, 3]"
-        raise DataError(f"{path}: {key} has shape {list(positions.shape)}, expected {shapes}")
+    if positions.ndim not in (3, 4, 5) or positions.shape[-1] != 3:
+        remedy = ""
+        if positions.ndim > 3 and shape[-2] == 3:
+            remedy = "; if coordinates stand before nodes, swap the last two axes"
+        expected = "[frames, atoms, 3]" if key == "R" else "[frames, N, 3] or [frames, N, C, 3]"
+        raise DataError(f"{path}: {key} has shape {shape}, expected {expected}{remedy}")
     if positions.size == 0:
         what = "nodes" if len(positions) else "frames"
-        raise DataError(f"{path}: {key} has shape {list(positions.shape)}, that is zero {what}")
+        raise DataError(f"{path}: {key} has shape {shape}, that is zero {what}")
     # Named types also bring the bytes into this machine's order.
-    return positions.astype(np.float64 if positions.dtype.itemsize > 4 else np.float32, copy=False)
+    positions = positions.astype(
+        np.float64 if positions.dtype.itemsize > 4 else np.float32, copy=False
+    )
+    if not _has_runs(path, arrays, shape, numbers, axes):
+        return positions, _lengths(path, arrays, len(positions)), []
+    if "lengths" in arrays:
+        raise DataError(f"{path}: has runs as its first axis and lengths besides; leave one out")
+    runs, frames = shape[:2]
+    note = f"{key} {shape} is read as {runs} runs of {frames} frames of {shape[2]} nodes"
+    return positions.reshape(-1, *positions.shape[2:]), (frames,) * runs, [note]
 
 
-def _atomic_numbers(path: Path, arrays: dict[str, np.ndarray], num_nodes: int) -> np.ndarray | None:
+def _has_runs(
+    path: Path,
+    arrays: dict[str, np.ndarray],
+    shape: list[int],
+    numbers: np.ndarray | None,
+    axes: str,
+) -> bool:
+    """Whether the first axis is that of runs; where nothing tells, a 4-axis array is refused."""
+    if "axes" in arrays and axes == "auto":
+        axes = str(arrays["axes"].item()) if arrays["axes"].size == 1 else "?"
+        if axes not in ("runs", "frames"):
+            raise DataError(f"{path}: axes is {_show(arrays['axes'])}, expected 'runs' or 'frames'")
+    if len(shape) == 3 and axes == "runs":
+        raise DataError(f"{path}: positions {shape} have no axis of runs; leave axes out")
+    if len(shape) == 3:
+        return False
+    if axes != "auto" or len(shape) == 5:
+        return axes == "runs" or len(shape) == 5
+    if "lengths" in arrays or "anchor" in arrays:  # as estag writes them
+        return False
+    if numbers is not None and (len(numbers) == shape[1]) != (len(numbers) == shape[2]):
+        return len(numbers) == shape[2]
+    first, second, third = shape[:3]
+    raise DataError(
+        f"{path}: {shape} may be {first} runs of {second} frames of {third} nodes, or {first} frames of "
+        f"{second} nodes of {third} channels; say which by --read.axes runs or --read.axes frames, or by a "
+        f"key axes"
+    )
+
+
+def _atomic_numbers(path: Path, arrays: dict[str, np.ndarray]) -> np.ndarray | None:
     """Atomic numbers int64 [N], or None if the file has none."""
     if "z" not in arrays:
         return None
     numbers = arrays["z"]
     if numbers.dtype.kind not in "iu":
         raise DataError(f"{path}: z holds {numbers.dtype}, expected integers (atomic numbers)")
-    if numbers.shape != (num_nodes,):
+    if numbers.ndim == 2 and len(numbers) and (numbers == numbers[0]).all():
+        numbers = numbers[0]  # the same in every frame, as PhysNet has it
+    if numbers.ndim != 1:
         raise DataError(
-            f"{path}: z has shape {list(numbers.shape)}, but the positions are of {num_nodes} "
-            f"atoms; expected [{num_nodes}]"
+            f"{path}: z has shape {list(numbers.shape)}, expected [atoms]; all frames must be of one system"
         )
     wrong = np.flatnonzero((numbers < 1) | (numbers > 118))
     if wrong.size:
@@ -165,26 +236,37 @@ def _lengths(path: Path, arrays: dict[str, np.ndarray], num_frames: int) -> tupl
 
 
 def _time(
-    path: Path, arrays: dict[str, np.ndarray], given: float | str | None
-) -> tuple[Step, tuple[str, ...]]:
-    """Time between frames, and a note where it is not the file's."""
-    stated = None
-    if "dt_fs" in arrays:
-        step = arrays["dt_fs"]
-        if step.dtype.kind not in "fiu" or step.size != 1 or not 0 < step.item() < np.inf:
+    path: Path, arrays: dict[str, np.ndarray], given: float | str | None, frames: int
+) -> tuple[Step, Clock, tuple[str, ...]]:
+    """Time between frames, what the times say, and a note where the step is not the file's."""
+    stated, dates = None, unknown(frames)
+    stem, unit = keys.time_key(path, arrays, given is not None)
+    if stem.partition("_")[0] in keys.DATES and arrays[stem].size > 1:
+        times = arrays[stem]
+        if times.dtype.kind not in "fiu" or times.shape != (frames,):
             raise DataError(
-                f"{path}: dt_fs is {_show(step)}, expected one positive number of femtoseconds"
+                f"{path}: {stem} is {_show(times)}, expected the time of each of {frames} frames"
             )
-        stated = float(step.item()), "fs"
+        dates = clock(path, times, unit, given is not None)
+        stated = dates.step and (dates.step, unit)
+    elif stem:
+        step = arrays[stem]
+        if step.dtype.kind not in "fiu" or step.size != 1 or not 0 < step.item() < np.inf:
+            words = {"fs": "femtoseconds", "ps": "picoseconds", "s": "seconds"}[unit]
+            raise DataError(
+                f"{path}: {stem} is {_show(step)}, expected one positive number of {words}"
+            )
+        stated = float(step.item()), unit
     elif "frame_step" in arrays:
         unit = _plain(path, "time_unit", arrays["time_unit"]) if "time_unit" in arrays else "frame"
         stated = _plain(path, "frame_step", arrays["frame_step"]), unit
     elif given is None and "R" in arrays:
         note = f"the file does not give its time step; {MD17_STEP} fs is assumed, as in MD17"
-        return (MD17_STEP, "fs"), (note,)
+        return (MD17_STEP, "fs"), dates, (note,)
     elif given is None and "z" not in arrays:
-        return (1.0, "frame"), ()  # plain frames of anything
-    return chosen_step(path.name, stated, given, "fs")
+        return (1.0, "frame"), dates, ()  # plain frames of anything
+    step, notes = chosen_step(path.name, stated, given, "fs")
+    return step, dates, notes
 
 
 def _plain(path: Path, key: str, value: np.ndarray) -> np.ndarray | tuple | float | int | str:

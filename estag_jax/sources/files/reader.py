@@ -1,31 +1,55 @@
-"""Any file of the user's: numpy archives, what ASE reads, and what MDAnalysis reads."""
+"""Any file of the user's: numpy archives, motion capture, what ASE reads, and what MDAnalysis reads."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+
+from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.io import Report, silent
+from estag_jax.sources.files import hdf5, keys, motion
 from estag_jax.sources.files.frames import read_frames
 from estag_jax.sources.files.npz import read_npz
-from estag_jax.sources.files.universes import format_suffix, read_universe
+from estag_jax.sources.files.topology import format_suffix, known_to_mdanalysis, unknown_format
+from estag_jax.sources.files.universes import read_universe
 from estag_jax.sources.options import FileOptions
 
 NUMPY = (".npz", ".npy")
 """Suffixes of what ``npz.read_npz`` reads."""
 
-ASE_FORMATS = {".xyz": "extxyz", ".extxyz": "extxyz", ".traj": "traj", ".db": "db"}
-"""ASE's name of a format, by suffix; a single file with any other suffix is for MDAnalysis."""
+ASE_FORMATS = {
+    ".xyz": "extxyz",
+    ".extxyz": "extxyz",
+    ".traj": "traj",
+    ".db": "db",
+    ".xdatcar": "vasp-xdatcar",
+    ".outcar": "vasp-out",
+    ".vasprun.xml": "vasp-xml",
+}
+"""ASE's name of a format, by suffix or by the name of the file; others are for MDAnalysis first."""
+
+NAMES = ("xdatcar", "outcar", "vasprun.xml", "history")
+"""Files that are called by their format, at least at the beginning of their name."""
 
 PICKLES = (".pkl", ".pickle", ".pckl")
+
+MOTION: dict[str, Callable] = {
+    ".asf": motion.read_acclaim,
+    ".amc": motion.read_acclaim,
+    ".bvh": motion.read_bvh,
+}
 
 
 def read(spec: str, options: FileOptions, report: Report = silent) -> Trajectory:
     """Reads one file, or a topology and the trajectories of independent runs of that system.
 
     Args:
-      spec: PATH, or TOPOLOGY,TRAJECTORY[,TRAJECTORY…] in formats of MDAnalysis.
+      spec: PATH, or TOPOLOGY,TRAJECTORY[,TRAJECTORY…] in formats of MDAnalysis, or a skeleton and its
+        motions (.asf,.amc). A comma in the name of a file that is there is no separator.
       options: what to keep, what a node is, and the time between frames.
       report: receives the number of frames read.
 
@@ -35,31 +59,98 @@ def read(spec: str, options: FileOptions, report: Report = silent) -> Trajectory
     Raises:
       DataError: a file is missing, damaged or of another kind, or an option has no effect on it.
     """
-    paths = [Path(part.strip()) for part in ([spec] if Path(spec).exists() else spec.split(","))]
+    paths = paths_of(spec)
+    if options.length_unit:
+        unit = keys.length_unit("--read.length-unit", options.length_unit)
+        options = dataclasses.replace(options, length_unit=unit)
+    first = paths[0]
+    form = options.format.lower().lstrip(".")
+    suffix = f".{form}" if form else _suffix(first)
+    if suffix in MOTION:
+        _refuse(first, options, "format", "axes", "select", "nodes", "unwrap")
+        return MOTION[suffix](paths, options)
+    if suffix in NUMPY and len(paths) == 1:
+        _refuse(first, options, "select", "nodes", "unwrap")
+        return read_npz(first, options)
+    _refuse(first, options, "axes")
+    if suffix in hdf5.SUFFIXES and len(paths) == 1:
+        _refuse(first, options, "select", "nodes")
+        return hdf5.read_hdf5(first, options)
+    ase_format = None if len(paths) > 1 else _ase_format(first, suffix, form)
+    if ase_format is None:
+        return read_universe(first, paths[1:], options, report)
+    _refuse(first, options, "select", "nodes")
+    return read_frames(first, ase_format, options, report)
+
+
+def paths_of(spec: str) -> list[Path]:
+    """The files that are named; of names with commas the longest that is there is taken.
+
+    Raises:
+      DataError: one is not there, or is none that is read.
+    """
+    parts, paths = spec.split(","), []
+    while parts:
+        joined = (",".join(parts[:k]) for k in range(len(parts), 1, -1))
+        name = next((n for n in joined if n.strip() and Path(n.strip()).is_file()), parts[0])
+        if not name.strip():
+            raise DataError(f"{spec!r}: there is no such file; a name is missing beside a comma")
+        paths.append(Path(name.strip()))
+        parts = parts[name.count(",") + 1 :]
     for path in paths:
         _check_path(path)
-    first = paths[0]
-    suffix = format_suffix(first)
-    if len(paths) > 1 or suffix not in (*NUMPY, *ASE_FORMATS):
-        return read_universe(first, paths[1:], options, report)
-    for name in ("select", "nodes", *(("unwrap",) if suffix in NUMPY else ())):
+    return paths
+
+
+def _suffix(path: Path) -> str:
+    """The suffix that tells the format, or a dot and the name of the format that the file is called by."""
+    name = path.name.lower()
+    return next((f".{known}" for known in NAMES if name.startswith(known)), format_suffix(path))
+
+
+def _ase_format(path: Path, suffix: str, form: str) -> str | None:
+    """ASE's name of the format, or None where MDAnalysis reads it.
+
+    Raises:
+      DataError: neither knows it.
+    """
+    if suffix in ASE_FORMATS:
+        return ASE_FORMATS[suffix]
+    if form in ioformats:
+        return form
+    if known_to_mdanalysis(suffix):
+        return None
+    try:
+        guessed = filetype(str(path))
+    except (UnknownFileTypeError, OSError, UnicodeDecodeError):
+        guessed = ""
+    if guessed not in ioformats:
+        raise unknown_format(path)
+    return guessed
+
+
+def _refuse(path: Path, options: FileOptions, *names: str) -> None:
+    """Refuses options that have no effect on a file."""
+    for name in names:
         if getattr(options, name) != getattr(FileOptions(), name):
+            about = {
+                "select": " (select and nodes are for files of a topology that MDAnalysis reads, such as "
+                "TOPOLOGY.psf,TRAJECTORY.dcd)",
+                "axes": " (axes is for arrays of .npz and .npy)",
+            }
+            about["nodes"] = about["select"]
             raise DataError(
-                f"read {name} has no effect on {first}; leave it out (select and nodes are for files of "
-                f"a topology that MDAnalysis reads, such as TOPOLOGY.psf,TRAJECTORY.dcd)"
+                f"read {name} has no effect on {path}; leave it out{about.get(name, '')}"
             )
-    if suffix in NUMPY:
-        return read_npz(first, options.frame_step)
-    return read_frames(first, ASE_FORMATS[suffix], options, report)
 
 
 def _check_path(path: Path) -> None:
-    if path.name == "" or not path.exists():
+    if path.is_dir():
+        raise DataError(f"{path}: this is a folder; name a file in it")
+    if not path.exists():
         raise DataError(
             f"{str(path)!r}: there is no such file; expected is PATH or TOPOLOGY,TRAJECTORY"
         )
-    if path.is_dir():
-        raise DataError(f"{path}: this is a folder; name a file in it")
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file is empty; copy or save it again")
     if format_suffix(path) in PICKLES:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from ase.data import atomic_masses, chemical_symbols
 from ase.data import atomic_numbers as number_of
 
 from estag_jax.data.edges import inside
@@ -39,6 +41,7 @@ def residue_nodes(source: str, group: Any) -> Nodes:
     """
     if not hasattr(group, "names"):
         raise DataError(f"{source}: the topology has no atom names, residues need them; use atoms")
+    check_locations(source, group)
     channel = {name: c for c, name in enumerate(BACKBONE)}
     backbone = group[[name in channel for name in group.names]]
     rows, incomplete = [], 0
@@ -88,21 +91,28 @@ def atom_nodes(source: str, group: Any, bonds: np.ndarray | None, orders: list[s
     Raises:
       DataError: an element is not known.
     """
-    notes = []
+    check_locations(source, group)
     universe = group.universe
-    if not hasattr(group, "elements") or not all(group.elements):
-        universe.guess_TopologyAttrs(context="default", to_guess=["elements"])
-        notes.append("elements guessed by MDAnalysis from the names of atoms")
-    symbols = [str(symbol).capitalize() for symbol in group.elements]
-    for atom, symbol in zip(group, symbols, strict=True):
-        if not number_of.get(symbol):  # "X", a dummy, has the number 0
+    numbers, notes = elements_of(group)
+    if numbers is None:
+        notes.append(
+            f"{source} names no elements: the nodes are plain; for atoms, write a TOPOLOGY that has their "
+            f"names or masses before it"
+        )
+        fields = {"names": _atom_names(group, _types(group))}
+    else:
+        symbols = [chemical_symbols[number] for number in numbers]
+        unknown = np.flatnonzero(numbers == 0)  # "X", a dummy, too
+        if unknown.size:
+            atom = group[unknown[0]]
             name = getattr(atom, "name", "without a name")
+            word = getattr(atom, "element", "") or getattr(atom, "type", "") or name
             raise DataError(
-                f"{source}: the element of atom {atom.index} ({name}) is {symbol!r}, which is none; "
-                f"add it to the topology, or leave the atom out (--read.select)"
+                f"{source}: the element of atom {atom.index} ({name}) is {str(word).capitalize()!r}, which "
+                f"is none; add it to the topology, or leave the atom out (--read.select)"
             )
-    numbers = np.array([number_of[symbol] for symbol in symbols])
-    fields = {"names": _atom_names(group, symbols), "atomic_numbers": numbers}
+        fields = {"names": _atom_names(group, symbols), "atomic_numbers": numbers}
+    notes += _gaps_in_chains(group)
     if bonds is not None:
         pairs, kept = inside(bonds, group.indices, len(universe.atoms))
         if len(pairs):  # a selection without any bond (CA atoms) has none to tell of
@@ -111,6 +121,78 @@ def atom_nodes(source: str, group: Any, bonds: np.ndarray | None, orders: list[s
                 known = np.array([ORDERS[order] for order in orders], np.float32)
                 fields["bond_orders"] = known[kept]
     return group.indices[:, None], fields, notes
+
+
+def elements_of(group: Any) -> tuple[np.ndarray | None, list[str]]:
+    """Atomic numbers [n], 0 where one is not known, or None where nothing tells any; and notes.
+
+    They are those of the topology, or MDAnalysis guesses them from the names, or the masses tell them.
+    """
+    notes, universe = [], group.universe
+    if not hasattr(group, "elements") or not all(group.elements):
+        if hasattr(group, "names"):
+            universe.guess_TopologyAttrs(context="default", to_guess=["elements"])
+            notes.append("elements guessed by MDAnalysis from the names of atoms")
+        elif (numbers := _by_mass(group)) is not None:
+            return numbers, ["elements taken from the masses"]
+        elif hasattr(group, "types") and all(str(t).capitalize() in number_of for t in group.types):
+            return np.array([number_of[str(t).capitalize()] for t in group.types]), notes
+        else:
+            return None, notes
+    symbols = [str(symbol).capitalize() for symbol in group.elements]
+    return np.array([number_of.get(symbol, 0) for symbol in symbols]), notes
+
+
+def check_locations(source: str, group: Any) -> None:
+    """Refuses atoms that are there at several alternate locations (altLoc of PDB).
+
+    Raises:
+      DataError: names one, and how to keep one location.
+    """
+    if not hasattr(group, "altLocs"):
+        return
+    seen: dict[tuple[int, str], str] = {}
+    for atom in group[[bool(place) for place in group.altLocs]]:
+        key = atom.resindex, atom.name
+        if seen.setdefault(key, atom.altLoc) != atom.altLoc:
+            places = sorted({place for place in group.altLocs if place})
+            keep = " ".join(places[1:])
+            raise DataError(
+                f"{source}: {atom.resname}{atom.resid}-{atom.name} is there at the alternate locations "
+                f"{', '.join(places)}; keep one of them (--read.select 'not altloc {keep}')"
+            )
+
+
+def _by_mass(group: Any) -> np.ndarray | None:
+    """The elements whose masses those of the atoms are, to 1 % and 0.1; None for reduced units and beads."""
+    masses = getattr(group, "masses", None)
+    if masses is None or not len(masses) or (masses == 1.0).all():
+        return None
+    kinds, which = np.unique(masses, return_inverse=True)
+    apart = np.abs(atomic_masses[None, 1:] - kinds[:, None])
+    numbers = apart.argmin(axis=1) + 1
+    if (apart.min(axis=1) > np.minimum(0.1, 0.01 * kinds)).any():
+        return None
+    return numbers[which]
+
+
+def _types(group: Any) -> list[str]:
+    return [str(kind) for kind in getattr(group, "types", range(len(group)))]
+
+
+def _gaps_in_chains(group: Any) -> list[str]:
+    """A note on residues that are not there between others of a protein."""
+    if not hasattr(group, "names") or not hasattr(group.residues, "resids"):
+        return []
+    chain = group[group.names == "CA"].residues
+    chain = [r for r in chain if "N" in r.atoms.names and "C" in r.atoms.names]
+    for one, other in pairwise(chain):
+        if one.segindex == other.segindex and other.resid > one.resid + 1:
+            missing = f"{one.resid + 1} to {other.resid - 1}"
+            return [
+                f"residues {missing} are not there, between {one.resname}{one.resid} and its successor"
+            ]
+    return []
 
 
 def _residue_names(residues: list) -> tuple[str, ...]:

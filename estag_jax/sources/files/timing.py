@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,65 +46,101 @@ def chosen_step(
     return step, (f"the time step is {value:g} {step[1]} as the user says, the file has {says}",)
 
 
-def time_step(
-    path: Path, reader: Any, times: np.ndarray, given: bool
-) -> tuple[float | None, tuple[str, ...]]:
-    """Time between the frames of one run that MDAnalysis reads.
+class Clock(NamedTuple):
+    """What the times of one run's frames say.
 
     Args:
-      path: of the run, for messages.
-      reader: MDAnalysis' reader of it.
-      times: of its frames [frames], ps.
-      given: the user says the step, so that one that makes no sense here does not matter.
-
-    Returns:
-      Picoseconds, or None where the format has no time; and a note if the frames are not evenly spaced.
-
-    Raises:
-      DataError: the step is not positive, and the user gives none.
+      step: the time between frames, or None where it is not known.
+      keep: [frames] bool, False where a frame has the time of the one before.
+      lengths: frames of each stretch without a gap; they add up to the frames that are kept.
+      notes: on what was left out, and where stretches end.
     """
+
+    step: float | None
+    keep: np.ndarray
+    lengths: tuple[int, ...]
+    notes: tuple[str, ...] = ()
+
+
+def has_time(reader: Any) -> bool:
+    """Whether a format that MDAnalysis reads has the time: it warns where it makes one up."""
+    if reader.format == "H5MD":  # whose frames have times, but no step
+        return True
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        step = float(reader[0].dt)
-    if any("no dt information" in str(warning.message) for warning in caught):
-        return None, ()
-    return checked_step(path, step, "ps", times, given)
+        _ = reader[0].dt
+    return not any("no dt information" in str(warning.message) for warning in caught)
 
 
-def checked_step(
-    path: Path, step: float, unit: str, times: np.ndarray, given: bool
-) -> tuple[float | None, tuple[str, ...]]:
-    """A step that a file states, or None where it makes no sense; and a note if times are uneven.
+def unknown(frames: int) -> Clock:
+    """The clock of a run that does not say its time."""
+    return Clock(None, np.ones(frames, bool), (frames,))
+
+
+def clock(path: Path, times: Any, unit: str, given: bool, stated: float | None = None) -> Clock:
+    """Reads the times of one run: a run ends at a gap, and a frame that is there twice counts once.
+
+    The step is the mean of those steps that agree with the median.
 
     Args:
       path: of the run, for messages.
-      step: as stated.
-      unit: its unit, and that of the times.
-      times: of the frames [frames].
-      given: the user says the step, so that the file's does not matter.
+      times: of its frames [frames].
+      unit: of the times.
+      given: the user says the step, so that times that make no sense do not matter.
+      stated: the step where the file says it more exactly than a difference of times does.
 
     Raises:
-      DataError: the step is not positive, and the user gives none.
+      DataError: the times do not increase or are uneven throughout, and the user gives no step.
     """
-    if not 0 < step < np.inf:
-        if given or len(times) < 2:
-            return None, ()
-        raise DataError(
-            f"{path}: the time between frames is {step:g} {unit}, it must be positive; correct the "
-            f"file, or give the true one (--read.frame-step)"
-        )
-    steps = np.diff(times)
+    times = np.asarray(times, np.float64)
+    steps, frames = np.diff(times), len(times)
+    if frames < 2:
+        return unknown(frames)._replace(step=stated if stated and 0 < stated < np.inf else None)
+    median = float(np.median(steps))
+    if not 0 < median < np.inf:
+        if given:
+            return unknown(frames)
+        what = f"{path}: the time between frames is {median:g} {unit}, it must be positive"
+        raise DataError(f"{what}; correct the file, or give the true one (--read.frame-step)")
     # Times are in single precision, steps are differences of large ones.
-    slack = 1e-3 * step + 4 * np.finfo(np.float32).eps * np.abs(times).max(initial=0)
-    uneven = np.flatnonzero(~(np.abs(steps - step) <= slack))
-    if given or not uneven.size:
-        return step, ()
-    k = uneven[0]
-    note = (
-        f"the frames of {path.name} are not evenly spaced in time: {steps[k]:g} {unit} from frame {k} "
-        f"to {k + 1}, {step:g} {unit} at first"
-    )
-    return step, (note,)
+    slack = 1e-3 * median + 4 * np.finfo(np.float32).eps * np.abs(times).max()
+    even = np.abs(steps - median) <= slack
+    step = stated or float(steps[even].mean() if even.any() else median)
+    twice = np.abs(steps) <= slack
+    gaps = np.flatnonzero(~even & ~twice)
+    shown = [
+        f"from frame {k} to {k + 1} ({times[k]:g} to {times[k + 1]:g} {unit})" for k in gaps[:1]
+    ]
+    if len(gaps) > max(1, frames // 4):
+        uneven = (
+            f"the frames of {path.name} are not evenly spaced in time: {steps[gaps[0]]:g} {unit}"
+        )
+        uneven += f" from frame {gaps[0]} to {gaps[0] + 1}, {median:g} {unit} in the median"
+        if given:
+            return unknown(frames)._replace(notes=(f"{uneven}; counted as even",))
+        raise DataError(
+            f"{path}: {uneven}; write frames at even times, or count them as even (--read.frame-step)"
+        )
+    notes = []
+    if twice.any():
+        k = int(np.flatnonzero(twice)[0])
+        notes.append(
+            f"{np.count_nonzero(twice)} frame(s) of {path.name} have the same time as the frame before "
+            f"and were left out, the first is frame {k + 1}: written twice at a restart"
+        )
+    if len(gaps):
+        notes.append(
+            f"{len(gaps)} gap(s) in the time of {path.name}, the first {shown[0]}: a run ends there"
+        )
+    keep = np.concatenate([[True], ~twice])
+    # Stretches of kept frames: a new one begins behind each gap.
+    stretch = np.concatenate([[0], np.cumsum(~even & ~twice)])[keep]
+    return Clock(step, keep, tuple(np.bincount(stretch).tolist()), tuple(notes))
+
+
+def names_of_stretches(name: str, lengths: tuple[int, ...]) -> tuple[str, ...]:
+    """A name for each stretch of a run: NAME, NAME-2, …"""
+    return (name, *(f"{name}-{k}" for k in range(2, len(lengths) + 1)))
 
 
 def common_step(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +15,18 @@ from estag_jax.data.system import DataError, needed
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.io import Report, cause
 from estag_jax.sources.files import boxes
-from estag_jax.sources.files.dcd import examine
-from estag_jax.sources.files.residues import atom_nodes, residue_nodes
-from estag_jax.sources.files.timing import common_step, time_step
+from estag_jax.sources.files.loading import STACKS, clock_of, examined, load
+from estag_jax.sources.files.residues import atom_nodes, elements_of, residue_nodes
+from estag_jax.sources.files.timing import common_step, names_of_stretches
+from estag_jax.sources.files.topology import (
+    bonds_of,
+    check_order,
+    format_suffix,
+    open_topology,
+    selected,
+    unreadable,
+)
 from estag_jax.sources.options import FileOptions
-
-PARTIAL_BONDS = (".pdb", ".ent", ".xpdb", ".pdbqt", ".cif", ".mmcif", ".mmtf")
-"""Formats that list bonds of hetero atoms alone (CONECT), if any."""
 
 
 def read_universe(
@@ -43,131 +49,89 @@ def read_universe(
     # Before warnings are silenced: the import itself changes which are shown.
     needed("MDAnalysis", f"{topology}: reading this file", "'estag_jax[md]'")
     source = ",".join(map(str, (topology, *runs)))
-    files, believed, notes = runs or [topology], {}, []
-    for path in files:
-        believed[path], said = examine(path) if path.suffix.lower() == ".dcd" else (True, ())
+    files, believed, notes, given = runs or [topology], {}, [], options.frame_step is not None
+    if not options.format:
+        check_order([topology, *runs])
+    for path in {topology: None, **dict.fromkeys(files)}:
+        believed[path], said = examined(path)
         notes += said
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         # MDAnalysis warns of every field that a format lacks; what matters here becomes a note.
         warnings.simplefilter("ignore")
-        universe = _open(topology)
-        group = _selected(source, universe, options.select)
-        bonds, orders, said = _bonds(topology, universe)
+        universe = open_topology(topology, options.format)
+        group = selected(source, universe, options.select)
+        bonds, orders, said = bonds_of(topology, universe)
         notes += said
         if options.nodes == "residues":
             atoms, fields, said = residue_nodes(source, group)
         else:
             atoms, fields, said = atom_nodes(source, group, bonds, orders)
         notes += said
-        parts, steps, found = [], [], set()
+        parts, clocks, found, torn = [], [], set(), False
         for path in files:
-            if runs:
-                _load(universe, topology, path)
+            stack = load(universe, topology, path, Path(folder)) if runs else None
+            if not runs and format_suffix(path) in STACKS:
+                stack = load(universe, topology, path, Path(folder))
+            reader = getattr(universe, "trajectory", None)
+            if reader is None:
+                raise DataError(f"{path}: holds no coordinates; write {path},TRAJECTORY")
+            if (
+                bonds is None
+                and options.unwrap
+                and _cell(_frame(path, reader, 0).dimensions)[1] == "box"
+            ):
+                bonds, said = _bonds_through(path, universe)
+                notes, torn = [*notes, *said], bonds is not None
             positions, times, box = _frames(path, universe, atoms, bonds, options.unwrap, report)
-            parts.append(positions)
             found.add(box)
-            step, said = time_step(path, universe.trajectory, times, options.frame_step is not None)
-            steps.append(step if believed[path] else None)
-            notes += said
-            universe.trajectory.close()
-    (step, unit), said = common_step(files, steps, options.frame_step)
+            one = clock_of(path, reader, stack, times, given)
+            one = one if believed[path] else one._replace(step=None)
+            parts.append(positions if one.keep.all() else positions[one.keep])
+            clocks.append(one)
+            notes += one.notes
+            reader.close()
+    if torn and options.nodes == "atoms" and len(fields.get("bonds", ())) == 0:
+        pairs, _ = inside(bonds, atoms[:, 0], len(universe.atoms))
+        fields |= {"bonds": pairs} if len(pairs) else {}
+    (step, unit), said = common_step(files, [one.step for one in clocks], options.frame_step)
     notes += [*said, *sorted(found - {"", "box"})]
     if "box" in found:
         notes.append(boxes.box_note(bonds is not None, options.unwrap))
+    plain = "atomic_numbers" not in fields and options.nodes == "atoms"
     trajectory = Trajectory.from_arrays(
         np.concatenate(parts) if len(parts) > 1 else parts[0],
         **fields,
         frame_step=step,
         time_unit=unit,
-        lengths=tuple(map(len, parts)),
-        run_names=tuple(path.name for path in files),
+        length_unit=options.length_unit or ("unit" if plain else "Å"),
+        lengths=tuple(length for one in clocks for length in one.lengths),
+        run_names=tuple(
+            name
+            for path, one in zip(files, clocks, strict=True)
+            for name in names_of_stretches(path.name, one.lengths)
+        ),
         source=source,
         provenance=f"read from {', '.join(path.name for path in (topology, *runs))}, files that do "
         f"not say how they came to be",
-        notes=tuple(notes),
+        notes=tuple(dict.fromkeys(notes)),
     )
     return trajectory if "box" in found else boxes.with_jumps_noted(trajectory)
 
 
-def format_suffix(path: Path) -> str:
-    """The suffix that tells the format, in lower case, without one of compression."""
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes[-1:] in ([".gz"], [".bz2"]):
-        suffixes.pop()
-    return suffixes[-1] if suffixes else ""
-
-
-def _open(topology: Path) -> Any:
-    """MDAnalysis' universe of one file."""
-    import MDAnalysis
-
-    try:
-        return MDAnalysis.Universe(str(topology), to_guess=())
-    except Exception as error:  # parsers raise errors of any kind
-        if "isn't a valid topology format" in str(error):
-            raise DataError(
-                f"{topology}: {topology.suffix or 'no suffix'!r} is no format that is known here; tried "
-                f"are by suffix .npz and .npy, ASE for .xyz, .extxyz, .traj and .db, and MDAnalysis "
-                f"for all others (.pdb, .gro, .psf, .prmtop, .tpr, …)"
-            ) from error
-        raise _unreadable(topology, "it", error) from error
-
-
-def _load(universe: Any, topology: Path, path: Path) -> None:
-    try:
-        universe.load_new(str(path))
-    except Exception as error:
-        if "same number of atoms" in str(error):
-            counts = [int(word) for word in str(error).split() if word.isdecimal()]
-            raise DataError(
-                f"{path}: has {counts[-1]} atoms, {topology} has {counts[0]}; give the topology that "
-                f"this trajectory was written with"
-            ) from error
-        raise _unreadable(path, "it as a trajectory", error) from error
-
-
-def _unreadable(path: Path, what: str, error: Exception) -> DataError:
-    return DataError(
-        f"{path}: MDAnalysis cannot read {what} ({cause(error)}); is it whole, and is its suffix "
-        f"that of its format?"
-    )
-
-
-def _selected(source: str, universe: Any, select: str) -> Any:
-    """The selected atoms, in the order of the file."""
-    try:
-        group = universe.select_atoms(select or "all")
-    except Exception as error:
-        raise DataError(
-            f"{source}: the selection {select!r} is not understood ({cause(error)}); examples are "
-            f"'protein and not name H*', 'resid 1:20', 'name CA'"
-        ) from error
-    if len(group):
-        return group
-    present = []
-    for key in ("resnames", "names"):
-        if hasattr(universe.atoms, key):
-            found = sorted(set(getattr(universe.atoms, key)))
-            present.append(f"{key} {' '.join(found[:12])}{' …' if len(found) > 12 else ''}")
-    raise DataError(
-        f"{source}: the selection {select!r} holds none of the {len(universe.atoms)} atoms; there are "
-        f"{'; '.join(present) or 'neither names nor residues'}"
-    )
-
-
-def _bonds(topology: Path, universe: Any) -> tuple[np.ndarray | None, list[str], tuple[str, ...]]:
-    """All bonds between atoms [bonds, 2] or None, their orders if MOL2 gives them, and notes."""
-    if not hasattr(universe, "bonds") or not len(universe.bonds):
-        return None, [], ()
-    suffix = format_suffix(topology)
-    if suffix in PARTIAL_BONDS:
-        note = (
-            f"the {len(universe.bonds)} bonds of {topology.name} were not used: this format lists "
-            f"some of them alone"
-        )
-        return None, [], (note,)
-    orders = [str(bond.order) for bond in universe.bonds] if suffix == ".mol2" else []
-    return universe.bonds.indices.astype(np.int64), orders, ()
+def _bonds_through(path: Path, universe: Any) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Bonds between all atoms by the shortest images of them, where the elements are known."""
+    numbers, _ = elements_of(universe.atoms)
+    if numbers is None:
+        return None, ()
+    reader = universe.trajectory
+    frames = []
+    for k in np.unique(np.linspace(0, len(reader) - 1, 5).round().astype(int)):
+        try:
+            ts = reader[k]
+            frames.append((ts.positions.astype(np.float64), _cell(ts.dimensions)[0]))
+        except Exception as error:  # as in _frame
+            raise unreadable(path, f"frame {k}", error) from error
+    return boxes.bonds_through(frames, numbers)
 
 
 def _frames(
@@ -179,8 +143,6 @@ def _frames(
     report: Report,
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """One run: positions [frames, N, C, 3] of atoms [N, C], times [frames], and "box", "" or a note."""
-    if not hasattr(universe, "trajectory"):
-        raise DataError(f"{path}: holds no coordinates; write {path},TRAJECTORY")
     reader = universe.trajectory
     _, box = _cell(reader.ts.dimensions)
     carried, inner = np.unique(atoms), None

@@ -1,0 +1,184 @@
+"""Whether a trajectory is plausible: its lengths, its step, frames that are there twice, what moves.
+
+Every source passes here. What cannot be true is refused; what is odd becomes a note; nothing is changed.
+"""
+
+from __future__ import annotations
+
+import ase
+import numpy as np
+from ase.data import atomic_masses, covalent_radii
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
+
+from estag_jax.data.system import DataError
+from estag_jax.data.trajectory import Trajectory
+from estag_jax.data.transform import LENGTHS
+
+CLOSE, FAR, ALONE = 0.5, 1.6, 20.0
+"""Of the median distance to the nearest atom in sums of covalent radii (bonds have 0.8 to 1.3): what is
+nearer or farther than the outer two cannot be, what is farther than the middle one is worth a question."""
+
+HOT, COLD = 1e5, 1.0
+"""K; temperatures that no simulation of molecules has, by the displacement in a step."""
+
+BALLISTIC = 2.0
+"""fs; steps up to here are short enough for displacements to tell a temperature from below."""
+
+SECONDS = {"fs": 1e-15, "ps": 1e-12, "s": 1.0}
+SAMPLES = 200
+"""Frames that are looked at."""
+
+
+def plausible(trajectory: Trajectory) -> Trajectory:
+    """Checks lengths, step and frames of a trajectory; the same with notes on what is odd.
+
+    Args:
+      trajectory: as a source returned it, with finite positions where frames are known.
+
+    Raises:
+      DataError: atoms are far nearer to each other than bonded ones; says which unit would fit.
+    """
+    _check_lengths(trajectory)
+    notes = (*_far(trajectory), *_same_frames(trajectory), *_step(trajectory), *_digits(trajectory))
+    return trajectory.changed(notes=(*trajectory.notes, *notes)) if notes else trajectory
+
+
+def connected(trajectory: Trajectory) -> Trajectory:
+    """The same, with a note where the graph has several parts, which exchange no messages."""
+    graph, nodes = trajectory.system.graph, trajectory.system.num_nodes
+    ends = np.ravel(graph.senders), np.ravel(graph.receivers)
+    matrix = csr_array((np.ones(len(ends[0])), ends), (nodes, nodes))
+    parts, part = connected_components(matrix, directed=False)
+    if parts == 1:
+        return trajectory
+    sizes = np.sort(np.bincount(part))[::-1]
+    shown = ", ".join(map(str, sizes[:4])) + (", …" if parts > 4 else "")
+    first = trajectory.positions[np.flatnonzero(trajectory.known)[0]].mean(axis=1)
+    apart = _gap(first[part == 0], first[part != 0])
+    return trajectory.noted(
+        f"the graph has {parts} parts of {shown} nodes, which exchange no messages; the first is "
+        f"{apart:.3g} {trajectory.system.length_unit} from the nearest other: several molecules, or one that "
+        f"is torn (--graph.kind nearest or full joins them)"
+    )
+
+
+def _gap(one: np.ndarray, other: np.ndarray) -> float:
+    """The shortest distance between two sets of points."""
+    return float(KDTree(one).query(other)[0].min())
+
+
+def _check_lengths(trajectory: Trajectory) -> None:
+    """Refuses atoms that are far too near, or all alone, for the unit of length."""
+    ratio, found = _bond_ratio(trajectory)
+    if CLOSE <= ratio <= ALONE:
+        return
+    fitting = _fitting(trajectory, ratio)
+    raise DataError(
+        f"{trajectory.source}: {found}: is this {' or '.join(fitting) or 'another unit'}? Write "
+        f"--read.length-unit {fitting[0] if fitting else 'UNIT'}, or a key length_unit"
+    )
+
+
+def _far(trajectory: Trajectory) -> list[str]:
+    """A note where no atom is bonded, but all would be in another unit (bohr)."""
+    ratio, found = _bond_ratio(trajectory)
+    if ratio <= FAR or trajectory.system.bonds is not None:
+        return []
+    fitting = _fitting(trajectory, ratio)
+    return [f"{found}: is this {fitting[0]}? (--read.length-unit {fitting[0]})"] if fitting else []
+
+
+def _bond_ratio(trajectory: Trajectory) -> tuple[float, str]:
+    """The median distance to the nearest atom in sums of covalent radii, and words; 1 where none tells."""
+    system = trajectory.system
+    unit = LENGTHS.get(system.length_unit)
+    if system.atomic_numbers is None or not unit or system.channels != 1 or system.num_nodes < 2:
+        return 1.0, ""
+    frames = np.flatnonzero(trajectory.known)
+    radii = covalent_radii[system.atomic_numbers] / unit
+    ratios, distances = [], []
+    for k in frames[np.linspace(0, len(frames) - 1, min(5, len(frames))).astype(int)]:
+        points = trajectory.positions[k, :, 0].astype(np.float64)
+        distance, other = KDTree(points).query(points, k=2)
+        ratios.append(np.median(distance[:, 1] / (radii + radii[other[:, 1]])))
+        distances.append(np.median(distance[:, 1]))
+    ratio, distance = float(np.median(ratios)), float(np.median(distances))
+    found = f"nearest atoms are {distance:.3g} {system.length_unit} apart, {ratio:.2g} times a bond's length"
+    return ratio, found
+
+
+def _fitting(trajectory: Trajectory, ratio: float) -> list[str]:
+    """The units of length in which nearest atoms would be bonded, the likeliest first."""
+    own = LENGTHS[trajectory.system.length_unit]
+    units = {name: ratio * size / own for name, size in LENGTHS.items() if size != own}
+    return [name for name, scaled in units.items() if 0.7 < scaled < 1.4]
+
+
+def _same_frames(trajectory: Trajectory) -> list[str]:
+    """Notes on frames that are there twice in a row, or on a trajectory in which nothing moves."""
+    twice = []
+    for run in trajectory.runs:
+        frames = trajectory.positions[run]
+        twice += [
+            run.start + k
+            for k in range(len(frames) - 1)
+            if np.array_equal(frames[k], frames[k + 1])
+        ]
+    pairs = trajectory.num_frames - len(trajectory.lengths)
+    if not twice:
+        return []
+    if len(twice) == pairs:
+        return ["nothing moves: all frames are identical, so that there is nothing to forecast"]
+    return [
+        f"frames {twice[0]} and {twice[0] + 1} are identical, {len(twice)} pair(s) in all: written twice at "
+        f"a restart? Leave one of them out"
+    ]
+
+
+def _squares(trajectory: Trajectory) -> np.ndarray:
+    """Squared displacements of the nodes in one step, of at most ``SAMPLES`` steps [steps, N]."""
+    known = trajectory.known
+    first = np.concatenate([np.arange(r.start, r.stop - 1) for r in trajectory.runs])
+    first = first[known[first] & known[first + 1]] if first.size else first
+    if not first.size:
+        return np.zeros((0, trajectory.system.num_nodes))
+    first = first[np.linspace(0, len(first) - 1, min(SAMPLES, len(first))).astype(int)]
+    steps = trajectory.positions[first + 1].astype(np.float64) - trajectory.positions[first]
+    return (steps**2).sum(axis=-1).mean(axis=-1)
+
+
+def _step(trajectory: Trajectory) -> list[str]:
+    """A note where atoms move at a speed that the step does not allow: 3/2 k T = m v² / 2."""
+    system, seconds = trajectory.system, SECONDS.get(trajectory.time_unit)
+    unit = LENGTHS.get(system.length_unit)
+    squares = _squares(trajectory)
+    if system.atomic_numbers is None or not seconds or not unit or not squares.any():
+        return []
+    step = trajectory.frame_step * seconds
+    masses = atomic_masses[system.atomic_numbers] * ase.units._amu
+    energy = np.median((squares * masses).mean(axis=1)) * (unit * 1e-10 / step) ** 2
+    kelvin = energy / (3 * ase.units._k)
+    if kelvin <= HOT and (kelvin >= COLD or step > BALLISTIC * 1e-15):
+        return []
+    moved = np.sqrt(np.median(squares.mean(axis=1)))
+    return [
+        f"atoms move by {moved:.2g} {system.length_unit} in {trajectory.frame_step:g} "
+        f"{trajectory.time_unit}, as at {kelvin:.1g} K: is the step right (--read.frame-step), is the unit?"
+    ]
+
+
+def _digits(trajectory: Trajectory) -> list[str]:
+    """A note where single precision far from the origin loses the digits of the motion."""
+    if trajectory.positions.dtype != np.float32:
+        return []
+    moved = np.sqrt(_squares(trajectory).mean(axis=1))
+    size = float(np.abs(trajectory.positions[np.flatnonzero(trajectory.known)[:1]]).max(initial=0))
+    usual = float(np.median(moved)) if moved.size else 0.0
+    if not usual or size * np.finfo(np.float32).eps < 0.01 * usual:
+        return []
+    return [
+        f"coordinates of {size:.2g} {trajectory.system.length_unit} in single precision round off "
+        f"{size * 1.2e-7 / usual:.1%} of a step: save differences from the origin, or float64"
+    ]

@@ -1,0 +1,120 @@
+"""Trajectories of mdtraj in HDF5: coordinates, times, box and topology in one file. Needs h5py."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase.data import atomic_numbers as number_of
+from ase.geometry import cellpar_to_cell
+
+from estag_jax.data.system import DataError, needed
+from estag_jax.data.trajectory import Trajectory
+from estag_jax.io import cause
+from estag_jax.sources.files import boxes
+from estag_jax.sources.files.timing import chosen_step, clock, names_of_stretches, unknown
+from estag_jax.sources.options import FileOptions
+
+SUFFIXES = (".h5", ".hdf5")
+
+NM = 10.0
+"""Å; mdtraj's unit of length. Its unit of time is ps."""
+
+
+def read_hdf5(path: Path, options: FileOptions) -> Trajectory:
+    """Reads a file that ``mdtraj.Trajectory.save_hdf5`` wrote.
+
+    Args:
+      path: the file.
+      options: the time between frames, and whether to unwrap.
+
+    Returns:
+      The trajectory, without a graph; positions [frames, N, 1, 3] float32 in Å.
+
+    Raises:
+      DataError: h5py is missing, or the file is damaged or of another kind.
+    """
+    h5py = needed("h5py", f"{path}: reading this file", "'estag_jax[h5]'")
+    try:
+        with h5py.File(path, "r") as file:
+            arrays = {key: file[key][()] for key in _KEYS if key in file}
+            there = sorted(file)
+    except (OSError, RuntimeError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: is no whole HDF5 file ({cause(error)}); copy it again") from error
+    if "particles" in there:
+        raise DataError(f"{path}: is H5MD, which holds no names of atoms; write TOPOLOGY,{path}")
+    if not {"coordinates", "topology"} <= set(arrays):
+        raise DataError(
+            f"{path}: holds {', '.join(there) or 'nothing'}, expected mdtraj's coordinates and topology; "
+            f"save positions [frames, N, 3] as .npz"
+        )
+    names, numbers, bonds = _topology(path, arrays["topology"])
+    positions, given = arrays["coordinates"], options.frame_step is not None
+    frames = len(positions)
+    for key in ("time", "cell_lengths", "cell_angles"):
+        if key in arrays and len(arrays[key]) != frames:
+            raise DataError(
+                f"{path}: has {frames} frames of coordinates and {len(arrays[key])} of {key}; write it anew"
+            )
+    if positions.shape[1:] != (len(names), 3):
+        raise DataError(
+            f"{path}: coordinates are {list(positions.shape)}, its topology has {len(names)} atoms"
+        )
+    dates = clock(path, arrays["time"], "ps", given) if "time" in arrays else unknown(frames)
+    step, chosen = chosen_step(
+        path.name, dates.step and (dates.step, "ps"), options.frame_step, "ps"
+    )
+    notes, box = [*chosen, *dates.notes], "cell_lengths" in arrays
+    if box:
+        notes.append(boxes.box_note(bool(len(bonds)), options.unwrap))
+    if box and options.unwrap:
+        unwrapped = boxes.unwrapped(_frames(arrays), bonds if len(bonds) else None)
+        positions = np.array([frame / NM for frame in unwrapped])
+    trajectory = Trajectory.from_arrays(
+        (positions[dates.keep] * NM).astype(np.float32),
+        atomic_numbers=numbers,
+        names=names,
+        bonds=bonds if len(bonds) else None,
+        frame_step=step[0],
+        time_unit=step[1],
+        length_unit=options.length_unit or "Å",
+        lengths=dates.lengths,
+        run_names=names_of_stretches(path.name, dates.lengths),
+        source=str(path),
+        provenance=f"read from {path.name}, a file that does not say how it came to be",
+        notes=tuple(notes),
+    )
+    return trajectory if box else boxes.with_jumps_noted(trajectory)
+
+
+_KEYS = ("coordinates", "topology", "time", "cell_lengths", "cell_angles")
+
+
+def _frames(arrays: dict[str, np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Positions and cell vectors of each frame in Å."""
+    rows = zip(arrays["coordinates"], arrays["cell_lengths"], arrays["cell_angles"], strict=True)
+    for positions, lengths, angles in rows:
+        yield positions * NM, cellpar_to_cell([*lengths * NM, *angles])
+
+
+def _topology(path: Path, text: Any) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """Names, atomic numbers [N] and bonds [bonds, 2] of mdtraj's JSON."""
+    try:
+        topology = json.loads(np.ravel(text)[0])
+        residues = [r for chain in topology["chains"] for r in chain["residues"]]
+        atoms = [(a, f"{r['name']}{r['resSeq']}") for r in residues for a in r["atoms"]]
+        atoms.sort(key=lambda pair: pair[0]["index"])
+        names = tuple(a["name"] if len(residues) == 1 else f"{r}-{a['name']}" for a, r in atoms)
+        numbers = np.array([number_of.get(a["element"], 0) for a, _ in atoms])
+        bonds = np.array([bond[:2] for bond in topology["bonds"]], np.int64).reshape(-1, 2)
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise DataError(f"{path}: its topology is not mdtraj's ({cause(error)})") from error
+    if not numbers.all():
+        i = int(np.flatnonzero(numbers == 0)[0])
+        raise DataError(
+            f"{path}: the element of atom {i} ({names[i]}) is none; leave virtual sites out"
+        )
+    return names, numbers, bonds

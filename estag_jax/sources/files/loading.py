@@ -1,0 +1,139 @@
+"""One run's coordinates: whether its file is whole, how MDAnalysis gets them, and its times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase.geometry import cell_to_cellpar, cellpar_to_cell
+from scipy.io import netcdf_file
+
+from estag_jax.data.system import DataError
+from estag_jax.io import cause
+from estag_jax.sources.files import dcd, pdb, stacks, xdr
+from estag_jax.sources.files.stacks import Stack
+from estag_jax.sources.files.timing import Clock, clock, has_time, unknown
+from estag_jax.sources.files.topology import FORMATS, format_suffix, unreadable
+from estag_jax.sources.files.xyz import read_xyz
+
+AMBER = (".mdcrd", ".crdbox", ".trj")
+"""Text trajectories of Amber."""
+
+
+def examined(path: Path) -> tuple[bool, tuple[str, ...]]:
+    """Checks that a file is whole; whether its time step means something, and notes."""
+    suffix = format_suffix(path)
+    if suffix == ".dcd":
+        return dcd.examine(path)
+    if suffix in (".xtc", ".trr"):
+        return True, xdr.examine(path)
+    if suffix in (".nc", ".ncdf"):
+        _check_netcdf(path)
+    if suffix in (".pdb", ".ent"):
+        pdb.examine(path)
+    return True, ()
+
+
+def load(universe: Any, topology: Path, path: Path, folder: Path) -> Stack | None:
+    """Puts a run's coordinates into the universe; returns them where they were read here."""
+    from MDAnalysis.coordinates.memory import MemoryReader
+
+    suffix, stack = format_suffix(path), None
+    if suffix in STACKS:
+        stack = STACKS[suffix](path)
+    count = len(universe.atoms)
+    if stack is not None and stack.positions.shape[1] != count:
+        raise _other_atoms(path, stack.positions.shape[1], topology, count)
+    try:
+        if stack is not None:
+            universe.load_new(stack.positions, format=MemoryReader, dimensions=stack.boxes)
+            return stack
+        if suffix in (".xtc", ".trr"):
+            # MDAnalysis keeps an index in the folder of the file, which is the user's.
+            link = folder / f"{len(list(folder.iterdir()))}{suffix}"
+            link.symlink_to(path.resolve())
+            universe.load_new(str(link))
+        else:
+            universe.load_new(str(path), format=FORMATS.get(suffix))
+        if suffix in AMBER:
+            _check_lines(path, universe.trajectory, count)
+    except DataError:
+        raise
+    except Exception as error:
+        if "same number of atoms" in str(error):
+            counts = [int(word) for word in str(error).split() if word.isdecimal()]
+            raise _other_atoms(path, counts[-1], topology, counts[0]) from error
+        raise unreadable(path, "it as a trajectory", error) from error
+    return None
+
+
+def clock_of(path: Path, reader: Any, stack: Stack | None, times: np.ndarray, given: bool) -> Clock:
+    """What the frames of a run say of the time, in ps."""
+    if reader.format == "HISTORY":
+        times = stacks.history_times(path)
+        return clock(path, times, "ps", given) if np.isfinite(times).all() else unknown(len(times))
+    if stack is None:
+        return clock(path, times, "ps", given) if has_time(reader) else unknown(len(times))
+    if stack.times is None:
+        return unknown(len(times))
+    one = clock(path, stack.times, stack.unit, given)
+    return one if stack.unit == "ps" else one._replace(step=None)
+
+
+def _check_netcdf(path: Path) -> None:
+    """Refuses a NetCDF file that is shorter than its header says."""
+    try:
+        netcdf_file(str(path), mmap=False).close()
+    except Exception as error:  # of any kind where bytes are missing
+        raise DataError(
+            f"{path}: is no whole NetCDF 3 file ({cause(error)}); copy it again, or write it anew"
+        ) from error
+
+
+def _check_lines(path: Path, reader: Any, atoms: int) -> None:
+    """Refuses an Amber text trajectory with lines that belong to no frame: readers drop a cut frame."""
+    each = -(-3 * atoms // 10) + (reader.ts.dimensions is not None)
+    with stacks.opened(path) as file:
+        widths = [len(line.rstrip()) for line in file][1:]  # without the title
+    lines = len(widths)
+    frames, left = divmod(lines, each)
+    if not left and widths[-1] < widths[each - 1]:
+        frames, left = frames - 1, 1
+    if left or frames != len(reader):
+        raise DataError(
+            f"{path}: has {lines} lines of coordinates, frames have {each}: frame {frames} is cut short; "
+            f"copy it again, or save its {frames} whole frames to a new file"
+        )
+
+
+def _other_atoms(path: Path, atoms: int, topology: Path, expected: int) -> DataError:
+    return DataError(
+        f"{path}: has {atoms} atoms, {topology} has {expected}; give the topology that this trajectory "
+        f"was written with"
+    )
+
+
+def _xyz_stack(path: Path) -> Stack:
+    """The frames of an XYZ file that a topology stands before."""
+    frames = [frame.atoms for frame in read_xyz(path)]
+    cells = [atoms.cell.array if atoms.cell.rank == 3 else np.zeros((3, 3)) for atoms in frames]
+    sizes = [len(atoms) for atoms in frames]
+    if len(set(sizes)) > 1:
+        k = int(np.flatnonzero(np.array(sizes) != sizes[0])[0])
+        raise DataError(f"{path}: frame {k} has {sizes[k]} atoms, frame 0 has {sizes[0]}")
+    dimensions = np.array([cell_to_cellpar(cell) if cell.any() else np.zeros(6) for cell in cells])
+    again = [cellpar_to_cell(d) if d.any() else np.zeros((3, 3)) for d in dimensions]
+    if not np.allclose(again, cells, atol=1e-3):
+        raise DataError(f"{path}: its box is not along x; read the file without a topology")
+    positions = np.array([atoms.positions for atoms in frames], np.float32)
+    return Stack(positions, dimensions, None, "ps")
+
+
+STACKS: dict[str, Callable[[Path], Stack]] = {
+    **stacks.READERS,
+    ".xyz": _xyz_stack,
+    ".extxyz": _xyz_stack,
+}
+"""What reads the frames of a run here, by suffix; MDAnalysis reads all others."""

@@ -1,0 +1,246 @@
+"""Text files of frames as arrays, each line of which is accounted for: GROMACS' .gro, LAMMPS' dumps.
+
+MDAnalysis reads the first frame of a .gro alone, drops a cut last frame of a dump, and moves dumps by
+the corner of their box.
+"""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import gzip
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+import numpy as np
+from ase.geometry import cell_to_cellpar
+
+from estag_jax.data.system import DataError
+from estag_jax.io import cause
+
+
+class Stack(NamedTuple):
+    """All frames of a file.
+
+    Args:
+      positions: [frames, N, 3] float32 in Å, or in the file's own unit.
+      boxes: lengths and angles [frames, 6], zero without a box.
+      times: [frames] in ``unit``, or None where the file does not say.
+      unit: "ps", or "steps" for numbers of steps, which tell gaps and no time.
+    """
+
+    positions: np.ndarray
+    boxes: np.ndarray
+    times: np.ndarray | None
+    unit: str
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[TextIO]:
+    """A text file, compressed or not; bytes that are no UTF-8 are replaced.
+
+    Raises:
+      DataError: it cannot be read, or the compressed data end too early.
+    """
+    kind = {".gz": gzip.open, ".bz2": bz2.open}.get(path.suffix.lower(), open)
+    try:
+        with kind(path, "rt", encoding="utf-8-sig", errors="replace") as file:
+            yield file
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read ({cause(error)}); copy it again") from error
+
+
+def check_last_line(path: Path, last: str, before: str) -> None:
+    """Refuses a file whose last line has no end, and fewer digits in its last number than the one before.
+
+    Raises:
+      DataError: says so.
+    """
+    digits = [
+        len(line.split()[-1].partition(".")[2]) if line.split() else 0 for line in (last, before)
+    ]
+    if not last.endswith("\n") and digits[0] < digits[1]:
+        raise DataError(
+            f"{path}: ends within the number {last.split()[-1]!r}; copy it again, or end its last line"
+        )
+
+
+def read_gro(path: Path) -> Stack:
+    """Reads every frame of a .gro file: a title, the number of atoms, the atoms, the box; nm and ps.
+
+    Raises:
+      DataError: names the line that is no part of a frame.
+    """
+    positions, boxes, times = [], [], []
+    for first, title, rows, box in _gro_frames(path):
+        try:
+            # Columns of equal width begin behind the 20 of names and numbers: the distance between
+            # two points is the width.
+            width = rows[0].index(".", rows[0].index(".") + 1) - rows[0].index(".")
+            columns = [slice(20 + width * i, 20 + width * (i + 1)) for i in range(3)]
+            frame = np.array([[row[c] for c in columns] for row in rows], np.float64)
+            cell = np.array(box.split(), np.float64)
+            if cell.shape not in ((3,), (9,)):
+                raise ValueError(f"a box of {len(cell)} numbers")
+        except ValueError as error:
+            raise DataError(
+                f"{path}: frame {len(positions)} (counted from 0), which begins in line {first}, is not "
+                f"whole ({error}); copy it again"
+            ) from error
+        if positions and len(frame) != len(positions[0]):
+            raise _other_size(path, len(positions), len(frame), len(positions[0]))
+        positions.append(frame * 10)
+        boxes.append(_gro_box(cell * 10))
+        times.append(_gro_time(title))
+    known = None if None in times else np.array(times, np.float64)
+    return Stack(np.array(positions, np.float32), np.array(boxes), known, "ps")
+
+
+def read_dump(path: Path) -> Stack:
+    """Reads a LAMMPS dump: atoms by id, coordinates unscaled (x), scaled (xs) or unwrapped (xu, xsu).
+
+    Positions are where the file has them, with the corner of the box for scaled ones. The number of a
+    step is no time.
+
+    Raises:
+      DataError: names the frame that is cut short, or has other atoms.
+    """
+    positions, boxes, steps, ids = [], [], [], None
+    with opened(path) as file:
+        for k, (step, (cell, corner), columns, rows) in enumerate(_dump_frames(path, file)):
+            where = f"{path}: frame {k} (counted from 0)"
+            kind = next((s for s in ("", "u", "s", "su") if f"x{s}" in columns), None)
+            wanted = [f"{axis}{kind}" for axis in "xyz"]
+            if kind is None or not set(wanted) <= set(columns) or "id" not in columns:
+                raise DataError(
+                    f"{where} has the columns {' '.join(columns)}, expected id x y z (or xs, xu)"
+                )
+            table = np.array(
+                [[row[columns.index(name)] for name in ("id", *wanted)] for row in rows]
+            )
+            order = np.argsort(table[:, 0].astype(np.int64))
+            points = table[order, 1:].astype(np.float64)
+            these = table[order, 0].astype(np.int64)
+            if ids is None:
+                ids = these
+            if len(these) != len(ids):
+                raise _other_size(path, k, len(these), len(ids))
+            if (these != ids).any():
+                raise DataError(f"{where} has other ids of atoms than frame 0; dump one group")
+            if kind.startswith("s"):
+                points = points @ cell + corner
+            positions.append(points.astype(np.float32))
+            boxes.append(cell_to_cellpar(cell))
+            steps.append(step)
+    return Stack(np.array(positions), np.array(boxes), np.array(steps, np.float64), "steps")
+
+
+def history_times(path: Path) -> np.ndarray:
+    """The times of the frames of a DL_POLY HISTORY in ps: number of the step times its length."""
+    with opened(path) as file:
+        words = [line.split() for line in file if line.startswith("timestep")]
+    return np.array([int(w[1]) * float(w[5]) if len(w) > 5 else np.nan for w in words])
+
+
+READERS: dict[str, Callable[[Path], Stack]] = {
+    ".gro": read_gro,
+    ".lammpstrj": read_dump,
+    ".lammpsdump": read_dump,
+    ".dump": read_dump,
+}
+"""What reads the frames of a file, by suffix."""
+
+
+def _other_size(path: Path, frame: int, atoms: int, first: int) -> DataError:
+    return DataError(
+        f"{path}: frame {frame} has {atoms} atoms, frame 0 has {first}; all frames must be of one system"
+    )
+
+
+def _gro_frames(path: Path) -> Iterator[tuple[int, str, list[str], str]]:
+    """The number of the first line, title, rows and box of each frame."""
+    with opened(path) as file:
+        lines, number = (line.rstrip("\n") for line in file), 0
+        for title in lines:
+            number += 1
+            first, count = number, next(lines, "")
+            if not title.strip() and not count.strip():
+                continue  # empty lines at the end, or between frames
+            if not count.strip().isdigit():
+                raise DataError(
+                    f"{path}: line {first + 1} is {count.strip()[:40]!r}, expected the number of atoms of "
+                    f"the frame that line {first} begins; delete what is no frame"
+                )
+            rows = [next(lines, "") for _ in range(int(count))]
+            box = next(lines, "")
+            number += len(rows) + 2
+            yield first, title, rows, box
+
+
+def _gro_time(title: str) -> float | None:
+    words = title.partition("t=")[2].split() or title.partition("t =")[2].split()
+    try:
+        return float(words[0]) if words else None
+    except ValueError:
+        return None
+
+
+def _gro_box(cell: np.ndarray) -> np.ndarray:
+    """Lengths and angles of v1x v2y v3z [v1y v1z v2x v2z v3x v3y]."""
+    if not cell.any():
+        return np.zeros(6)
+    x, y, z, xy, xz, yx, yz, zx, zy = np.resize(np.append(cell, np.zeros(9 - len(cell))), 9)
+    return cell_to_cellpar(np.array([(x, xy, xz), (yx, y, yz), (zx, zy, z)]))
+
+
+def _dump_frames(
+    path: Path, file: TextIO
+) -> Iterator[tuple[int, tuple[np.ndarray, np.ndarray], list[str], list[list[str]]]]:
+    """Step, cell vectors [3, 3] and corner of the box [3], names of the columns and rows of each frame."""
+    frame, step, count, box = 0, 0, 0, None
+    for line in file:
+        words = line.split()
+        if not words:
+            continue
+        item = line.removeprefix("ITEM: ")
+        try:
+            if item.startswith("TIMESTEP"):
+                step = int(next(file))
+            elif item.startswith("NUMBER OF ATOMS"):
+                count = int(next(file))
+            elif item.startswith("BOX BOUNDS"):
+                box = _dump_cell(np.array([next(file).split() for _ in range(3)], np.float64))
+            elif item.startswith("ATOMS") and box is not None:
+                lines = [next(file) for _ in range(count)]
+                check_last_line(path, *lines[-1:-3:-1]) if count > 1 else None
+                rows = [line.split() for line in lines]
+                if any(len(row) != len(words) - 2 for row in rows):
+                    raise ValueError("a row has another number of columns")
+                yield step, box, words[2:], rows
+                frame += 1
+            elif not item.startswith(("UNITS", "TIME")):
+                raise ValueError(f"a line is {line.strip()[:40]!r}")
+            else:
+                next(file)
+        except (StopIteration, ValueError) as error:
+            why = str(error) or "the file ends"
+            raise DataError(
+                f"{path}: frame {frame} (counted from 0) is cut short or damaged ({why}); copy it again, or "
+                f"save its {frame} whole frames to a new file"
+            ) from None
+
+
+def _dump_cell(bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cell vectors as rows [3, 3] and the corner of the box [3], by LAMMPS' Howto_triclinic."""
+    if bounds.shape[1] > 3:
+        raise ValueError("a box of general triclinic vectors; dump the restricted one")
+    low, high = bounds[:, 0].copy(), bounds[:, 1].copy()
+    xy, xz, yz = bounds[:, 2] if bounds.shape[1] > 2 else (0.0, 0.0, 0.0)
+    low[0] -= min(0.0, xy, xz, xy + xz)
+    high[0] -= max(0.0, xy, xz, xy + xz)
+    low[1] -= min(0.0, yz)
+    high[1] -= max(0.0, yz)
+    x, y, z = high - low
+    return np.array([[x, 0, 0], [xy, y, 0], [xz, yz, z]]), low

@@ -1,0 +1,80 @@
+"""Frames of GROMACS' XTC and TRR files, counted from their own headers: readers drop a cut last frame."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+from estag_jax.data.system import DataError
+
+XTC, XTC_LONG, TRR = 1995, 2023, 1993
+"""The first number of a frame, by format; XTC_LONG holds more than 2³¹ bytes in a frame."""
+
+
+def examine(path: Path) -> tuple[str, ...]:
+    """Counts the frames, and refuses a file that ends within a frame, or has frames without positions.
+
+    A frame of XTC is a header of 56 bytes (magic number, atoms, step, time, box, atoms), and then
+    either 3 floats for each of at most 9 atoms, or the precision, 7 integers, the number of bytes and
+    these. A frame of TRR is a header that gives the size of each of its parts, and the parts.
+
+    Returns:
+      A note with the count: a file that ends with a whole frame may still be a part of what was written.
+
+    Raises:
+      DataError: names the frame and the number of bytes that are there.
+    """
+    size, frame, silent = path.stat().st_size, 0, None
+    with path.open("rb") as file:
+        while (begin := file.tell()) < size:
+            try:
+                end, positions = _end_of_frame(path, file, frame)
+            except struct.error:
+                end, positions = size + 1, True
+            if end > size:
+                raise DataError(
+                    f"{path}: is cut short within frame {frame} (counted from 0), {size - begin} bytes of "
+                    f"it are there; copy it again, or save its {frame} whole frames to a new file"
+                )
+            if not positions and silent is None:
+                silent = frame
+            file.seek(end)
+            frame += 1
+    if silent is not None:
+        raise DataError(
+            f"{path}: frame {silent} (counted from 0) holds no positions (velocities or forces alone); "
+            f"write a file of the frames with positions, for example by gmx trjconv to .xtc"
+        )
+    note = f"{path.name} ends after {frame} whole frames; its format does not say how many were written"
+    return (note,)
+
+
+def _end_of_frame(path: Path, file: BinaryIO, frame: int) -> tuple[int, bool]:
+    """Where the frame that begins here ends, and whether it holds positions."""
+    magic = _integers(file, 1)[0]
+    if magic in (XTC, XTC_LONG):
+        (atoms,) = _integers(file, 1)
+        file.seek(48, 1)  # step, time, box, atoms again
+        if atoms <= 9:
+            return file.tell() + 12 * atoms, True
+        file.seek(32, 1)  # precision, bounds of the integers, size of the smallest
+        long = magic == XTC_LONG
+        (count,) = struct.unpack(">q" if long else ">i", file.read(8 if long else 4))
+        return file.tell() + -(-count // 4) * 4, True
+    if magic == TRR:
+        file.seek(4, 1)  # length of the version with its end
+        (length,) = _integers(file, 1)
+        file.seek(-(-length // 4) * 4, 1)
+        *parts, atoms, _, _ = _integers(file, 13)
+        box, x = parts[2], parts[7]
+        reals = box // 9 or max(parts[7:]) // max(3 * atoms, 1)
+        return file.tell() + 2 * reals + sum(parts), x > 0
+    raise DataError(
+        f"{path}: frame {frame} (counted from 0) does not begin with the number of an XTC or TRR frame "
+        f"but {magic}; copy the file again"
+    )
+
+
+def _integers(file: BinaryIO, count: int) -> tuple[int, ...]:
+    return struct.unpack(f">{count}i", file.read(4 * count))

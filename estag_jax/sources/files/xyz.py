@@ -1,0 +1,152 @@
+"""XYZ and extended XYZ: every line belongs to a frame, columns in any order, words that are no elements."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_numbers as number_of
+from ase.io.extxyz import key_val_str_to_dict
+
+from estag_jax.data.system import DataError
+from estag_jax.sources.files.stacks import check_last_line, opened
+
+CP2K = re.compile(r"\s*i\s*=\s*\d+,\s*time\s*=\s*([-+.\dEe]+)")
+"""How CP2K begins a comment; the time is in fs."""
+
+
+class Frame(NamedTuple):
+    """One frame of a file.
+
+    Args:
+      atoms: positions, cell, and what the comment says as ``info``; elements X where there are none.
+      words: what stands for the element of each atom [N].
+    """
+
+    atoms: Atoms
+    words: tuple[str, ...]
+
+
+def read_xyz(path: Path) -> Iterator[Frame]:
+    """The frames of a file: a number of atoms, a comment, a line for each atom; blank lines between.
+
+    Raises:
+      DataError: names the frame and the line that is no part of one.
+    """
+    with opened(path) as file:
+        lines = enumerate(file, 1)
+        for k, (number, line) in enumerate((n, text) for n, text in lines if text.strip()):
+            where = f"{path}: frame {k} (counted from 0), line {number}"
+            if not line.strip().isdigit():
+                raise DataError(
+                    f"{where}: is {line.strip()[:40]!r}, expected the number of atoms of a frame; delete "
+                    f"what is no frame (extxyz)"
+                )
+            count = int(line)
+            _, comment = next(lines, (0, ""))
+            texts = [text for _, (_, text) in zip(range(count), lines, strict=False)]
+            rows = [text.split() for text in texts]
+            info = _info(where, comment)
+            symbol, place = _columns(where, info)
+            try:
+                if len(rows) < count:
+                    raise ValueError(f"{len(rows)} of {count} atoms are there")
+                points = np.array([row[place : place + 3] for row in rows], np.float64)
+                words = tuple(row[symbol] for row in rows)
+                if points.shape != (count, 3):
+                    raise ValueError("a row has too few numbers")
+            except (ValueError, IndexError) as error:
+                raise DataError(
+                    f"{where}: is not a whole frame of extxyz ({error}); copy it again, or save its {k} "
+                    f"whole frames to a new file"
+                ) from None
+            if count > 1:
+                check_last_line(path, texts[-1], texts[-2])
+            cell = info.pop("Lattice", None)
+            pbc = info.pop("pbc", cell is not None)
+            if cell is not None:
+                cell = (
+                    np.asarray(cell, float).reshape(3, 3).T if np.size(cell) == 9 else np.diag(cell)
+                )
+            atoms = Atoms(np.zeros(count, int), points, cell=cell, pbc=pbc)
+            atoms.info = info
+            yield Frame(atoms, words)
+
+
+def elements(path: Path, words: tuple[str, ...]) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Atomic numbers [N] of what stands for the elements, or None for plain nodes; and a note.
+
+    Symbols are taken in any case, names by their letters (C1, O_2), numbers as atomic numbers unless
+    they are 1 to k, which are types. X is no element; where all are X, the nodes are plain.
+
+    Raises:
+      DataError: some are X.
+    """
+    if all(word.upper() == "X" for word in words):
+        return None, ()
+    numbers = [number_of.get(word.capitalize()) for word in words]
+    if None not in numbers:
+        if 0 in numbers:
+            i = numbers.index(0)
+            raise DataError(
+                f"{path}: the element of atom {i} is not known (X); leave dummy atoms out"
+            )
+        return np.array(numbers), ()
+    if all(word.isdigit() for word in words):
+        values = np.array(words, int)
+        if set(values) == set(range(1, values.max() + 1)) or values.min() < 1 or values.max() > 118:
+            note = f"the numbers in {path.name} are taken for types, and the nodes for plain ones"
+            return None, (f"{note}; write the symbols of elements if they are atoms",)
+        return values, (f"the numbers in {path.name} are taken for atomic numbers",)
+    named = [_by_name(word) for word in words]
+    if all(named):
+        kinds = ", ".join(sorted({w for w, n in zip(words, numbers, strict=True) if n is None})[:4])
+        return np.array(named), (f"elements are taken from the names in {path.name} ({kinds}, …)",)
+    i = named.index(None) if None in named else 0
+    note = f"{words[i]!r} of node {i} in {path.name} is no element: the nodes are plain, with these names"
+    return None, (f"{note}; write the symbols of elements if they are atoms",)
+
+
+def _by_name(word: str) -> int | None:
+    """The element of a name such as C1, Cl2 or CL2; not of CA1 or HG1, which may be carbon and hydrogen."""
+    match = re.fullmatch(r"([A-Za-z]{1,2})([\d_+*'-].*)?", word)
+    if match is None:
+        return None
+    letters = match[1]
+    if match[2] and len(letters) == 2 and letters.isupper() and letters not in ("CL", "BR", "SI"):
+        return None
+    return number_of.get(letters.capitalize())
+
+
+def _info(where: str, comment: str) -> dict[str, Any]:
+    """What a comment says by key; a comment that is not made of keys says nothing."""
+    if match := CP2K.match(comment):
+        return {"time_fs": float(match[1])}
+    if "=" not in comment:
+        return {}
+    try:
+        info = key_val_str_to_dict(comment)
+    except Exception:  # any text may stand there
+        info = {}
+    if "Lattice" in comment and np.size(info.get("Lattice")) not in (3, 9):
+        raise DataError(f"{where}: its Lattice is not understood, expected 9 numbers in quotes")
+    return info
+
+
+def _columns(where: str, info: dict[str, Any]) -> tuple[int, int]:
+    """The columns of the symbol and of the first coordinate, by Properties."""
+    names, at = {}, 0
+    parts = str(info.pop("Properties", "species:S:1:pos:R:3")).split(":")
+    for name, _, width in zip(*(parts[i::3] for i in range(3)), strict=False):
+        names[name] = at
+        at += int(width) if width.isdigit() else 1
+    symbol = next((names[key] for key in ("species", "Z", "element") if key in names), None)
+    if symbol is None or "pos" not in names:
+        raise DataError(
+            f"{where}: Properties names {', '.join(names)}, expected species and pos among them"
+        )
+    return symbol, names["pos"]

@@ -1,0 +1,126 @@
+"""Keys and axes of arrays: what collections call them, runs as a first axis, times and units."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers.files import has_note
+
+from estag_jax.data.system import DataError
+from estag_jax.sources import catalog as sources
+from estag_jax.sources.catalog import ReadConfig
+
+Z = np.array([6, 8, 1])
+R = np.random.default_rng(0).normal(0, 0.02, (12, 3, 3)) + [[0, 0, 0], [1.3, 0, 0], [2.2, 0, 0]]
+FULL = dict(hydrogens=True)
+
+
+def load(path, **arrays_or_options):
+    options = {k: v for k, v in arrays_or_options.items() if k in ReadConfig.__dataclass_fields__}
+    arrays = {k: v for k, v in arrays_or_options.items() if k not in options}
+    arrays = {k.removesuffix("_key"): v for k, v in arrays.items()}
+    np.savez(path, **arrays)
+    return sources.load(path, read=ReadConfig(**FULL, **options))
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        dict(R=R, z=Z, E=np.zeros(12), F=R, name="x", theory="y", md5="z", type="d"),  # sGDML, MD22
+        dict(coords=R, nuclear_charges=Z, energies=np.zeros(12)),
+        dict(
+            R=R, Z=np.tile(Z, (12, 1)), N=np.full(12, 3), Q=np.zeros(12), D=np.zeros((12, 3))
+        ),  # PhysNet
+        dict(xyz=R, atomic_numbers=Z),
+        dict(coordinates=R, numbers=Z),
+        dict(R=R / 0.529177210903, z=Z, r_unit="bohr", e_unit="Ha"),
+        dict(R=R, z=Z, r_unit="Ang"),
+        dict(R=R / 10, z=Z, length_unit="nm"),
+        dict(R=R / 10, z=Z, length_unit_key="nm"),
+    ],
+)
+def test_names_of_collections(tmp_path, arrays):
+    found = load(tmp_path / "a.npz", **arrays, unit="Å")
+    np.testing.assert_allclose(found.positions[:, :, 0], R, atol=1e-6)
+    assert found.system.atomic_numbers.tolist() == Z.tolist()
+    assert {(0, 1), (1, 2)} == set(map(tuple, found.system.bonds.tolist()))
+
+
+def test_what_is_renamed_is_noted(tmp_path):
+    found = load(tmp_path / "a.npz", coords=R, nuclear_charges=Z)
+    assert has_note(found, "keys of a.npz that are read: coords as R, nuclear_charges as z")
+    own = load(tmp_path / "b.npz", R=R, xyz=R + 1, z=Z, Z=Z[::-1].copy())  # its own name goes first
+    np.testing.assert_array_equal(own.positions[:, :, 0], R)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        (
+            dict(coords=R, nuclear_charges=Z, old_indices=np.arange(12.0)),
+            "old_indices.*rmd17:NAME --read.f",
+        ),
+        (dict(Positions=R, z=Z), "'Positions' positions"),
+        (dict(R=R, z=Z, dt=2.0), "key dt has no unit of time; call it dt_fs.*--read.frame-step"),
+        (dict(R=R, z=Z, time=np.arange(12.0)), "key time has no unit"),
+        (dict(R=R, z=Z, length_unit_key="NM"), "length_unit is 'NM', did you mean 'nm'"),
+        (dict(R=R, z=Z, time_ps=np.arange(11.0)), "expected the time of each of 12 frames"),
+        (dict(R=R, Z=np.stack([Z, Z[::-1]] * 6)), r"z has shape \[12, 3\].*one system"),
+        (dict(positions=R[None], axes_key="time"), "axes is .*'runs' or 'frames'"),
+        (dict(positions=R.transpose(0, 2, 1)[None, ..., :2]), "swap the last two axes"),
+        (
+            dict(positions=R[None], lengths=[12], axes_key="runs"),
+            "runs as its first axis and lengths",
+        ),
+    ],
+)
+def test_keys_that_are_refused_by_name(tmp_path, arrays, words):
+    with pytest.raises(DataError, match=words) as error:
+        load(tmp_path / "a.npz", **arrays)
+    assert str(error.value).startswith(f"{tmp_path}/a.npz: ") and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "expected"),
+    [
+        (dict(dt_fs=2.0), (2.0, "fs")),
+        (dict(dt_ps=0.5), (0.5, "ps")),
+        (dict(time_ps=np.arange(12) * 0.5 + 3), (0.5, "ps")),
+        (dict(t_fs=np.arange(12.0)), (1.0, "fs")),
+        (dict(time_step_s=1e-3), (1e-3, "s")),
+        (dict(dt=2.0, frame_step="3 ps"), (3.0, "ps")),
+    ],
+)
+def test_times_by_key(tmp_path, arrays, expected):
+    found = load(tmp_path / "a.npz", R=R, z=Z, **arrays)
+    assert (found.frame_step, found.time_unit) == pytest.approx(expected)
+
+
+def test_a_gap_in_the_times_ends_a_run(tmp_path):
+    times = np.r_[0:5, 20:27].astype(float)
+    assert load(tmp_path / "a.npz", R=R, z=Z, time_ps=times).lengths == (5, 7)
+    with pytest.raises(DataError, match="both lengths of runs and times with gaps"):
+        load(tmp_path / "b.npz", R=R, z=Z, time_ps=times, lengths=[6, 6])
+
+
+def test_an_array_of_four_axes_is_asked_about(tmp_path):
+    runs = np.stack([R, R + 1, R + 2, R + 3])  # [4, 12, 3, 3]
+    for name in ("a.npy", "a.npz"):
+        path = tmp_path / name
+        np.save(path, runs) if name.endswith("y") else np.savez(path, positions=runs)
+        words = "4 runs of 12 frames of 3 nodes, or 4 frames of 12 nodes of 3 channels; .*--read.axes runs or"
+        with pytest.raises(DataError, match=words):
+            sources.load(path)
+        found = sources.load(path, read=ReadConfig(axes="runs"))
+        assert found.lengths == (12,) * 4 and found.system.channels == 1
+        np.testing.assert_array_equal(found.positions[12:24, :, 0], R + 1)
+        assert has_note(found, "is read as 4 runs of 12 frames of 3 nodes")
+        found = sources.load(path, read=ReadConfig(axes="frames"))
+        assert found.lengths == (4,) and (found.system.num_nodes, found.system.channels) == (12, 3)
+    assert load(tmp_path / "b.npz", positions=runs, axes_key="runs").lengths == (12,) * 4
+    assert load(tmp_path / "c.npz", R=runs, z=Z).lengths == (12,) * 4  # three atoms: the third axis
+    channels = load(tmp_path / "d.npz", positions=runs[:, :, :2], z=np.full(12, 6))
+    assert channels.system.channels == 2 and channels.lengths == (4,)
+    assert load(tmp_path / "e.npz", positions=runs[:, :, :, None], z=Z).lengths == (12,) * 4
+    with pytest.raises(DataError, match="no axis of runs"):
+        load(tmp_path / "f.npz", positions=R, axes="runs")

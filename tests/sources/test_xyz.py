@@ -1,0 +1,154 @@
+"""XYZ and extended XYZ: held against the raw text and against ASE."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+
+import ase
+import ase.io
+import numpy as np
+import pytest
+from helpers.files import has_note, read
+
+from estag_jax.data.system import DataError
+
+WORDS = ("C", "O", "H")
+FRAMES = np.random.default_rng(0).normal(0, 0.05, (6, 3, 3)) + [[0, 0, 0], [1.2, 0, 0], [2.1, 0, 0]]
+FRAMES = FRAMES.round(6)
+
+
+def text(
+    frames=FRAMES, words=WORDS, comment="frame {}", row="{w} {x:.6f} {y:.6f} {z:.6f}", between=""
+):
+    parts = []
+    for k, frame in enumerate(frames):
+        rows = [row.format(w=w, x=x, y=y, z=z) for w, (x, y, z) in zip(words, frame, strict=True)]
+        parts.append(
+            "\n".join([str(len(words)), comment.replace("{}", str(k)), *rows]) + "\n" + between
+        )
+    return "".join(parts)
+
+
+def saved(tmp_path, content, name="a.xyz"):
+    (tmp_path / name).write_text(content)
+    return tmp_path / name
+
+
+@pytest.mark.parametrize("between", ["\n", "\n \n\t\n"])
+def test_blank_lines_between_frames(tmp_path, between):
+    found = read(saved(tmp_path, text(between=between)))
+    np.testing.assert_array_equal(found.positions[:, :, 0], FRAMES)
+    assert found.system.names == WORDS
+
+
+@pytest.mark.parametrize(
+    ("properties", "row"),
+    [
+        ("pos:R:3:forces:R:3:species:S:1", "{x:.6f} {y:.6f} {z:.6f} 1 2 3 {w}"),
+        ("id:I:1:species:S:1:pos:R:3", "7 {w} {x:.6f} {y:.6f} {z:.6f}"),
+        ("forces:R:3:species:S:1:q:R:1:pos:R:3", "9 9 9 {w} 0.5 {x:.6f} {y:.6f} {z:.6f}"),
+    ],
+)
+def test_columns_in_any_order_are_those_that_ase_reads(tmp_path, properties, row):
+    path = saved(tmp_path, text(comment=f"Properties={properties} time_fs={{}}", row=row))
+    found = read(path)
+    images = ase.io.read(path, ":", format="extxyz")
+    np.testing.assert_array_equal(found.positions[:, :, 0], [a.positions for a in images])
+    assert found.system.names == tuple(images[0].symbols)
+    assert (found.frame_step, found.time_unit) == (1.0, "fs")
+
+
+@pytest.mark.parametrize(
+    "cell", [np.diag([8.0, 9, 10]), np.array([[8.0, 0, 0], [2, 9, 0], [1, 1, 9]])]
+)
+def test_the_lattice_is_that_of_ase(tmp_path, cell):
+    shifted = FRAMES + [7.4, 0.1, 0.1]  # torn by the boundary
+    images = [ase.Atoms("COH", x, cell=cell, pbc=True) for x in shifted]
+    for image in images:
+        image.wrap()
+    ase.io.write(tmp_path / "a.xyz", images, format="extxyz")
+    found = read(tmp_path / "a.xyz").positions[:, :, 0]
+    inside = found - found[:, :1]
+    np.testing.assert_allclose(inside, shifted - shifted[:, :1], atol=1e-6)
+    assert np.abs(images[0].positions - images[0].positions[0]).max() > 5  # it was torn
+
+
+@pytest.mark.parametrize(
+    ("words", "numbers", "note"),
+    [
+        (("C1", "O_2", "H3'"), [6, 8, 1], "elements are taken from the names in a.xyz"),
+        (("CL1", "BR2", "Si3"), [17, 35, 14], "taken from the names"),
+        (("6", "8", "1"), [6, 8, 1], "taken for atomic numbers"),
+        (("c", "CL", "na"), [6, 17, 11], ""),
+        (("1", "2", "1"), None, "taken for types"),
+        (("A", "B", "B"), None, "'A' of node 0 in a.xyz is no element"),
+        (("N", "CA", "CB"), None, "'CB' of node 2 in a.xyz is no element"),
+        (("CA1", "C2", "C3"), None, "'CA1' of node 0"),  # calcium or carbon
+        (("X", "X", "X"), None, ""),
+    ],
+)
+def test_what_stands_for_elements(tmp_path, words, numbers, note):
+    found = read(saved(tmp_path, text(words=words)))
+    if numbers is None:
+        assert found.system.atomic_numbers is None and found.system.length_unit == "unit"
+        assert found.system.names == (("0", "1", "2") if words[0] == "X" else words)
+    else:
+        assert found.system.atomic_numbers.tolist() == numbers
+    assert has_note(found, note) if note else len(found.notes) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (text() + "# end\n", r"frame 6 .*line 31.*'# end'.*number of atoms"),
+        (text()[:-30], r"frame 5 .*line 26.*(2 of 3 atoms|too few|inhomogeneous)"),
+        (text()[:-4], r"ends within the number"),
+        (text(comment='Lattice="9 0 0 0 9 0"'), r"frame 0 .*Lattice is not understood"),
+        (text(comment="Properties=species:S:1:forces:R:3"), r"frame 0 .*expected species and pos"),
+        (text().replace("frame 3\nC", "frame 3\nN"), "atom 0 is N in frame 3 and C in frame 0"),
+    ],
+)
+def test_lines_that_are_no_part_of_a_frame(tmp_path, content, words):
+    path = saved(tmp_path, content)
+    with pytest.raises(DataError, match=words) as error:
+        read(path)
+    assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
+
+
+def test_a_mark_of_byte_order_and_other_encodings(tmp_path):
+    (tmp_path / "a.xyz").write_bytes(
+        b"\xef\xbb\xbf" + text(comment="Gr\u00f6\u00dfe").encode("latin1")
+    )
+    np.testing.assert_array_equal(read(tmp_path / "a.xyz").positions[:, :, 0], FRAMES)
+
+
+def test_a_last_line_without_an_end_may_be_whole(tmp_path):
+    assert read(saved(tmp_path, text().rstrip("\n"))).num_frames == 6
+
+
+@pytest.mark.parametrize(("suffix", "compress"), [("gz", gzip.compress), ("bz2", bz2.compress)])
+def test_compressed_files(tmp_path, suffix, compress):
+    path = tmp_path / f"a.xyz.{suffix}"
+    path.write_bytes(compress(text().encode()))
+    np.testing.assert_array_equal(read(path).positions[:, :, 0], FRAMES)
+    path.write_bytes(compress(text().encode())[:-20])
+    with pytest.raises(DataError, match=rf"a\.xyz\.{suffix}: cannot be read .*copy it again"):
+        read(path)
+
+
+def test_times_in_comments(tmp_path):
+    cp2k = read(saved(tmp_path, text(comment=" i = {}, time =  {}.500, E = -17.1")))
+    assert (cp2k.frame_step, cp2k.time_unit) == (1.0, "fs")
+    bare = read(saved(tmp_path, text(comment="time={}")))
+    assert bare.time_unit == "frame" and has_note(bare, "time= in a.xyz has no unit")
+    gap = (
+        text(comment="time_ps={}")
+        .replace("time_ps=4", "time_ps=14")
+        .replace("time_ps=5", "time_ps=15")
+    )
+    found = read(saved(tmp_path, gap))
+    assert found.lengths == (4, 2) and found.run_names == ("a.xyz", "a.xyz-2")
+    twice = read(saved(tmp_path, text(comment="time_ps={}").replace("time_ps=3", "time_ps=2")))
+    assert has_note(twice, "same time as the frame before") and has_note(twice, "1 gap(s)")
+    assert twice.lengths == (3, 2)
