@@ -45,6 +45,7 @@ class Forecaster:
       frame_step: time between frames of the trajectory, in ``time_unit``.
       time_unit: "fs", "ps", "s" or "frame".
       method: the settings of the predictor's method.
+      choice: what ``auto`` chose the method from, as JSON.
     """
 
     predictor: Predictor
@@ -54,6 +55,7 @@ class Forecaster:
     frame_step: float = dataclasses.field(metadata={"static": True})
     time_unit: str = dataclasses.field(metadata={"static": True})
     method: Method = dataclasses.field(metadata={"static": True})
+    choice: str = dataclasses.field(default="{}", metadata={"static": True})
 
     @classmethod
     def bind(
@@ -71,6 +73,11 @@ class Forecaster:
             f"Forecaster({catalog.label(self.method)}, {self.system.num_nodes} nodes, {self.window}, "
             f"{self.predictor.parameters:,} parameters)"
         )
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """What was chosen from the data: the method, by ``auto``, and what its fit chose."""
+        return json.loads(self.choice) | self.predictor.chosen
 
     @property
     def past(self) -> int:
@@ -166,6 +173,7 @@ class Forecaster:
             "window": to_dict(self.window),
             "frame_step": self.frame_step,
             "time_unit": self.time_unit,
+            "choice": self.choice,
         } | {name: getattr(system, name) for name in _SYSTEM_VALUES}
         arrays = {
             "about": np.array(json.dumps(about)),
@@ -218,9 +226,8 @@ class Forecaster:
         predictor = jax.tree.map(jnp.asarray, kind.from_arrays(method, fitted))
         inputs = jax.tree.map(jnp.asarray, predictor.inputs(system))
         window = from_dict(WindowConfig, about["window"])
-        return cls(
-            predictor, inputs, system, window, about["frame_step"], about["time_unit"], method
-        )
+        units = about["frame_step"], about["time_unit"]
+        return cls(predictor, inputs, system, window, *units, method, about.get("choice", "{}"))
 
 
 def _part(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

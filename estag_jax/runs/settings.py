@@ -31,6 +31,9 @@ class RunConfig:
     trained on together."""
     method: Annotated[str, tyro.conf.arg(name="model")] = "ESTAG"
     """Name of the method in the catalog; "" where ``model`` alone says it."""
+    beside: tuple[str, ...] = ()
+    """Further closed forms for the same table and figures, such as "Frame kernel". The folder keeps the
+    forecaster of ``model`` alone."""
     read: ReadConfig = ReadConfig()
     """How the data are read."""
     window: WindowConfig | None = None
@@ -50,6 +53,13 @@ class RunConfig:
             object.__setattr__(self, "data", (self.data,))
         if self.method:
             object.__setattr__(self, "method", catalog.find(self.method))
+        object.__setattr__(self, "beside", tuple(catalog.find(name) for name in self.beside))
+        for name in self.beside:
+            if name not in catalog.CLOSED_FORMS:
+                raise ValueError(
+                    f"beside takes closed forms ({', '.join(catalog.CLOSED_FORMS)}); {name} is not "
+                    f"one, give it a run of its own"
+                )
 
 
 def prepare(config: RunConfig, report: Report | None = None) -> tuple[RunConfig, Task]:

@@ -1,0 +1,67 @@
+"""What a result says besides its table: what was clearly better, and what fits chose from the data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from estag_jax.evaluation.compare import clearly_better
+from estag_jax.evaluation.result import Result
+from estag_jax.report.tables import display_scale, figure_text, ratio_text
+
+
+def remarks(result: Result) -> list[str]:
+    """One line each: what ``auto`` took and why, what was clearly better, and what each fit chose."""
+    return [*_auto(result), *_better(result), *_chosen(result)]
+
+
+def _better(result: Result) -> list[str]:
+    if (row := clearly_better(result)) is None:
+        return []
+    own = result.finished[-1]
+    scale = display_scale([r.mse for r in result.finished])
+    unit = f"{f'10^{scale} ' if scale else ''}{result.data['length_unit']}²"
+    return [
+        f"{row.name} is clearly better on these windows: {figure_text(row.mse, scale)} against "
+        f"{figure_text(own.mse, scale)} {unit} (×{ratio_text(row.mse / own.mse)})"
+    ]
+
+
+def _auto(result: Result) -> list[str]:
+    """Why ``auto`` took what it took."""
+    lines = []
+    for row in result.finished:
+        if "validation errors" not in row.chosen:
+            continue
+        errors, unit = row.chosen["validation errors"], f"{result.data['length_unit']}²"
+        others = [f"{name} {error:.3g}" for name, error in list(errors.items())[1:4]]
+        best = f"auto: {row.name}, the least validation error of {len(errors)} closed forms"
+        compared = f"; then {', '.join(others)}" * bool(others)
+        lines.append(f"{best}: {errors[row.name]:.3g} {unit}{compared}")
+        lines += [f"auto: without {name}: it {why}" for name, why in row.chosen["left out"].items()]
+    return lines
+
+
+def _chosen(result: Result) -> list[str]:
+    lines = []
+    for row in result.finished:
+        facts = {k: v for k, v in row.chosen.items() if k not in ("validation errors", "left out", "method")}
+        if facts:
+            lines.append(f"{row.name} chose from the data: {facts_text(facts)}")
+    return lines
+
+
+def facts_text(facts: dict[str, Any]) -> str:
+    """ "ridge 1.26e-08, reversible: yes, degenerate frames 0.3 %" of what a fit chose."""
+    return ", ".join(_fact(name, value) for name, value in facts.items())
+
+
+def _fact(name: str, value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{name} ({facts_text(value)})"
+    if isinstance(value, bool):
+        return f"{name}: {'yes' if value else 'no'}"
+    if isinstance(value, float):
+        return f"{name} {value:.3g}"
+    if isinstance(value, list | tuple):
+        return f"{name} {' '.join(f'{v:.3g}' if isinstance(v, float) else str(v) for v in value)}"
+    return f"{name} {value}"
