@@ -61,4 +61,4 @@ def clearly_better(result: Result) -> Row | None:
         difference, error = paired_difference(row, own, windows)
         if difference < -2 * error:
             better.append(row)
-    return min(better, key=lambda row: row.mse, default=None)
+    return min(better, key=lambda row: row.mse) if better else None

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from estag_jax.config import to_dict
 from estag_jax.data.task import Part, Task
 from estag_jax.evaluation.compare import block_numbers
 from estag_jax.evaluation.metrics import METRICS, mse, standard_error
@@ -17,6 +16,7 @@ from estag_jax.evaluation.rollout import rollout_errors, rollout_figures
 from estag_jax.io import did_you_mean
 from estag_jax.models import catalog
 from estag_jax.models.base import Predictor
+from estag_jax.models.forecaster import method_to_dict
 
 Metric = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """From forecasts and truth [W, N, C, 3] to one number a window [W]."""
@@ -126,7 +126,7 @@ def _row(
         name=label,
         metrics=metrics,
         parameters=int(predictors[0].parameters),
-        settings={} if method is None else _settings(method),
+        settings={} if method is None else method_to_dict(method),
         chosen=getattr(one, "chosen", predictors[0].chosen),
         equivariant=None if entry is None else entry.equivariant,
         seeds=[seeds[i] for i in good] if seeds else [],
@@ -136,10 +136,6 @@ def _row(
         epochs=getattr(one, "epochs", 0),
         seconds={k: round(v, 6) for k, v in getattr(one, "seconds", {}).items()},
     )
-
-
-def _settings(method: Any) -> dict[str, Any]:
-    return to_dict(method) if type(method) in catalog.CONFIGS else {"type": type(method).__name__}
 
 
 def _rollouts(task: Task, errors: dict[str, np.ndarray], steps: int) -> dict[str, Any]:

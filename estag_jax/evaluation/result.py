@@ -67,7 +67,7 @@ class Row:
     @property
     def head(self) -> str:
         """The last step of a network, "" for other methods."""
-        return self.settings.get("head", "")
+        return self.settings.get("network", self.settings).get("head", "")
 
 
 @dataclasses.dataclass(frozen=True)

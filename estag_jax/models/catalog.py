@@ -38,6 +38,7 @@ from estag_jax.models.st_gnn import StGnnConfig
 from estag_jax.models.st_se3_transformer import StSe3TransformerConfig
 from estag_jax.models.st_tfn import StTfnConfig
 from estag_jax.models.stag import StagConfig
+from estag_jax.models.started import Started
 from estag_jax.models.stgcn import StgcnConfig
 from estag_jax.nn.config import Head, NetworkConfig
 
@@ -146,6 +147,17 @@ def find(name: str) -> str:
     raise ValueError(f"no method {name!r}{hint}; there are {', '.join(METHODS)}")
 
 
+def find_closed_form(name: str, of: str) -> str:
+    """The catalog's name for that of a closed form.
+
+    Raises:
+      ValueError: there is none of that name; says what it was ``of``.
+    """
+    if (found := find(name)) not in CLOSED_FORMS:
+        raise ValueError(f"{of} takes a closed form ({', '.join(CLOSED_FORMS)}); {found} is none")
+    return found
+
+
 def choose(names: Sequence[str]) -> tuple[str, ...]:
     """Several names by :func:`find`, each once; all of them for none or ``all``."""
     if not names or list(names) == ["all"]:
@@ -185,22 +197,33 @@ def settings(
     return config
 
 
-def label(method: str | Method, head: Head | None = None) -> str:
-    """The name of a method in a table; that of its class where it is not of the catalog."""
+def label(method: str | Method, head: Head | None = None, start: str | None = None) -> str:
+    """The name of a method in a table; that of its class where it is not of the catalog.
+
+    Args:
+      method: a name, or settings.
+      head: in place of a network's own.
+      start: the closed form that a network starts from.
+    """
+    if isinstance(method, Started):
+        return label(method.network, head, label(method.start))
     if isinstance(method, str):
         if (name := find(method)) == AUTO:
             return AUTO
         own = METHODS[name].config(1)
-        other = isinstance(own, NetworkConfig) and head not in (None, own.head)
-        return f"{name} ({head})" if other else name
+        if not isinstance(own, NetworkConfig):
+            return name
+        said = [head] * (head not in (None, own.head)) + [f"from {start}"] * (start is not None)
+        return f"{name} ({', '.join(said)})" if said else name
     if isinstance(method, Auto):
         return AUTO
     for channels in (1, 4):  # with one channel no two methods have the same settings
         for name, entry in METHODS.items():
             if entry.config(channels) == method:
-                return name
+                return label(name, start=start)
     module = getattr(method, "module", None)
-    return type(method if module is None else module).__name__
+    name = type(method if module is None else module).__name__
+    return name if start is None or isinstance(method, ClosedForm) else f"{name} (from {start})"
 
 
 def _key(name: str) -> str:

@@ -44,7 +44,11 @@ def _auto(result: Result) -> list[str]:
 def _chosen(result: Result) -> list[str]:
     lines = []
     for row in result.finished:
-        facts = {k: v for k, v in row.chosen.items() if k not in ("validation errors", "left out", "method")}
+        facts = {
+            k: v
+            for k, v in row.chosen.items()
+            if k not in ("validation errors", "left out", "method")
+        }
         if facts:
             lines.append(f"{row.name} chose from the data: {facts_text(facts)}")
     return lines

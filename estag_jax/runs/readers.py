@@ -27,7 +27,7 @@ ROLLOUT_STEPS, ROLLOUTS = 20, 200
 
 def catalog_label(config: RunConfig) -> str:
     """The name of a run's method in its table."""
-    return config.method or catalog.label(config.model)
+    return catalog.label(config.method or config.model, start=config.start)
 
 
 def closed_forms(

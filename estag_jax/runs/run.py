@@ -23,6 +23,7 @@ from estag_jax.runs.settings import RunConfig, prepare
 from estag_jax.training.callbacks import Callback
 from estag_jax.training.fit import fit, refuse_systems
 from estag_jax.training.loop import Loop
+from estag_jax.training.start import starting_method
 
 
 class Finished(NamedTuple):
@@ -98,7 +99,13 @@ def train(
     config, task = prepare(config, report)
     fingerprints = [t.fingerprint for t in task.trajectories]
     if isinstance(config.model, NetworkMethod):
-        refuse_systems(config.model.build(), task, config.method or type(config.model).__name__)
+        refuse_systems(config.model.build(), task, catalog_label(config))
+        if config.start is not None:
+            starting_method(config.start, task, catalog_label(config))
+    elif config.start is not None:
+        raise RunError(
+            f"start has no effect on {catalog_label(config)}, a closed form; leave it out"
+        )
     baselines, skipped = closed_forms(task, config.method, config.beside)
     announce(config, task, skipped)
     with folder.locked(out, take_over):
@@ -113,6 +120,7 @@ def train(
             config.model,
             task,
             train=config.train,
+            start=config.start,
             label=None if isinstance(config.model, Auto) else catalog_label(config),
             callbacks=(Checkpoints(out / folder.CHECKPOINTS, key), Saved(out), *callbacks),
         )

@@ -20,6 +20,7 @@ from estag_jax.training.callbacks import Callback, EarlyStopping, StopOnDivergen
 from estag_jax.training.loop import Fit, Loop
 from estag_jax.training.losses import Loss
 from estag_jax.training.settings import TrainConfig
+from estag_jax.training.start import StartedLoop, starting_method
 
 
 def fit(
@@ -31,6 +32,7 @@ def fit(
     loss: Loss | None = None,
     optimizer: optax.GradientTransformation | None = None,
     callbacks: Sequence[Callback] = (),
+    start: str | None = None,
     label: str | None = None,
     **settings: Any,
 ) -> Fit:
@@ -41,8 +43,8 @@ def fit(
     validation epoch of each seed. An epoch's shuffle depends on the seed and the epoch's number alone.
 
     Args:
-      method: a name of the catalog ("ESTAG", "var-ridge"), "auto", settings (EstagConfig(hidden=32)), a closed
-        form of one's own, a Flax module, or Network(module).
+      method: a name of the catalog ("ESTAG", "var-ridge"), "auto", settings (EstagConfig(hidden=32)),
+        a closed form of one's own, a Flax module, or Network(module).
       task: data, windows and split.
       seeds: trained together; by default the one of ``train``.
       train: how a network is trained.
@@ -50,6 +52,8 @@ def fit(
         ``train``.
       optimizer: any optax transformation, in place of that of ``train``.
       callbacks: see training.callbacks.
+      start: a closed form ("frame-ridge") that a network adds to: it learns what the closed form leaves
+        on windows that it was not fitted to (training.start). Closed forms do not look at it.
       label: name in tables.
       **settings: fields of TrainConfig (epochs=100), in place of ``train``.
 
@@ -61,7 +65,8 @@ def fit(
       TrainingDiverged: the loss is not finite.
     """
     method = catalog.as_method(method)
-    label = label or catalog.label(method)
+    start = None if start is None else catalog.find_closed_form(start, "start")
+    label = label or catalog.label(method, start=start)
     config = catalog.settings(method, task)
     if isinstance(config, Auto):
         return _fit_best(config, task)
@@ -75,7 +80,11 @@ def fit(
         return Fit(label, config, task, (predictor,), validation_mse=error, seconds=seconds)
     train = dataclasses.replace(train or TrainConfig(), **settings)
     refuse_systems(config.build(), task, label)
-    loop = Loop(label, config, task, seeds or (train.seed,), train, loss, optimizer)
+    given = label, config, task, seeds or (train.seed,), train, loss, optimizer
+    if start is None:
+        loop = Loop(*given)
+    else:
+        loop = StartedLoop(*given, start=starting_method(start, task, label))
     stopping = [EarlyStopping(train.patience)] if train.patience else []
     return loop.run([StopOnDivergence(), *stopping, *callbacks])
 
@@ -100,7 +109,9 @@ def _fit_best(config: Auto, task: Task) -> Fit:
     errors = {name: float(one.validation_mse[0]) for name, one in fits.items()}
     ranked = sorted((name for name in errors if np.isfinite(errors[name])), key=errors.__getitem__)
     if not ranked:
-        raise ValueError(f"auto: no closed form can be fitted ({next(iter(left_out.values()), '')})")
+        raise ValueError(
+            f"auto: no closed form can be fitted ({next(iter(left_out.values()), '')})"
+        )
     choice = {
         "method": ranked[0],
         "validation errors": {name: errors[name] for name in ranked},
