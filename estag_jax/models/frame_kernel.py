@@ -87,13 +87,13 @@ class FrameKernel(ClosedForm):
 
     def within(self, task: Task, seconds: float) -> FrameKernel | None:
         """The method with as many samples as there is time for, FEWEST or more."""
-        samples = self._sizes(task)[0]
-        while samples >= FEWEST:
-            tried = dataclasses.replace(self, samples=samples)
-            if tried.seconds(task) <= seconds:
-                return tried if samples < self._sizes(task)[0] else self
-            samples //= 2
-        return None
+        tried = self
+        while tried.seconds(task) > seconds:
+            fewer = tried._sizes(task)[0] // 2
+            if fewer < FEWEST:
+                return None
+            tried = dataclasses.replace(self, samples=fewer)
+        return tried
 
     def _sizes(self, task: Task) -> tuple[int, int, int]:
         """Samples, nodes, and inputs of each node."""

@@ -8,6 +8,9 @@ from estag_jax.evaluation.compare import clearly_better
 from estag_jax.evaluation.result import Result
 from estag_jax.report.tables import display_scale, figure_text, ratio_text
 
+CHOICE = ("method", "validation errors", "left out")
+"""What ``auto`` adds to the facts that a fit chose."""
+
 
 def remarks(result: Result) -> list[str]:
     """One line each: what ``auto`` took and why, what was clearly better, and what each fit chose."""
@@ -17,9 +20,7 @@ def remarks(result: Result) -> list[str]:
 def _better(result: Result) -> list[str]:
     if (row := clearly_better(result)) is None:
         return []
-    own = result.finished[-1]
-    scale = display_scale([r.mse for r in result.finished])
-    unit = f"{f'10^{scale} ' if scale else ''}{result.data['length_unit']}²"
+    own, (scale, unit) = result.finished[-1], _unit(result)
     return [
         f"{row.name} is clearly better on these windows: {figure_text(row.mse, scale)} against "
         f"{figure_text(own.mse, scale)} {unit} (×{ratio_text(row.mse / own.mse)})"
@@ -27,28 +28,30 @@ def _better(result: Result) -> list[str]:
 
 
 def _auto(result: Result) -> list[str]:
-    """Why ``auto`` took what it took."""
-    lines = []
+    lines, (scale, unit) = [], _unit(result)
     for row in result.finished:
         if "validation errors" not in row.chosen:
             continue
-        errors, unit = row.chosen["validation errors"], f"{result.data['length_unit']}²"
-        others = [f"{name} {error:.3g}" for name, error in list(errors.items())[1:4]]
-        best = f"auto: {row.name}, the least validation error of {len(errors)} closed forms"
-        compared = f"; then {', '.join(others)}" * bool(others)
-        lines.append(f"{best}: {errors[row.name]:.3g} {unit}{compared}")
-        lines += [f"auto: without {name}: it {why}" for name, why in row.chosen["left out"].items()]
+        errors = row.chosen["validation errors"]
+        first, *others = (f"{name} {figure_text(e, scale)}" for name, e in errors.items())
+        lines.append(
+            f"auto took {row.name}, the best of {len(errors)} closed forms on the validation windows: "
+            f"{'; '.join([f'{first} {unit}', *others[:2]])}"
+        )
+        lines += [f"auto left out {name}: it {why}" for name, why in row.chosen["left out"].items()]
     return lines
+
+
+def _unit(result: Result) -> tuple[int, str]:
+    """The power of ten in which errors are printed, and their unit."""
+    scale = display_scale([row.mse for row in result.finished])
+    return scale, f"{f'10^{scale} ' if scale else ''}{result.data['length_unit']}²"
 
 
 def _chosen(result: Result) -> list[str]:
     lines = []
     for row in result.finished:
-        facts = {
-            k: v
-            for k, v in row.chosen.items()
-            if k not in ("validation errors", "left out", "method")
-        }
+        facts = {k: v for k, v in row.chosen.items() if k not in CHOICE}
         if facts:
             lines.append(f"{row.name} chose from the data: {facts_text(facts)}")
     return lines

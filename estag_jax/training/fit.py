@@ -105,13 +105,15 @@ def _fit_best(config: Auto, task: Task) -> Fit:
             )
             continue
         left -= method.seconds(task)
-        fits[name] = fit(method, task, label=name)
+        try:
+            fits[name] = fit(method, task, label=name)
+        except ValueError as error:
+            left_out[name] = f"cannot be fitted: {error}"
     errors = {name: float(one.validation_mse[0]) for name, one in fits.items()}
     ranked = sorted((name for name in errors if np.isfinite(errors[name])), key=errors.__getitem__)
     if not ranked:
-        raise ValueError(
-            f"auto: no closed form can be fitted ({next(iter(left_out.values()), '')})"
-        )
+        whys = (f"{name} {why}" for name, why in left_out.items())
+        raise ValueError(f"auto: no closed form can be fitted: {'; '.join(whys)}")
     choice = {
         "method": ranked[0],
         "validation errors": {name: errors[name] for name in ranked},
