@@ -54,11 +54,15 @@ def clearly_better(result: Result) -> Row | None:
 
     Clearly: the difference on the same windows exceeds twice its standard error over blocks of time.
     """
-    if not result.finished or len(windows := result.data.get("blocks", [])) < FEWEST:
-        return None
-    own, better = result.finished[-1], []
-    for row in result.finished[:-1]:
-        difference, error = paired_difference(row, own, windows)
-        if difference < -2 * error:
-            better.append(row)
+    *others, own = result.finished or [None]
+    better = [row for row in others if is_clearly_better(result, row, own)]
     return min(better, key=lambda row: row.mse) if better else None
+
+
+def is_clearly_better(result: Result, one: Row, other: Row) -> bool:
+    """Whether ``one`` is clearly better than ``other``; not with fewer than FEWEST blocks."""
+    windows = result.data.get("blocks", [])
+    if len(windows) < FEWEST:
+        return False
+    difference, error = paired_difference(one, other, windows)
+    return difference < -2 * error

@@ -19,7 +19,7 @@ class Auto:
       seconds: that the fits may take on one core, about.
     """
 
-    seconds: float = 60.0
+    seconds: float = 45.0
 
     def __post_init__(self):
         check(self, "auto", positive=("seconds",))

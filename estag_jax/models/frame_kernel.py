@@ -31,6 +31,9 @@ BACKCASTS = 2
 NOISE = 2.0
 """Factor on the noise of these."""
 
+COMPILING = 10.0
+"""Seconds that a fit takes whatever its size."""
+
 FEWEST = 300
 """Samples without which ``within`` gives the method up."""
 
@@ -81,9 +84,12 @@ class FrameKernel(ClosedForm):
 
     def seconds(self, task: Task) -> float:
         samples, nodes, inputs = self._sizes(task)
-        # Two solves of all nodes at most, and steps of the search on some 700 samples of one node.
-        solves = 2 * nodes * samples**2 * (samples + 5 * inputs)
-        return (solves + sum(self.steps) * 700**2 * 12 * inputs) / SPEED
+        continued = 2 * (1 + BACKCASTS) * task.count("train") <= self.samples
+        tried = [min(720, samples)] * self.steps[0]
+        tried += [min(1500, samples)] * self.steps[1] * continued
+        search = sum(2 * n**3 + 6 * n**2 * inputs for n in tried)
+        solved = nodes * samples**2 * (0.6 * samples + 2 * inputs)
+        return COMPILING + (search + solved) / SPEED
 
     def within(self, task: Task, seconds: float) -> FrameKernel | None:
         """The method with as many samples as there is time for, FEWEST or more."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from estag_jax.evaluation.compare import clearly_better
+from estag_jax.evaluation.compare import FEWEST, clearly_better, is_clearly_better
 from estag_jax.evaluation.result import Result
 from estag_jax.report.tables import display_scale, figure_text, ratio_text
 
@@ -18,12 +18,18 @@ def remarks(result: Result) -> list[str]:
 
 
 def _better(result: Result) -> list[str]:
-    if (row := clearly_better(result)) is None:
+    if not result.finished or len(result.data.get("blocks", [])) < FEWEST:
         return []
-    own, (scale, unit) = result.finished[-1], _unit(result)
+    own, still, (scale, unit) = result.finished[-1], result.row("Last frame"), _unit(result)
+    lines = []
+    if still in result.finished and own is not still and not is_clearly_better(result, own, still):
+        lines = [f"{own.name} is not clearly better than the last frame on these windows"]
+    if (row := clearly_better(result)) is None:
+        return lines
     return [
+        *lines,
         f"{row.name} is clearly better on these windows: {figure_text(row.mse, scale)} against "
-        f"{figure_text(own.mse, scale)} {unit} (×{ratio_text(row.mse / own.mse)})"
+        f"{figure_text(own.mse, scale)} {unit} (×{ratio_text(row.mse / own.mse)})",
     ]
 
 

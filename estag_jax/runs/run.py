@@ -126,7 +126,9 @@ def train(
         )
         fitted.forecaster.save(out / folder.FORECASTER)
         folder.forget_previous(out)
-        fits = [fit(name, task) for name in baselines if name != fitted.label]
+        tried = {one.label: one for one in fitted.tried}
+        names = [name for name in baselines if name != fitted.label]
+        fits = [tried.get(name) or fit(name, task) for name in names]
         result = evaluate_beside(fits, skipped, fitted, task)
         result.about.update(
             config=to_dict(config),

@@ -120,7 +120,8 @@ def _fit_best(config: Auto, task: Task) -> Fit:
         "left out": left_out,
     }
     seconds = {"fit": time.perf_counter() - began}
-    return dataclasses.replace(fits[ranked[0]], choice=choice, seconds=seconds)
+    best, tried = fits[ranked[0]], tuple(fits.values())
+    return dataclasses.replace(best, choice=choice, tried=tried, seconds=seconds)
 
 
 def refuse_systems(module: nn.Module, task: Task, label: str) -> None:

@@ -47,6 +47,7 @@ class Fit:
         closed form ``fit``.
       choice: what ``auto`` chose the method from: its name as ``method``, ``validation errors`` of all
         that were fitted, best first, and why others were ``left out``.
+      tried: the fits that ``auto`` chose from.
     """
 
     label: str
@@ -60,6 +61,7 @@ class Fit:
     log: tuple[dict[str, Any], ...] = ()
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
     choice: dict[str, Any] = dataclasses.field(default_factory=dict)
+    tried: tuple[Fit, ...] = ()
 
     @property
     def chosen(self) -> dict[str, Any]:

@@ -24,6 +24,12 @@ def test_a_method_that_is_clearly_better_is_named_with_both_errors():
     assert said(last, better, own) == [line]
     assert said(last, own, better) == []
     assert said(last, better, own, Row("VAR ridge", status="skipped"))[0] == line
+    useless = row("ESTAG", 5e-3 + np.linspace(1, -1, 8) * 1e-4)
+    assert said(last, better, useless)[0] == (
+        "ESTAG is not clearly better than the last frame on these windows"
+    )
+    assert said(better, last)[0].startswith("Frame ridge is clearly better")
+    assert said(last, better, own, blocks=4) == []
     unsure = row("Frame ridge", [1e-6] * 7 + [2.5e-4])
     assert said(last, unsure, own) == []
 
