@@ -230,7 +230,8 @@ class Forecaster:
         inputs = jax.tree.map(jnp.asarray, predictor.inputs(system))
         window = from_dict(WindowConfig, about["window"])
         units = about["frame_step"], about["time_unit"]
-        return cls(predictor, inputs, system, window, *units, method, about.get("choice", "{}"))
+        choice = about.get("choice", "{}")
+        return cls(predictor, inputs, system, window, *units, method, choice=choice)
 
 
 def _part(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

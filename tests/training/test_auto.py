@@ -84,6 +84,17 @@ def test_a_new_closed_form_takes_part_by_its_cost_alone(monkeypatch, cost):
     assert said[cost] in fitted.chosen["left out"].get("Exact", "")
 
 
+def test_time_is_shared_by_all_fits(monkeypatch):
+    costs = {"Exact": 0.15, "Again": 0.2, "Still": 0.14}
+    entries = {n: catalog.Entry(lambda channels, c=c: Exact(c)) for n, c in costs.items()}
+    monkeypatch.setattr(catalog, "METHODS", catalog.METHODS | entries)
+    monkeypatch.setattr(catalog, "CLOSED_FORMS", ("Last frame", *costs))
+    fitted = fit(QUICK, task())
+    assert set(fitted.choice["validation errors"]) == {"Last frame", "Exact", "Still"}
+    assert set(fitted.choice["left out"]) == {"Again"}
+    assert [one.label for one in fitted.tried] == ["Last frame", "Still", "Exact"]
+
+
 def test_nothing_that_can_be_fitted_is_one_line(monkeypatch):
     monkeypatch.setattr(catalog, "CLOSED_FORMS", ("VAR ridge",))
     with pytest.raises(
