@@ -89,7 +89,8 @@ class FrameKernel(ClosedForm):
         tried += [min(1500, samples)] * self.steps[1] * continued
         search = sum(2 * n**3 + 6 * n**2 * inputs for n in tried)
         solved = nodes * samples**2 * (0.6 * samples + 2 * inputs)
-        return COMPILING + (search + solved) / SPEED
+        forecast = 12 * nodes * samples * inputs * task.count("validation")
+        return COMPILING + FrameRidge().seconds(task) + (search + solved + forecast) / SPEED
 
     def within(self, task: Task, seconds: float) -> FrameKernel | None:
         """The method with as many samples as there is time for, FEWEST or more."""
