@@ -1,4 +1,4 @@
-# make demo   installs, trains ESTAG on the bundled trajectory, prints the table, draws the figures
+# make demo   installs, trains ESTAG and fits Frame kernel on the bundled trajectory: one table, figures
 # make test   installs and runs the tests (make test-slow: the slow ones)
 # make lint   style, formatting, types, and whether the pages show the kept results
 PYTHON ?= python3

@@ -12,6 +12,7 @@ from rich.console import Console
 from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.evaluation.result import Result
+from estag_jax.report.remarks import remarks
 from estag_jax.report.tables import terminal
 
 FACT = len("constant velocity")
@@ -80,6 +81,8 @@ def print_result(result: Result) -> None:
     for row in result.rows:
         if row.status != "finished":
             print(f"{row.name}: {row.status}, {row.reason}")
+    for line in remarks(result):
+        print(line)
     name, rollout = result.rows[-1].name, result.rollout
     if rollout:
         figures, steps = rollout["predictors"][name], rollout["steps"]

@@ -40,6 +40,7 @@ def table(
     seeds: int = 3,
     protocol: Literal["paper", "blocked"] = "paper",
     head: Head | None = None,
+    start: str | None = None,
     past: int | None = None,
     delta: int | None = None,
     out: Path = Path("runs/table"),
@@ -56,6 +57,7 @@ def table(
       seeds: Seeds, trained together.
       protocol: The published split of each source, or its split without shared frames.
       head: The last step of every network in place of its own: residual is ESTAG's.
+      start: A closed form that every network starts from, such as frame-ridge.
       past: T in place of the source's.
       delta: Δ in place of the source's.
       out: Folder of cells/, table.md, table.csv and table.png.
@@ -68,7 +70,7 @@ def table(
     if not data:
         raise UsageError("--data names no data set; see estag data list")
     split = "paper" if protocol == "paper" else None
-    common = RunConfig(read=read, split=split, graph=graph, train=train)
+    common = RunConfig(read=read, split=split, graph=graph, train=train, start=start)
     datasets = dict(column(spec, common, past, delta) for spec in data)
     if len(datasets) < len(data):
         raise UsageError("--data names a column twice; write NAME=SOURCE")

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from estag_jax.config import to_dict
 from estag_jax.data.task import Part, Task
+from estag_jax.evaluation.compare import block_numbers
 from estag_jax.evaluation.metrics import METRICS, mse, standard_error
 from estag_jax.evaluation.predictions import predictions
 from estag_jax.evaluation.result import Result, Row
@@ -16,6 +16,7 @@ from estag_jax.evaluation.rollout import rollout_errors, rollout_figures
 from estag_jax.io import did_you_mean
 from estag_jax.models import catalog
 from estag_jax.models.base import Predictor
+from estag_jax.models.forecaster import method_to_dict
 
 Metric = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """From forecasts and truth [W, N, C, 3] to one number a window [W]."""
@@ -54,17 +55,17 @@ def evaluate(
                 hint = did_you_mean(name, METRICS)
                 raise ValueError(f"no metric {name!r}{hint}; there are {', '.join(METRICS)}")
         functions = {name: METRICS[name] for name in dict.fromkeys(("mse", *metrics))}
-    rows, rolled = [], {}
+    rows, rolled, blocks = [], {}, block_numbers(task, part)
     for label, one in _named(fitted):
         predictors = getattr(one, "predictors", None) or (getattr(one, "predictor", one),)
         method = getattr(one, "method", None)
         hidden = getattr(method, "hidden", 16)
         errors = [_errors(p, task, part, functions, hidden) for p in predictors]
-        rows.append(_row(label, one, method, predictors, errors))
+        rows.append(_row(label, one, method, predictors, errors, blocks))
         if rollout_steps:
             best = getattr(one, "predictor", predictors[0])
             rolled[label] = rollout_errors(best, task, rollout_steps, rollouts, hidden)
-    result = Result(task.describe(), rows)
+    result = Result(task.describe() | {"blocks": np.bincount(blocks).tolist()}, rows)
     if rolled:
         result.rollout.update(_rollouts(task, rolled, rollout_steps))
     return result
@@ -103,6 +104,7 @@ def _row(
     method: Any,
     predictors: Sequence[Predictor],
     errors: list[dict[str, np.ndarray]],
+    blocks: np.ndarray,
 ) -> Row:
     known = hasattr(one, "validation_mse")
     validation = np.asarray(one.validation_mse if known else np.zeros(len(predictors)), float)
@@ -117,13 +119,15 @@ def _row(
             "standard_error": float(standard_error(windows)) if windows.size > 1 else 0.0,
             "seeds": by_seed.mean(axis=1).tolist(),
         }
+        if name == "mse":
+            metrics[name]["blocks"] = (np.bincount(blocks, windows) / windows.size).tolist()
     entry = catalog.METHODS.get(label.partition(" (")[0])
     return Row(
         name=label,
         metrics=metrics,
         parameters=int(predictors[0].parameters),
-        settings={} if method is None else _settings(method),
-        chosen=predictors[0].chosen,
+        settings={} if method is None else method_to_dict(method),
+        chosen=getattr(one, "chosen", predictors[0].chosen),
         equivariant=None if entry is None else entry.equivariant,
         seeds=[seeds[i] for i in good] if seeds else [],
         diverged=[seed for i, seed in enumerate(seeds) if i not in good],
@@ -132,10 +136,6 @@ def _row(
         epochs=getattr(one, "epochs", 0),
         seconds={k: round(v, 6) for k, v in getattr(one, "seconds", {}).items()},
     )
-
-
-def _settings(method: Any) -> dict[str, Any]:
-    return to_dict(method) if type(method) in catalog.CONFIGS else {"type": type(method).__name__}
 
 
 def _rollouts(task: Task, errors: dict[str, np.ndarray], steps: int) -> dict[str, Any]:

@@ -25,8 +25,9 @@ class Row:
       status: finished; skipped or failed, with the reason.
       reason: one line.
       metrics: by name: ``mean`` over the test windows (and the seeds), its ``standard_error`` over
-        windows (which overlap, so it is a lower bound), and ``seeds``, the mean of each seed. Metrics
-        of further horizons are named mse@5.
+        windows (which overlap, so it is a lower bound), and ``seeds``, the mean of each seed; of mse
+        also ``blocks``, what each block of time adds to the mean (evaluation.compare). Metrics of
+        further horizons are named mse@5.
       parameters: how many numbers were fitted.
       settings: of the method.
       chosen: by the fit, from the data.
@@ -66,7 +67,7 @@ class Row:
     @property
     def head(self) -> str:
         """The last step of a network, "" for other methods."""
-        return self.settings.get("head", "")
+        return self.settings.get("network", self.settings).get("head", "")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Result:
     """Methods evaluated on the test windows of one task.
 
     Args:
-      data: facts about the task, see Task.describe.
+      data: facts about the task, see Task.describe, and ``blocks``, the windows in each block of time.
       rows: one for each method.
       rollout: ``steps``, ``windows`` and by method what evaluation.rollout.rollout_figures says.
       versions: of the packages.

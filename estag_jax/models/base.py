@@ -26,6 +26,9 @@ from estag_jax.data.task import Task
 from estag_jax.graph import Array, Graph
 from estag_jax.nn.config import Elements, NetworkConfig
 
+SPEED = 2e10
+"""Floating-point operations a second of one core, for estimates of how long a fit takes."""
+
 
 class Predictor(abc.ABC):
     """A fitted forecaster of one frame: a pytree whose arrays are leaves.
@@ -101,6 +104,15 @@ class ClosedForm(abc.ABC):
         Raises:
           ValueError: the task cannot be fitted; one line that says why.
         """
+
+    def seconds(self, task: Task) -> float:
+        """About how long a fit takes on one core; 0 for a moment."""
+        del task
+        return 0.0
+
+    def within(self, task: Task, seconds: float) -> ClosedForm | None:
+        """The method as a fit takes no longer than that, None where it cannot: what ``auto`` tries."""
+        return self if self.seconds(task) <= seconds else None
 
     def refuse(self, task: Task) -> str | None:
         """Why a task cannot be fitted or costs too much, in one line, or None; called before any work."""

@@ -16,6 +16,7 @@ import flax.linen as nn
 from estag_jax.data.task import Task
 from estag_jax.io import did_you_mean
 from estag_jax.models.agl_stan import AglStanConfig
+from estag_jax.models.auto import Auto
 from estag_jax.models.autoregression import ArLs, ArLsPerNode
 from estag_jax.models.base import ClosedForm, Method, Network
 from estag_jax.models.copies import (
@@ -37,6 +38,7 @@ from estag_jax.models.st_gnn import StGnnConfig
 from estag_jax.models.st_se3_transformer import StSe3TransformerConfig
 from estag_jax.models.st_tfn import StTfnConfig
 from estag_jax.models.stag import StagConfig
+from estag_jax.models.started import Started
 from estag_jax.models.stgcn import StgcnConfig
 from estag_jax.nn.config import Head, NetworkConfig
 
@@ -120,7 +122,10 @@ CLOSED_FORMS = tuple(n for n, entry in METHODS.items() if isinstance(entry.confi
 YARDSTICKS = tuple(name for name in CLOSED_FORMS if not METHODS[name].asked)
 """Closed forms that every table has: they take a second or two."""
 
-CONFIGS = tuple(dict.fromkeys(type(entry.config(1)) for entry in METHODS.values()))
+AUTO = "auto"
+"""The name under which ``fit`` chooses a closed form by itself (models.auto)."""
+
+CONFIGS = (*dict.fromkeys(type(entry.config(1)) for entry in METHODS.values()), Auto)
 """The settings' classes, to read them back from a file."""
 
 
@@ -132,7 +137,7 @@ def find(name: str) -> str:
     Raises:
       ValueError: there is no such method; names the nearest.
     """
-    known: dict[str, str] = {}
+    known: dict[str, str] = {_key(AUTO): AUTO}
     for method, entry in METHODS.items():
         for alias in (method, *entry.aliases, entry.published):
             known.setdefault(_key(alias), method)
@@ -142,11 +147,25 @@ def find(name: str) -> str:
     raise ValueError(f"no method {name!r}{hint}; there are {', '.join(METHODS)}")
 
 
+def find_closed_form(name: str, of: str) -> str:
+    """The catalog's name for that of a closed form.
+
+    Raises:
+      ValueError: there is none of that name; says what it was ``of``.
+    """
+    if (found := find(name)) not in CLOSED_FORMS:
+        raise ValueError(f"{of} takes a closed form ({', '.join(CLOSED_FORMS)}); {found} is none")
+    return found
+
+
 def choose(names: Sequence[str]) -> tuple[str, ...]:
     """Several names by :func:`find`, each once; all of them for none or ``all``."""
     if not names or list(names) == ["all"]:
         return tuple(METHODS)
-    return tuple(dict.fromkeys(find(name) for name in names))
+    chosen = tuple(dict.fromkeys(find(name) for name in names))
+    if AUTO in chosen:
+        raise ValueError("auto chooses a method for one run; a table has all of them: name some")
+    return chosen
 
 
 def settings(
@@ -166,8 +185,10 @@ def settings(
     """
     if not isinstance(method, str):
         return method
+    if (name := find(method)) == AUTO:
+        return Auto()
     channels = channels if task is None else task.systems[0].channels
-    config = METHODS[find(method)].config(channels)
+    config = METHODS[name].config(channels)
     if isinstance(config, NetworkConfig):
         if task is not None and len(task.systems) > 1:
             config = dataclasses.replace(config, elements="one-hot")
@@ -176,19 +197,33 @@ def settings(
     return config
 
 
-def label(method: str | Method, head: Head | None = None) -> str:
-    """The name of a method in a table; that of its class where it is not of the catalog."""
+def label(method: str | Method, head: Head | None = None, start: str | None = None) -> str:
+    """The name of a method in a table; that of its class where it is not of the catalog.
+
+    Args:
+      method: a name, or settings.
+      head: in place of a network's own.
+      start: the closed form that a network starts from.
+    """
+    if isinstance(method, Started):
+        return label(method.network, head, label(method.start))
     if isinstance(method, str):
-        name = find(method)
+        if (name := find(method)) == AUTO:
+            return AUTO
         own = METHODS[name].config(1)
-        other = isinstance(own, NetworkConfig) and head not in (None, own.head)
-        return f"{name} ({head})" if other else name
+        if not isinstance(own, NetworkConfig):
+            return name
+        said = [head] * (head not in (None, own.head)) + [f"from {start}"] * (start is not None)
+        return f"{name} ({', '.join(said)})" if said else name
+    if isinstance(method, Auto):
+        return AUTO
     for channels in (1, 4):  # with one channel no two methods have the same settings
         for name, entry in METHODS.items():
             if entry.config(channels) == method:
-                return name
+                return label(name, start=start)
     module = getattr(method, "module", None)
-    return type(method if module is None else module).__name__
+    name = type(method if module is None else module).__name__
+    return name if start is None or isinstance(method, ClosedForm) else f"{name} (from {start})"
 
 
 def _key(name: str) -> str:

@@ -19,6 +19,7 @@ from estag_jax.graph import Array, Graph
 from estag_jax.io import FileError, read_npz, write_npz
 from estag_jax.models import catalog
 from estag_jax.models.base import ClosedForm, Method, NetworkPredictor, Predictor
+from estag_jax.models.started import Started, StartedPredictor
 from estag_jax.ops.rollout import rollout
 
 FORMAT, VERSION = "estag_jax forecaster", 1
@@ -45,6 +46,7 @@ class Forecaster:
       frame_step: time between frames of the trajectory, in ``time_unit``.
       time_unit: "fs", "ps", "s" or "frame".
       method: the settings of the predictor's method.
+      choice: what ``auto`` chose the method from, as JSON.
     """
 
     predictor: Predictor
@@ -54,6 +56,7 @@ class Forecaster:
     frame_step: float = dataclasses.field(metadata={"static": True})
     time_unit: str = dataclasses.field(metadata={"static": True})
     method: Method = dataclasses.field(metadata={"static": True})
+    choice: str = dataclasses.field(default="{}", metadata={"static": True})
 
     @classmethod
     def bind(
@@ -71,6 +74,11 @@ class Forecaster:
             f"Forecaster({catalog.label(self.method)}, {self.system.num_nodes} nodes, {self.window}, "
             f"{self.predictor.parameters:,} parameters)"
         )
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """What was chosen from the data: the method, by ``auto``, and what its fit chose."""
+        return json.loads(self.choice) | self.predictor.chosen
 
     @property
     def past(self) -> int:
@@ -162,10 +170,11 @@ class Forecaster:
         about = {
             "format": FORMAT,
             "version": VERSION,
-            "method": _method_to_dict(self.method),
+            "method": method_to_dict(self.method),
             "window": to_dict(self.window),
             "frame_step": self.frame_step,
             "time_unit": self.time_unit,
+            "choice": self.choice,
         } | {name: getattr(system, name) for name in _SYSTEM_VALUES}
         arrays = {
             "about": np.array(json.dumps(about)),
@@ -214,20 +223,26 @@ class Forecaster:
         fields = _part("system/", arrays) | {name: about[name] for name in _SYSTEM_VALUES}
         system = System(**fields | {"names": names, "graph": graph})
         fitted = _part("fitted/", arrays)
-        kind = method.predictor if isinstance(method, ClosedForm) else NetworkPredictor
+        kind = NetworkPredictor
+        if isinstance(method, ClosedForm | Started):
+            kind = StartedPredictor if isinstance(method, Started) else method.predictor
         predictor = jax.tree.map(jnp.asarray, kind.from_arrays(method, fitted))
         inputs = jax.tree.map(jnp.asarray, predictor.inputs(system))
         window = from_dict(WindowConfig, about["window"])
-        return cls(
-            predictor, inputs, system, window, about["frame_step"], about["time_unit"], method
-        )
+        units = about["frame_step"], about["time_unit"]
+        choice = about.get("choice", "{}")
+        return cls(predictor, inputs, system, window, *units, method, choice=choice)
 
 
 def _part(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {k.removeprefix(prefix): array for k, array in arrays.items() if k.startswith(prefix)}
 
 
-def _method_to_dict(method: Method) -> dict[str, Any]:
+def method_to_dict(method: Method) -> dict[str, Any]:
+    """The settings of a method, JSON-ready; of one's own method its name."""
+    if isinstance(method, Started):
+        parts = {"network": method.network, "start": method.start}
+        return {"type": "Started"} | {k: method_to_dict(part) for k, part in parts.items()}
     if type(method) in catalog.CONFIGS:
         return to_dict(method)
     inner = getattr(method, "module", method)
@@ -235,6 +250,9 @@ def _method_to_dict(method: Method) -> dict[str, Any]:
 
 
 def _method_from_dict(saved: dict[str, Any], given: Any) -> Method:
+    if saved["type"] == "Started":
+        network = _method_from_dict(saved["network"], given)
+        return Started(network, _method_from_dict(saved["start"], None))
     if given is not None:
         return catalog.as_method(given)
     if saved.get("own"):

@@ -12,7 +12,7 @@ import optax
 import scipy.linalg
 
 from estag_jax.data.task import Task
-from estag_jax.models.base import ClosedForm
+from estag_jax.models.base import SPEED, ClosedForm
 from estag_jax.models.frame_regressions import Regressions, both_ways
 from estag_jax.models.frame_ridge import FramePredictor, FrameRidge
 from estag_jax.models.frames import rings_of
@@ -30,6 +30,12 @@ BACKCASTS = 2
 
 NOISE = 2.0
 """Factor on the noise of these."""
+
+COMPILING = 10.0
+"""Seconds that a fit takes whatever its size."""
+
+FEWEST = 300
+"""Samples without which ``within`` gives the method up."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,9 +73,7 @@ class FrameKernel(ClosedForm):
     def refuse(self, task: Task) -> str | None:
         if why := super().refuse(task) or FrameRidge().refuse(task):
             return why
-        samples = min(self.samples, 2 * (1 + BACKCASTS) * task.count("train"))
-        nodes = task.system.num_nodes
-        inputs = FrameRidge().looks_at(nodes) * task.system.channels * task.window.past * 3
+        samples, nodes, inputs = self._sizes(task)
         needed = 8 * samples * (nodes * inputs + 8 * samples)
         if needed > self.memory:
             return (
@@ -77,6 +81,33 @@ class FrameKernel(ClosedForm):
                 f"the {self.memory / 2**30:.1f} GiB allowed (memory; or lower samples)"
             )
         return None
+
+    def seconds(self, task: Task) -> float:
+        samples, nodes, inputs = self._sizes(task)
+        continued = 2 * (1 + BACKCASTS) * task.count("train") <= self.samples
+        tried = [min(720, samples)] * self.steps[0]
+        tried += [min(1500, samples)] * self.steps[1] * continued
+        search = sum(2 * n**3 + 6 * n**2 * inputs for n in tried)
+        solved = nodes * samples**2 * (0.6 * samples + 2 * inputs)
+        forecast = 12 * nodes * samples * inputs * task.count("validation")
+        return COMPILING + FrameRidge().seconds(task) + (search + solved + forecast) / SPEED
+
+    def within(self, task: Task, seconds: float) -> FrameKernel | None:
+        """The method with as many samples as there is time for, FEWEST or more."""
+        tried = self
+        while tried.seconds(task) > seconds:
+            fewer = tried._sizes(task)[0] // 2
+            if fewer < FEWEST:
+                return None
+            tried = dataclasses.replace(self, samples=fewer)
+        return tried
+
+    def _sizes(self, task: Task) -> tuple[int, int, int]:
+        """Samples, nodes, and inputs of each node."""
+        samples = min(self.samples, 2 * (1 + BACKCASTS) * task.count("train"))
+        nodes = task.system.num_nodes
+        inputs = FrameRidge().looks_at(nodes) * task.system.channels * task.window.past * 3
+        return samples, nodes, inputs
 
     def fit(self, task: Task) -> FrameKernelPredictor:
         if why := self.refuse(task):

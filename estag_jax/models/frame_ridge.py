@@ -10,7 +10,7 @@ import numpy as np
 
 from estag_jax.data.task import Task
 from estag_jax.graph import Array
-from estag_jax.models.base import ClosedForm, Predictor
+from estag_jax.models.base import SPEED, ClosedForm, Predictor
 from estag_jax.models.frame_regressions import RIDGES, Regressions, both_ways
 from estag_jax.models.frames import (
     ALL_UP_TO,
@@ -161,16 +161,24 @@ class FrameRidge(ClosedForm):
     def refuse(self, task: Task) -> str | None:
         if why := super().refuse(task):
             return why
-        nodes, channels = task.system.num_nodes, task.system.channels
-        width = 2 * self.looks_at(nodes) * channels * task.window.past
-        rows = 2 * task.count("train")
-        needed = 4 * nodes * (2 * rows * width * min(rows, width) + 10 * min(rows, width) ** 3)
-        if needed > self.operations:
+        if (needed := self._operations(task)) > self.operations:
             return (
-                f"would take {needed:.0e} operations for {nodes} nodes with {width} inputs each, more than "
-                f"the {self.operations:.0e} allowed (operations; or lower neighbours)"
+                f"would take {needed:.0e} operations for {task.system.num_nodes} nodes with "
+                f"{self._width(task)} inputs each, more than the {self.operations:.0e} allowed "
+                f"(operations; or lower neighbours)"
             )
         return None
+
+    def seconds(self, task: Task) -> float:
+        return self._operations(task) / SPEED
+
+    def _width(self, task: Task) -> int:
+        return 2 * self.looks_at(task.system.num_nodes) * task.system.channels * task.window.past
+
+    def _operations(self, task: Task) -> float:
+        width, rows = self._width(task), 2 * task.count("train")
+        rank = min(rows, width)
+        return 4 * task.system.num_nodes * (2 * rows * width * rank + 10 * rank**3)
 
     def looks_at(self, nodes: int) -> int:
         """How many nodes a node looks at, itself included."""

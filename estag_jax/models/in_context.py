@@ -43,7 +43,7 @@ class InContextPredictor(Predictor):
 
     @property
     def chosen(self) -> dict[str, Any]:
-        return {"strength": str(float(self.strength))}
+        return {"strength": f"{float(self.strength):.3g}"}
 
     def predict(self, history: Array, inputs: Any = None) -> Array:
         """The predicted frame; pure, for numpy (computed in float64) and under ``jax.jit``.

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from estag_jax.data.task import Task
+from estag_jax.models.base import SPEED
 from estag_jax.models.linear import LinearForm, LinearPredictor, coupled_rows, fitting_windows
 from estag_jax.ops.ridge import line_search, ridge_path
 
@@ -46,6 +47,14 @@ class VarRidge(LinearForm):
                 f"{self.memory / 2**30:.1f} GiB allowed"
             )
         return None
+
+    def seconds(self, task: Task) -> float:
+        points, rows = task.system.num_nodes * task.system.channels, 3 * task.count("train")
+        features = points * task.window.past
+        rank = min(rows, features)
+        solved = 2 * rows * features * rank + 10 * rank**3
+        tried = 2 * rank * points * 3 * task.count("validation")
+        return (solved + 30 * tried) / SPEED
 
     def fit(self, task: Task) -> LinearPredictor:
         if why := self.refuse(task):

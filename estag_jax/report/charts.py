@@ -15,6 +15,7 @@ from scipy.optimize import isotonic_regression
 from estag_jax.report.style import (
     BLUE,
     DPI,
+    FORECASTS,
     GREEN,
     INK,
     ORANGE,
@@ -29,7 +30,7 @@ from estag_jax.report.style import (
     plain,
 )
 
-OTHERS = (ORANGE, GREEN, RED, PURPLE, SKY, "#777777", "#882255", "#999933")
+OTHERS = (ORANGE, GREEN, RED, PURPLE, SKY, "#777777", "#AA7744", "#999933")
 DASHES = ("--", "-.", ":")
 
 
@@ -77,7 +78,7 @@ def rollout_error(
     *,
     step: float | None = None,
     time_unit: str = "",
-    emphasise: str | None = None,
+    emphasise: Sequence[str] = (),
     subtitle: str = "Every predictor is fed with its own forecasts",
 ) -> Path:
     """Mean squared error by horizon, on a logarithmic axis, one line per predictor.
@@ -89,7 +90,7 @@ def rollout_error(
       path: the PNG to write.
       step: from one frame to the next in time_unit, for a second axis above; None: no such axis.
       time_unit: unit of step.
-      emphasise: the predictor to stand out, the forecaster; None: none does.
+      emphasise: predictors to stand out: the forecaster first, then further ones.
       subtitle: the line below the title.
 
     Returns:
@@ -98,10 +99,14 @@ def rollout_error(
     Raises:
       ValueError: a curve is not as long as horizons, or there is nothing to draw.
     """
-    horizons, others = np.asarray(horizons, float), [name for name in curves if name != emphasise]
+    horizons, others = (
+        np.asarray(horizons, float),
+        [name for name in curves if name not in emphasise],
+    )
     lines = [(name, _drawable(curves[name]), *_style(i)) for i, name in enumerate(others)]
-    if emphasise in curves:
-        lines.append((emphasise, _drawable(curves[emphasise]), BLUE, "-"))
+    for name, colour in zip(emphasise, FORECASTS, strict=False):
+        if name in curves:
+            lines.append((name, _drawable(curves[name]), colour, "-"))
     figure, axes = _chart(horizons, lines, "Frames ahead", unit, above=0.4 if step else 0.0)
     if step:
         time = axes.secondary_xaxis("top", functions=(lambda f: f * step, lambda t: t / step))
@@ -126,7 +131,7 @@ def _chart(
     box = [0.95 / WIDTH, 0.6 / tall, 0.5, 1 - (1.4 + above) / tall]
     axes = figure.add_axes(box, yscale="log")
     for name, values, colour, dash in lines:
-        good, ours = np.isfinite(values), colour == BLUE
+        good, ours = np.isfinite(values), colour in FORECASTS
         marker = "o" if good.sum() == 1 or ours and good.sum() <= 30 else ""
         style = {"lw": 2.4 if ours else 1.5, "zorder": 4 if ours else 3, "marker": marker, "ms": 4}
         axes.plot(x[good], values[good], dash, color=colour, label=name, clip_on=False, **style)
@@ -146,7 +151,7 @@ def _chart(
     for i, height in zip(order, heights, strict=True):
         name, _, colour, _ = lines[i]
         axes.plot([1.0, 1.015, 1.045], [ends[i, 1], height, height], color=colour, lw=0.9, **place)
-        style = TEXT | {"weight": "bold" if colour == BLUE else "normal", "parse_math": False}
+        style = TEXT | {"weight": "bold" if colour in FORECASTS else "normal", "parse_math": False}
         text = axes.text(1.055, height, name, va="center", **style, **place)
         widest = max(widest, text.get_window_extent(renderer).width / DPI)
     # Between the texts on both sides, which are as wide as the numbers and names happen to be.

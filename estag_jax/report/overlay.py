@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from ase.data import atomic_numbers
@@ -14,9 +15,9 @@ from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
 from estag_jax.report.style import (
-    BLUE,
     EDGE,
     FAINT,
+    FORECASTS,
     GREEN,
     GREY,
     INK,
@@ -36,7 +37,7 @@ from estag_jax.report.style import (
 ELEMENTS = {"H": "#F4F4F4", "C": GREY, "N": SKY, "O": RED, "S": YELLOW, "F": GREEN, "Cl": GREEN}
 CHANNELS = (GREY, GREEN, RED, PURPLE, SKY, YELLOW)
 # Colour, width in inches, width of the head in widths.
-ARROWS = {"true displacement": (ORANGE, 0.05, 2.2), "predicted displacement": (BLUE, 0.02, 4.5)}
+TRUE_ARROW, ARROW = (ORANGE, 0.05, 2.2), (0.02, 4.5)
 CIRCLE = np.stack([f(np.linspace(0, 2 * np.pi, 32, False)) for f in (np.cos, np.sin)], axis=1)
 
 
@@ -50,6 +51,8 @@ def overlay(
     *,
     title: str,
     unit: str,
+    name: str = "prediction",
+    others: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> Path:
     """One predicted frame in 3-D: the positions to scale, and the displacements magnified.
 
@@ -67,6 +70,8 @@ def overlay(
       path: the PNG to write.
       title: first line; the second gives the errors over all nodes and channels.
       unit: of length.
+      name: of what predicted.
+      others: further predictions by name, in colours of their own; at most three.
 
     Returns:
       The path.
@@ -74,20 +79,24 @@ def overlay(
     Raises:
       ValueError: shapes differ, or truth or last is not finite.
     """
-    frames = [np.asarray(a, np.float64) for a in (truth, prediction, last)]
+    labels = [name, *others]
+    frames = [np.asarray(a, np.float64) for a in (truth, prediction, *others.values(), last)]
     shapes, channels = [a.shape for a in frames], frames[0].shape[1:2]
     if len(set(shapes)) > 1 or shapes[0] != (len(names), *channels, 3):
         raise ValueError(f"truth, prediction, last: {shapes}, expected [{len(names)}, C, 3] each")
-    if not np.isfinite(frames[::2]).all():
+    if not np.isfinite(frames[:: len(frames) - 1]).all():
         raise ValueError("truth or last frame holds values that are not finite")
     errors = [f"{number(np.mean((a - frames[0]) ** 2))} {unit}²" for a in frames[1:]]
-    frames[1] = np.where(np.isfinite(frames[1]).all(-1, keepdims=True), frames[1], np.nan)
+    frames[1:-1] = [
+        np.where(np.isfinite(a).all(-1, keepdims=True), a, np.nan) for a in frames[1:-1]
+    ]
     channels, flat = channels[0], _view([a.reshape(-1, 3) for a in frames])
-    nodes = flat[2][::channels]
-    moves = [(a[::channels] - nodes)[:, :2] for a in flat[:2]]
+    nodes = flat[-1][::channels]
+    moves = [(a[::channels] - nodes)[:, :2] for a in flat[:-1]]
     spacing = np.median(KDTree(nodes).query(nodes, k=2)[0][:, 1])
     spacing = spacing if 0 < spacing < np.inf else 1.0  # one node, or all at one place
-    longest = np.nanmax(np.linalg.norm(moves, axis=-1))
+    # An outlier among further predictions must not shorten the arrows of truth and prediction.
+    longest = np.nanmax(np.linalg.norm(moves[:2], axis=-1))
     factor = max(1.0, round_down(1.5 * spacing / longest)) if longest > 0 else 1.0
 
     # From here in inches: both panels are parts of one pair of axes as large as the figure.
@@ -101,7 +110,7 @@ def overlay(
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(0, figure.get_figheight()))
     axes.set_axis_off()
     corner = np.append((size - scale * extent) / 2 - scale * low + [0.15, 0.95], 0)
-    truth, prediction, last = (scale * a + corner for a in flat)
+    truth, *predictions, last = (scale * a + corner for a in flat)
     radius, bar = 0.21 * scale * spacing, round_down(0.8 / scale)
     fine = min(1.0, radius / 0.06)  # thinner lines where many nodes make the balls small
     pairs = np.unique(np.sort(np.reshape(bonds, (-1, 2)).astype(int)), axis=0) * channels
@@ -109,27 +118,41 @@ def overlay(
 
     _balls_and_sticks(axes, last, [FAINT] * len(last), pairs, radius)
     _balls_and_sticks(axes, truth, colours, pairs, radius)
-    outline = {"facecolors": "none", "edgecolors": BLUE, "linewidths": 1.3 * fine, "zorder": 3}
-    sticks, rings = prediction[pairs, :2], prediction[:, None, :2] + radius * CIRCLE
-    axes.add_collection(PolyCollection([*sticks, *rings], **outline), autolim=False)
+    for predicted, colour in list(zip(predictions, FORECASTS, strict=False))[::-1]:
+        outline = {
+            "facecolors": "none",
+            "edgecolors": colour,
+            "linewidths": 1.3 * fine,
+            "zorder": 3,
+        }
+        sticks, rings = predicted[pairs, :2], predicted[:, None, :2] + radius * CIRCLE
+        axes.add_collection(PolyCollection([*sticks, *rings], **outline), autolim=False)
     last += [WIDTH / 2, 0, 0]
     _balls_and_sticks(axes, last, colours, pairs, 0.5 * radius)
     plain = {"angles": "xy", "scale_units": "xy", "scale": 1, "units": "inches", "zorder": 4}
-    for move, (colour, width, head) in zip(moves, ARROWS.values(), strict=True):
+    said = labels if others else ["predicted displacement"]
+    arrows = {"true displacement": TRUE_ARROW}
+    arrows |= {label: (colour, *ARROW) for label, colour in zip(said, FORECASTS, strict=False)}
+    for move, (colour, width, head) in zip(moves, arrows.values(), strict=True):
         style = plain | dict.fromkeys(("headwidth", "headlength", "headaxislength"), head)
         ends = (*last[::channels, :2].T, *factor * scale * move.T)
         axes.quiver(*ends, color=colour, width=width * fine, **style)
 
     dot = {"marker": "o", "ms": 7, "lw": 0, "mec": EDGE, "mew": 0.6}
-    key = {"prediction": dot | {"color": "none", "mec": BLUE, "mew": 1.3}}
+    key = {
+        label: dot | {"color": "none", "mec": colour, "mew": 1.3}
+        for label, colour in zip(labels, FORECASTS, strict=False)
+    }
     key |= {"last frame": dot | {"color": FAINT, "mec": FAINT}}
     key |= {kind: dot | {"color": colour} for kind, colour in kinds.items()}
-    arrows = {name: {"color": c, "lw": 72 * w} for name, (c, w, _) in ARROWS.items()}
+    lines = {label: {"color": c, "lw": 72 * w} for label, (c, w, _) in arrows.items()}
     heading = f"Displacements from the last frame, × {factor:g}"
     texts = f"{bar:g} {unit}", f"displacement of {bar / factor:g} {unit}"
     _caption(axes, 0.15, "Positions, to scale", scale * bar, texts[0], key)
-    _caption(axes, 0.15 + WIDTH / 2, heading, scale * bar, texts[1], arrows)
-    subtitle = f"Mean squared error: prediction {errors[0]}, last frame {errors[1]}"
+    _caption(axes, 0.15 + WIDTH / 2, heading, scale * bar, texts[1], lines)
+    of = [*labels, "last frame"]
+    named = [f"{label} {error}" for label, error in zip(of, errors, strict=True)]
+    subtitle = f"Mean squared error: {', '.join(named)}"
     return finish(figure, path, title, subtitle)
 
 

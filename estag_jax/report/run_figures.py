@@ -9,6 +9,7 @@ import numpy as np
 from estag_jax.data.system import System
 from estag_jax.report.charts import loss_curve, rollout_error
 from estag_jax.report.overlay import overlay
+from estag_jax.report.style import FORECASTS
 from estag_jax.runs import folder
 from estag_jax.runs.run import Finished
 
@@ -18,6 +19,8 @@ REFERENCES = ("Last frame", "AR-LS", "VAR ridge")
 def draw(out: Path, finished: Finished) -> list[Path]:
     """Draws the loss curve of a network, a 3-D overlay of one test window, and rollout errors by horizon.
 
+    The further methods that the run's settings name are in all of them, up to three.
+
     Args:
       out: the run's folder; the figures go to its figures/.
       finished: what training returned.
@@ -26,12 +29,14 @@ def draw(out: Path, finished: Finished) -> list[Path]:
       The files written.
     """
     task, forecaster, result = finished.task, finished.forecaster, finished.result
+    beside = dict(list(finished.beside.items())[: len(FORECASTS) - 1])
     figures, system = out / folder.FIGURES, task.systems[0]
     figures.mkdir(exist_ok=True)
     unit, name = system.length_unit, result.rows[-1].name
     files = []
     if evaluations := folder.read_metrics(out):
-        rows = [row for row in result.rows if row.name in REFERENCES and row.validation_mse]
+        level = (*REFERENCES, *beside)
+        rows = [row for row in result.rows if row.name in level and row.validation_mse]
         levels = {row.name: row.validation_mse[0] for row in rows}
         files.append(loss_curve(evaluations, levels, unit, figures / "loss.png"))
     windows = next(task.windows("test", 1))
@@ -43,8 +48,13 @@ def draw(out: Path, finished: Finished) -> list[Path]:
             sticks(system),
             system.names,
             figures / "overlay.png",
-            title=f"{name}, test window {windows.starts[0]}",
+            title=f"{' and '.join([name, *beside])}, test window {windows.starts[0]}",
             unit=unit,
+            name=name if beside else "prediction",
+            others={
+                label: np.asarray(other.predict(windows.history[0]))
+                for label, other in beside.items()
+            },
         )
     )
     rollout = result.rollout
@@ -62,7 +72,7 @@ def draw(out: Path, finished: Finished) -> list[Path]:
                 figures / "rollout.png",
                 step=forecaster.time_step,
                 time_unit=forecaster.time_unit,
-                emphasise=name,
+                emphasise=(name, *beside),
                 subtitle=f"Median of {rollout['windows']} starts, each predictor fed with its own "
                 f"forecasts; of {name} {diverged:.0%} diverged",
             )

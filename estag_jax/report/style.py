@@ -22,6 +22,8 @@ TEXT = {"fontsize": 9.5, "color": INK}
 # From the colour-blind-safe palettes of Okabe and Ito and of Tol. Blue is always the forecaster.
 BLUE, SKY, GREEN, ORANGE = "#0072B2", "#56B4E9", "#009E73", "#E69F00"
 RED, PURPLE, YELLOW = "#CC3311", "#CC79A7", "#F0E442"
+FORECASTS = (BLUE, "#882255", "#117733", "#332288")
+"""Of the forecaster, and of further ones in the same picture."""
 
 
 def blank_figure(height: float) -> Figure:

@@ -101,7 +101,7 @@ def _column(
     device: list[Result] = []
     for method in _with_closed_forms(methods):
         settings = catalog.settings(method, task, head=head)
-        label = catalog.label(method, head)
+        label = catalog.label(method, head, config.start)
         path = cells / f"{slug(label)}.json"
         why = _why_not(method, settings, task, known)
         if why is not None:
@@ -174,7 +174,13 @@ def _run(
         callbacks = [saved, *announce(name, label)]
     try:
         fitted = fit(
-            settings, task, seeds=numbers, train=config.train, callbacks=callbacks, label=label
+            settings,
+            task,
+            seeds=numbers,
+            train=config.train,
+            callbacks=callbacks,
+            start=config.start,
+            label=label,
         )
         cell = evaluate(fitted, task)
         row = dataclasses.replace(cell.rows[0], data=name, published=_published(name, label))
@@ -200,8 +206,11 @@ def _key(config: RunConfig, task: Task, settings: Any, numbers: Sequence[int]) -
     not depend on how networks are trained.
     """
     saved = to_dict(config) | {"model": None, "method": None, "data": None}
+    saved.pop("beside")
     if isinstance(settings, ClosedForm):
-        saved["train"], numbers = None, ()
+        saved["train"], saved["start"], numbers = None, None, ()
+    if saved["start"] is None:
+        saved.pop("start")
     method = to_dict(settings) if dataclasses.is_dataclass(settings) else repr(settings)
     data = [t.fingerprint for t in task.trajectories]
     everything = [saved, method, data, list(numbers)]

@@ -20,28 +20,32 @@ from estag_jax.runs.folder import RunError
 from estag_jax.runs.settings import RunConfig, prepare
 from estag_jax.sources.catalog import find
 from estag_jax.training.fit import fit
+from estag_jax.training.loop import Fit
 
 ROLLOUT_STEPS, ROLLOUTS = 20, 200
 
 
 def catalog_label(config: RunConfig) -> str:
     """The name of a run's method in its table."""
-    return config.method or catalog.label(config.model)
+    return catalog.label(config.method or config.model, start=config.start)
 
 
-def closed_forms(task: Task, method: str = "") -> tuple[list[str], list[Row]]:
-    """The closed forms that every table has, as far as they can be fitted and afforded.
+def closed_forms(
+    task: Task, method: str = "", beside: Sequence[str] = ()
+) -> tuple[list[str], list[Row]]:
+    """The closed forms that every table has, and further ones, as far as they can be fitted and afforded.
 
     Args:
       task: what they would be fitted to.
       method: one that is fitted anyway and left out here.
+      beside: the further ones.
 
     Returns:
       Their names, and rows that say why the others are skipped.
     """
     names, skipped = [], []
-    for name in catalog.YARDSTICKS:
-        if name == method:
+    for name in catalog.CLOSED_FORMS:
+        if name == method or name not in (*catalog.YARDSTICKS, *beside):
             continue
         why = catalog.settings(name, task).refuse(task)
         if why is None:
@@ -111,20 +115,24 @@ def evaluate_run(run: str | os.PathLike, data: Sequence[str] | None = None) -> R
     config, task = load_task(run, data)
     check_same_system(forecaster, task, run)
     own = SimpleNamespace(
-        label=catalog_label(config), method=forecaster.method, predictor=forecaster.predictor
+        label=forecaster.chosen.get("method", catalog_label(config)),
+        method=forecaster.method,
+        predictor=forecaster.predictor,
+        chosen=forecaster.chosen,
     )
-    return evaluate_beside(*closed_forms(task, config.method), own, task)
+    names, skipped = closed_forms(task, own.label, config.beside)
+    return evaluate_beside([fit(name, task) for name in names], skipped, own, task)
 
 
-def evaluate_beside(names: Sequence[str], skipped: Sequence[Row], own: Any, task: Task) -> Result:
-    """Fits closed forms and tests them and one's own method, the last row, on the same windows.
+def evaluate_beside(fits: Sequence[Fit], skipped: Sequence[Row], own: Any, task: Task) -> Result:
+    """Tests closed forms and one's own method, the last row, on the same windows.
 
     Args:
-      names, skipped: of :func:`closed_forms`.
+      fits: of the closed forms.
+      skipped: rows of those that were not fitted.
       own: what was fitted, for ``evaluate``.
       task: the windows.
     """
-    fits = [fit(name, task) for name in names]
     result = evaluate([*fits, own], task, rollout_steps=ROLLOUT_STEPS, rollouts=ROLLOUTS)
     result.rows[-1:-1] = skipped
     return result

@@ -12,7 +12,8 @@ from estag_jax.config import to_dict
 from estag_jax.data.task import Task
 from estag_jax.evaluation.result import Result, Row
 from estag_jax.io import Report, write_json
-from estag_jax.models.base import ClosedForm
+from estag_jax.models.auto import Auto
+from estag_jax.models.base import NetworkMethod
 from estag_jax.models.forecaster import Forecaster
 from estag_jax.runs import folder
 from estag_jax.runs.checkpoint import Checkpoints
@@ -22,6 +23,7 @@ from estag_jax.runs.settings import RunConfig, prepare
 from estag_jax.training.callbacks import Callback
 from estag_jax.training.fit import fit, refuse_systems
 from estag_jax.training.loop import Loop
+from estag_jax.training.start import starting_method
 
 
 class Finished(NamedTuple):
@@ -32,12 +34,14 @@ class Finished(NamedTuple):
       task: the data and windows.
       forecaster: of the run.
       result: what result.json holds; the run's own method is its last row.
+      beside: forecasters of the further methods that the settings name, by their names.
     """
 
     config: RunConfig
     task: Task
     forecaster: Forecaster
     result: Result
+    beside: dict[str, Forecaster]
 
 
 class Saved(Callback):
@@ -94,9 +98,15 @@ def train(
     # Everything that can be wrong with the data is found before the folder is touched.
     config, task = prepare(config, report)
     fingerprints = [t.fingerprint for t in task.trajectories]
-    if not isinstance(config.model, ClosedForm):
-        refuse_systems(config.model.build(), task, config.method or type(config.model).__name__)
-    baselines, skipped = closed_forms(task, config.method)
+    if isinstance(config.model, NetworkMethod):
+        refuse_systems(config.model.build(), task, catalog_label(config))
+        if config.start is not None:
+            starting_method(config.start, task, catalog_label(config))
+    elif config.start is not None:
+        raise RunError(
+            f"start has no effect on {catalog_label(config)}, a closed form; leave it out"
+        )
+    baselines, skipped = closed_forms(task, config.method, config.beside)
     announce(config, task, skipped)
     with folder.locked(out, take_over):
         folder.bring_back(out)
@@ -110,18 +120,23 @@ def train(
             config.model,
             task,
             train=config.train,
-            label=catalog_label(config),
+            start=config.start,
+            label=None if isinstance(config.model, Auto) else catalog_label(config),
             callbacks=(Checkpoints(out / folder.CHECKPOINTS, key), Saved(out), *callbacks),
         )
         fitted.forecaster.save(out / folder.FORECASTER)
         folder.forget_previous(out)
-        result = evaluate_beside(baselines, skipped, fitted, task)
+        tried = {one.label: one for one in fitted.tried}
+        names = [name for name in baselines if name != fitted.label]
+        fits = [tried.get(name) or fit(name, task) for name in names]
+        result = evaluate_beside(fits, skipped, fitted, task)
         result.about.update(
             config=to_dict(config),
             seconds=fitted.seconds | {"total": round(time.perf_counter() - began, 3)},
         )
         write_json(out / folder.RESULT, result.to_dict())
-    return Finished(config, task, fitted.forecaster, result)
+    beside = {one.label: one.forecaster for one in fits if one.label in config.beside}
+    return Finished(config, task, fitted.forecaster, result, beside)
 
 
 def _check_place(out: Path, resume: bool, overwrite: bool) -> None:
@@ -149,6 +164,7 @@ def _comparable(config: RunConfig) -> dict[str, Any]:
     saved = to_dict(config)
     saved["train"].pop("epochs")
     saved.pop("data")  # by their fingerprints: the same file may lie in another folder
+    saved.pop("beside")
     return saved
 
 

@@ -31,6 +31,11 @@ class RunConfig:
     trained on together."""
     method: Annotated[str, tyro.conf.arg(name="model")] = "ESTAG"
     """Name of the method in the catalog; "" where ``model`` alone says it."""
+    beside: tuple[str, ...] = ()
+    """Further closed forms for the same table and figures, such as "Frame kernel". The folder keeps the
+    forecaster of ``model`` alone."""
+    start: str | None = None
+    """A closed form to start from, such as frame-ridge: the network learns what its forecasts leave."""
     read: ReadConfig = ReadConfig()
     """How the data are read."""
     window: WindowConfig | None = None
@@ -50,6 +55,10 @@ class RunConfig:
             object.__setattr__(self, "data", (self.data,))
         if self.method:
             object.__setattr__(self, "method", catalog.find(self.method))
+        beside = tuple(catalog.find_closed_form(name, "beside") for name in self.beside)
+        object.__setattr__(self, "beside", beside)
+        if self.start is not None:
+            object.__setattr__(self, "start", catalog.find_closed_form(self.start, "start"))
 
 
 def prepare(config: RunConfig, report: Report | None = None) -> tuple[RunConfig, Task]:

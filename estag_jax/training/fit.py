@@ -14,11 +14,13 @@ import optax
 from estag_jax.data.task import Task
 from estag_jax.evaluation.predictions import validation_error
 from estag_jax.models import catalog
+from estag_jax.models.auto import Auto
 from estag_jax.models.base import ClosedForm, Method
 from estag_jax.training.callbacks import Callback, EarlyStopping, StopOnDivergence
 from estag_jax.training.loop import Fit, Loop
 from estag_jax.training.losses import Loss
 from estag_jax.training.settings import TrainConfig
+from estag_jax.training.start import StartedLoop, starting_method
 
 
 def fit(
@@ -30,17 +32,19 @@ def fit(
     loss: Loss | None = None,
     optimizer: optax.GradientTransformation | None = None,
     callbacks: Sequence[Callback] = (),
+    start: str | None = None,
     label: str | None = None,
     **settings: Any,
 ) -> Fit:
     """Fits a method to the training windows of a task.
 
-    A closed form is solved. A network is trained by epochs; its parameters are those of the best
+    A closed form is solved. "auto" fits the closed forms that suit the task and takes the best on the
+    validation windows. A network is trained by epochs; its parameters are those of the best
     validation epoch of each seed. An epoch's shuffle depends on the seed and the epoch's number alone.
 
     Args:
-      method: a name of the catalog ("ESTAG", "var-ridge"), settings (EstagConfig(hidden=32)), a closed
-        form of one's own, a Flax module, or Network(module).
+      method: a name of the catalog ("ESTAG", "var-ridge"), "auto", settings (EstagConfig(hidden=32)),
+        a closed form of one's own, a Flax module, or Network(module).
       task: data, windows and split.
       seeds: trained together; by default the one of ``train``.
       train: how a network is trained.
@@ -48,6 +52,8 @@ def fit(
         ``train``.
       optimizer: any optax transformation, in place of that of ``train``.
       callbacks: see training.callbacks.
+      start: a closed form ("frame-ridge") that a network adds to: it learns what the closed form leaves
+        on windows that it was not fitted to (training.start). Closed forms do not look at it.
       label: name in tables.
       **settings: fields of TrainConfig (epochs=100), in place of ``train``.
 
@@ -59,8 +65,11 @@ def fit(
       TrainingDiverged: the loss is not finite.
     """
     method = catalog.as_method(method)
-    label = label or catalog.label(method)
+    start = None if start is None else catalog.find_closed_form(start, "start")
+    label = label or catalog.label(method, start=start)
     config = catalog.settings(method, task)
+    if isinstance(config, Auto):
+        return _fit_best(config, task)
     if isinstance(config, ClosedForm):
         if why := config.refuse(task):
             raise ValueError(f"{label} {why}")
@@ -71,9 +80,48 @@ def fit(
         return Fit(label, config, task, (predictor,), validation_mse=error, seconds=seconds)
     train = dataclasses.replace(train or TrainConfig(), **settings)
     refuse_systems(config.build(), task, label)
-    loop = Loop(label, config, task, seeds or (train.seed,), train, loss, optimizer)
+    given = label, config, task, seeds or (train.seed,), train, loss, optimizer
+    if start is None:
+        loop = Loop(*given)
+    else:
+        loop = StartedLoop(*given, start=starting_method(start, task, label))
     stopping = [EarlyStopping(train.patience)] if train.patience else []
     return loop.run([StopOnDivergence(), *stopping, *callbacks])
+
+
+def _fit_best(config: Auto, task: Task) -> Fit:
+    """The fit of the closed form that ``config`` chooses; what it was chosen from is its ``choice``."""
+    began = time.perf_counter()
+    methods = {name: catalog.settings(name, task) for name in catalog.CLOSED_FORMS}
+    left_out = {name: why for name, method in methods.items() if (why := method.refuse(task))}
+    affordable = [name for name in methods if name not in left_out]
+    left, fits = config.seconds, {}
+    for name in sorted(affordable, key=lambda name: methods[name].seconds(task)):
+        method = methods[name].within(task, left)
+        if method is None:
+            left_out[name] = (
+                f"would take about {methods[name].seconds(task):.0f} s, {left:.0f} of the "
+                f"{config.seconds:g} allowed are left"
+            )
+            continue
+        left -= method.seconds(task)
+        try:
+            fits[name] = fit(method, task, label=name)
+        except ValueError as error:
+            left_out[name] = f"cannot be fitted: {error}"
+    errors = {name: float(one.validation_mse[0]) for name, one in fits.items()}
+    ranked = sorted((name for name in errors if np.isfinite(errors[name])), key=errors.__getitem__)
+    if not ranked:
+        whys = (f"{name} {why}" for name, why in left_out.items())
+        raise ValueError(f"auto: no closed form can be fitted: {'; '.join(whys)}")
+    choice = {
+        "method": ranked[0],
+        "validation errors": {name: errors[name] for name in ranked},
+        "left out": left_out,
+    }
+    seconds = {"fit": time.perf_counter() - began}
+    best, tried = fits[ranked[0]], tuple(fits.values())
+    return dataclasses.replace(best, choice=choice, tried=tried, seconds=seconds)
 
 
 def refuse_systems(module: nn.Module, task: Task, label: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import time
 from collections.abc import Sequence
@@ -44,6 +45,9 @@ class Fit:
       log: one entry an evaluation.
       seconds: ``compile``, ``train`` with its evaluations, and ``step``, the mean of it for a step; of a
         closed form ``fit``.
+      choice: what ``auto`` chose the method from: its name as ``method``, ``validation errors`` of all
+        that were fitted, best first, and why others were ``left out``.
+      tried: the fits that ``auto`` chose from.
     """
 
     label: str
@@ -56,6 +60,13 @@ class Fit:
     epochs: int = 0
     log: tuple[dict[str, Any], ...] = ()
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    choice: dict[str, Any] = dataclasses.field(default_factory=dict)
+    tried: tuple[Fit, ...] = ()
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """What was chosen from the data: by ``auto``, and by the fit."""
+        return self.choice | self.predictor.chosen
 
     @property
     def predictor(self) -> Predictor:
@@ -66,7 +77,8 @@ class Fit:
     def forecaster(self) -> Forecaster:
         """The predictor bound to the task's (first) system and window: predict, roll out, save."""
         trajectory = self.task.trajectories[0]
-        return Forecaster.bind(self.predictor, self.method, trajectory, self.task.window)
+        bound = Forecaster.bind(self.predictor, self.method, trajectory, self.task.window)
+        return dataclasses.replace(bound, choice=json.dumps(self.choice))
 
 
 class Loop:

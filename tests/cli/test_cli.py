@@ -86,6 +86,29 @@ def test_rollout_writes_extended_xyz_that_ase_reads(run, ethanol, capsys, tmp_pa
     np.testing.assert_allclose(images[0].positions, first[:, 0], atol=1e-6)
 
 
+def test_auto_and_beside_are_options_of_train(ethanol, run, capsys, tmp_path):
+    argv = ("train", "--data", ethanol, *SMALL[:10])
+    code, out, err = estag(
+        capsys, *argv, "--model", "auto", "--model.seconds", "0.2", "--out", tmp_path / "auto"
+    )
+    assert code == 0, err
+    assert re.search(
+        r"auto took (.+), the best of \d+ closed forms on the validation windows: \1", out
+    )
+    assert "auto left out Frame kernel: it would take about" in out
+    assert "VAR ridge chose from the data: ridge" in out
+    code, again, _ = estag(capsys, "evaluate", tmp_path / "auto")
+    said = [
+        line for line in out.splitlines() if line.startswith(("auto", "│", "Frame ridge chose"))
+    ]
+    assert code == 0 and said and all(line in again for line in said)
+    code, out, err = estag(
+        capsys, *argv, "--model", "AR-LS", "--beside", "Frame kernel", "--out", tmp_path / "beside"
+    )
+    assert code == 0 and "│ Frame kernel" in out, err
+    assert "Frame kernel" in (tmp_path / "beside" / "table.md").read_text()
+
+
 @pytest.mark.parametrize(
     "argv, message",
     [
@@ -95,6 +118,10 @@ def test_rollout_writes_extended_xyz_that_ase_reads(run, ethanol, capsys, tmp_pa
         (["train", "--preset", "st_egnn"], "--preset st_egnn is now --model ST_EGNN"),
         (["train", "--window.horizon", "2"], "--window.horizon is now --window.horizons"),
         (["train", "--model", "ESTGA"], "no method 'ESTGA', did you mean 'ESTAG'.*VAR ridge"),
+        (["train", "--beside", "ESTAG"], "beside takes a closed form .*; ESTAG is none"),
+        (["train", "--start", "EqMotion"], "start takes a closed form .*; EqMotion is none"),
+        (["train", "--model", "auto", "--model.seconds", "-1"], "seconds is -1"),
+        (["table", "--data", "demo", "--models", "auto"], "auto chooses a method for one run"),
         (["train", "--model.hiden", "3"], "model.hiden.*did you mean --model.hidden"),
         (["train", "--model.hidden", "many"], "--model.hidden.*'many'"),
         (["train", "--train.epochs", "0"], "epochs is 0, it must be at least 1"),

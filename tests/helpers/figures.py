@@ -46,7 +46,7 @@ def draw_rollout(path, steps=20, **options):
 def draw_all(folder):
     return [
         loss_curve(evaluations(), REFERENCES, "Å", folder / "loss.png"),
-        draw_rollout(folder / "rollout.png", step=5.0, time_unit="fs", emphasise="estag"),
+        draw_rollout(folder / "rollout.png", step=5.0, time_unit="fs", emphasise=("estag",)),
         draw_overlay(folder / "overlay.png"),
     ]
 

@@ -12,6 +12,7 @@ from estag_jax.training.settings import TrainConfig
 
 WINDOW = WindowConfig(past=4, delta=2)
 SPLIT = SplitConfig(train=23, validation=20, test=20)
+LONG = SplitConfig(train=60, validation=20, test=20)
 FULL = GraphConfig(kind="full")
 
 
@@ -37,6 +38,13 @@ def task(bodies=3, window=WINDOW, split=SPLIT, dtype=np.float32):
     sizes = bodies if isinstance(bodies, tuple) else (bodies,)
     given = [Trajectory.from_arrays(frames(n, seed=n, dtype=dtype)) for n in sizes]
     return Task(given, window, split, FULL)
+
+
+def jolted(dtype=np.float64, split=LONG):
+    """A task of springs that are jolted, so that no fit is exact."""
+    x = frames(count=900, dtype=np.float64)
+    x += 0.05 * np.random.default_rng(5).normal(size=x.shape)
+    return Task(Trajectory.from_arrays(x.astype(dtype)), WINDOW, split, FULL)
 
 
 def training(epochs=4, **changes):

@@ -126,8 +126,27 @@ def test_the_picture_of_a_run_has_the_sticks_of_its_radius_graph(tmp_path, monke
     monkeypatch.setattr(overlay_module, "_balls_and_sticks", keep)
     forecaster = SimpleNamespace(predict=lambda history: history[:, -1] + 0.1)
     result = Result(task.describe(), [Row("Last frame")])
-    finished = SimpleNamespace(task=task, forecaster=forecaster, result=result)
+    finished = SimpleNamespace(task=task, forecaster=forecaster, result=result, beside={})
     (path,) = run_figures.draw(tmp_path, finished)
     check_png(path)
     edges = [[0, 1], [0, 3], [1, 2], [2, 3], [2, 4]]
     assert given[0].tolist() == edges and joined == [edges] * 3
+
+
+def test_further_predictions_are_drawn_and_named(tmp_path, drawn):
+    truth, prediction, last, _ = chain(7, 1)
+    close = truth + 0.1 * (prediction - truth)
+    path = draw_overlay(tmp_path / "overlay.png", name="ESTAG", others={"Frame kernel": close})
+    check_png(path)
+    check_texts(drawn[0])
+    texts = [t.get_text() for t in drawn[0].findobj(Text)]
+    assert {"ESTAG", "Frame kernel", "true displacement", "last frame"} <= set(texts)
+    subtitle = next(t for t in texts if t.startswith("Mean"))
+    for label, frame in {"ESTAG": prediction, "Frame kernel": close, "last frame": last}.items():
+        assert f"{label} {style.number(np.mean((frame - truth) ** 2))} Å²" in subtitle
+    true, first, second = drawn[0].findobj(Quiver)
+    # The arrows of the better prediction end nearer to those of the truth.
+    off = [np.hypot(q.U - true.U, q.V - true.V).mean() for q in (first, second)]
+    assert 0 < off[1] < 0.2 * off[0]
+    colours = {tuple(q.get_facecolor()[0]) for q in (true, first, second)}
+    assert len(colours) == 3

@@ -1,0 +1,68 @@
+"""Whether one method is better than another on the same windows, which overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from estag_jax.data.task import Part, Task
+from estag_jax.evaluation.result import Result, Row
+
+FEWEST = 5
+"""Blocks of time without which nothing is said."""
+
+LENGTH = 2
+"""Length of a block in windows: most windows then share no frame with another block."""
+
+
+def block_numbers(task: Task, part: Part) -> np.ndarray:
+    """The block of time of each window of a part [W], in the order of ``Task.windows``, from 0 on."""
+    length, numbers, count = LENGTH * (task.window.span + 1), [], 0
+    for drawn in task.splits:
+        starts = np.asarray(getattr(drawn, part))
+        found, number = np.unique(starts // length, return_inverse=True)
+        numbers.append(count + number)
+        count += len(found)
+    return np.concatenate(numbers)
+
+
+def paired_difference(one: Row, other: Row, windows: Sequence[int]) -> tuple[float, float]:
+    """The mean difference of two errors on the same windows, and its standard error.
+
+        d = sum_b (a_b - o_b),   s² = B / (B - 1) sum_b (a_b - o_b - w_b d)²,   w_b = W_b / W
+
+    with a_b and o_b what the windows of block b add to the mean errors. Blocks are taken as
+    independent, windows of a block are not.
+
+    Args:
+      one, other: rows of one result.
+      windows: W_b, how many windows each block has [B].
+
+    Returns:
+      d, below zero where ``one`` is better, and s.
+    """
+    parts = np.subtract(one.metrics["mse"]["blocks"], other.metrics["mse"]["blocks"])
+    share = np.asarray(windows) / np.sum(windows)
+    difference, count = parts.sum(), len(parts)
+    spread = np.sum((parts - share * difference) ** 2) * count / max(count - 1, 1)
+    return float(difference), float(np.sqrt(spread))
+
+
+def clearly_better(result: Result) -> Row | None:
+    """The best method that is clearly better than the last row's, None where there is none.
+
+    Clearly: the difference on the same windows exceeds twice its standard error over blocks of time.
+    """
+    *others, own = result.finished or [None]
+    better = [row for row in others if is_clearly_better(result, row, own)]
+    return min(better, key=lambda row: row.mse) if better else None
+
+
+def is_clearly_better(result: Result, one: Row, other: Row) -> bool:
+    """Whether ``one`` is clearly better than ``other``; not with fewer than FEWEST blocks."""
+    windows = result.data.get("blocks", [])
+    if len(windows) < FEWEST:
+        return False
+    difference, error = paired_difference(one, other, windows)
+    return difference < -2 * error
