@@ -18,6 +18,7 @@ import optax
 from estag_jax.data.task import Task
 from estag_jax.evaluation.predictions import validation_error
 from estag_jax.models.base import Method, NetworkPredictor, Predictor
+from estag_jax.models.error_bars import ErrorBars
 from estag_jax.models.forecaster import Forecaster
 from estag_jax.models.memory import windows_at_once
 from estag_jax.ops.sharding import data_mesh, replicate
@@ -44,6 +45,7 @@ class Fit:
       log: one entry an evaluation.
       seconds: ``compile``, ``train`` with its evaluations, and ``step``, the mean of it for a step; of a
         closed form ``fit``.
+      error_bars: of each predictor, for each system of the task; empty while training goes on.
     """
 
     label: str
@@ -56,17 +58,24 @@ class Fit:
     epochs: int = 0
     log: tuple[dict[str, Any], ...] = ()
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    error_bars: tuple[tuple[ErrorBars | None, ...], ...] = ()
+
+    @property
+    def best(self) -> int:
+        """The number of the seed with the least validation error."""
+        return int(np.argmin(self.validation_mse))
 
     @property
     def predictor(self) -> Predictor:
-        """That of the seed with the least validation error."""
-        return self.predictors[int(np.argmin(self.validation_mse))]
+        """That of the best seed."""
+        return self.predictors[self.best]
 
     @property
     def forecaster(self) -> Forecaster:
         """The predictor bound to the task's (first) system and window: predict, roll out, save."""
         trajectory = self.task.trajectories[0]
-        return Forecaster.bind(self.predictor, self.method, trajectory, self.task.window)
+        bars = self.error_bars[self.best][0] if self.error_bars else None
+        return Forecaster.bind(self.predictor, self.method, trajectory, self.task.window, bars)
 
 
 class Loop:
