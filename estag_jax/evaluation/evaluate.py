@@ -64,7 +64,14 @@ def evaluate(
         method = getattr(one, "method", None)
         hidden = getattr(method, "hidden", 16)
         errors = [
-            _errors(p, _error_bars(one, i, p, task, hidden), task, part, functions, hidden)
+            _errors(
+                p,
+                error_bars_of(one, task, i) or validated(p, task, hidden)[1],
+                task,
+                part,
+                functions,
+                hidden,
+            )
             for i, p in enumerate(predictors)
         ]
         rows.append(_row(label, one, method, predictors, errors))
@@ -91,16 +98,23 @@ def _named(fitted: Any) -> list[tuple[str, Any]]:
     return named
 
 
-def _error_bars(
-    one: Any, seed: int, predictor: Predictor, task: Task, hidden: int
-) -> Sequence[ErrorBars | None]:
-    """For each system of the task: those of what was fitted, if they suit it, or new ones."""
+def error_bars_of(
+    one: Any, task: Task, seed: int | None = None
+) -> Sequence[ErrorBars | None] | None:
+    """The error bars that something fitted has for each system of a task; None where it has none.
+
+    Args:
+      one: what ``fit`` returned, a forecaster, or anything else.
+      task: whose systems they must suit.
+      seed: the number of the seed; None for the best.
+    """
     held = getattr(one, "error_bars", None)
-    bars = (held,) if isinstance(held, ErrorBars) else held[seed] if held else ()
+    if not held:
+        return None
+    bars = (held,) if isinstance(held, ErrorBars) else held[one.best if seed is None else seed]
     shapes = [None if b is None else b.rest.shape for b in bars]
-    if shapes == [(system.num_nodes, system.channels) for system in task.systems]:
-        return bars
-    return validated(predictor, task, hidden)[1]
+    suited = [(system.num_nodes, system.channels) for system in task.systems]
+    return bars if shapes == suited else None
 
 
 def _errors(

@@ -15,6 +15,7 @@ from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.evaluation import predictions as forecasts
 from estag_jax.evaluation.evaluate import evaluate
+from estag_jax.evaluation.metrics import CALIBRATION
 from estag_jax.evaluation.predictions import batch_width, predictions
 from estag_jax.evaluation.result import Result
 from estag_jax.evaluation.rollout import rollout_errors
@@ -122,7 +123,7 @@ def test_metrics_by_name_and_of_ones_own():
     gap = predictor.predict(windows.history) - windows.target[:, 0]
     (row,) = evaluate({"p": predictor}, of, ("rmsd",)).rows
     rmsd = np.sqrt((gap**2).sum(-1).mean((1, 2)))
-    assert set(row.metrics) == {"mse", "rmsd"}
+    assert set(row.metrics) == {"mse", "rmsd", *CALIBRATION}
     assert row.metrics["rmsd"]["mean"] == pytest.approx(rmsd.mean())
 
     def worst(prediction, target):

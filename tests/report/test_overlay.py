@@ -53,8 +53,8 @@ def test_overlay_states_the_factor_that_it_draws(tmp_path, drawn):
 
 def test_views_keep_distances_and_handedness():
     points = chain(9, 1)[2][:, 0]
-    (turned,) = overlay_module._view([points])
     centred = points - points.mean(0)
+    turned = centred @ overlay_module._view(points)
     np.testing.assert_allclose(turned @ turned.T, centred @ centred.T, atol=1e-12)
     rotation = np.linalg.lstsq(centred, turned)[0]
     assert np.linalg.det(rotation) == pytest.approx(1)
