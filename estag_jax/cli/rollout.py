@@ -61,10 +61,12 @@ def rollout(
         start = int(task.splits[0].test[0])
     history = np.asarray(forecaster.history(trajectory.positions, start))
     inputs = history[None], forecaster.inputs, steps
-    frames = roll(forecaster.predictor, *inputs)[:, 0]
     paths = None
     if samples and bars is not None:
-        paths = roll_samples(forecaster.predictor, bars, *inputs, samples, seed)[:, :, 0]
+        drawn = roll_samples(forecaster.predictor, bars, *inputs, samples, seed)[:, :, 0]
+        frames, paths = drawn[0], drawn[1:]
+    else:
+        frames = roll(forecaster.predictor, *inputs)[:, 0]
     written = frames if paths is None else paths
     finite = np.isfinite(written).all(axis=(-3, -2, -1)).reshape(-1, steps).all(axis=0)
     if not finite.all():

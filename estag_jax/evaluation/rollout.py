@@ -70,7 +70,9 @@ def roll_samples(
     samples: int,
     seed: int = 0,
 ) -> np.ndarray:
-    """Paths [K, steps, B, N, C, 3] whose every forecast has an error drawn from its error bars.
+    """Paths [1 + K, steps, B, N, C, 3] whose every forecast has an error drawn from its error bars.
+
+    The first path is the one without errors.
 
     Args:
       predictor: of one seed.
@@ -81,11 +83,12 @@ def roll_samples(
       samples: K.
       seed: of the errors.
     """
-    several = np.concatenate([history] * samples)
+    several = np.concatenate([history] * (samples + 1))
     shape = (steps, *several.shape[:2], several.shape[3], 6)
     noise = np.random.default_rng(seed).standard_normal(shape).astype(several.dtype)
+    noise[:, : len(history)] = 0.0
     frames = _roll(predictor, several, inputs, steps, bars, noise)
-    paths = frames.reshape(steps, samples, len(history), *frames.shape[2:])
+    paths = frames.reshape(steps, samples + 1, len(history), *frames.shape[2:])
     return np.swapaxes(paths, 0, 1)
 
 
@@ -131,10 +134,9 @@ def expected_errors(
             continue
         history, _ = gather(trajectory.positions, found, task.window)
         inputs = predictor.inputs(trajectory.system)
-        centre = roll(predictor, history, inputs, steps)
         with np.errstate(over="ignore", invalid="ignore"):
             paths = roll_samples(predictor, own, history, inputs, steps, samples)
-            square = ((paths - centre) ** 2).mean((3, 4, 5))  # [K, S, B]
+            square = ((paths[1:] - paths[0]) ** 2).mean((3, 4, 5))  # [K, S, B]
         square = np.swapaxes(square, 0, 1).reshape(steps, -1)
         return np.where(np.isfinite(square), square, np.inf)
     return None

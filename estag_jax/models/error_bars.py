@@ -225,8 +225,10 @@ def fit_error_bars(
     errors = _Errors.of(target - forecast, frames, logs, np.spacing(np.float32(np.abs(last).max())))
 
     moments = errors.fit()
-    distances = np.concatenate([errors.distances(held, kept) for held, kept in _blocks(windows)])
-    quantiles = np.quantile(distances, PERCENTS) if len(distances) else chi2.ppf(PERCENTS, 3)
+    distances = [errors.distances(held, kept) for held, kept in _blocks(windows)]
+    quantiles = chi2.ppf(PERCENTS, 3)
+    if distances:
+        quantiles = np.quantile(np.concatenate(distances), PERCENTS)
     factor = None
     if nodes * channels <= JOINT_UP_TO:
         factor = np.linalg.cholesky(errors.joint(moments, errors.shrinkage()))

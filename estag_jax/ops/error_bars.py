@@ -54,11 +54,11 @@ def lost(backend: linalg.Backend, frames: Array) -> Array:
 def root_of_lost(backend: linalg.Backend, frames: Array) -> Array:
     """(I - R^T R)^{1/2} [..., 3, 3].
 
-    The eigenvalues of I - R^T R are 1 - |e2|², and 0 along an axis that exists: its root is itself over
-    sqrt(1 - |e2|²).
+    The eigenvalues of I - R^T R are 1 - |e3|², and 0 along an axis that exists: its root is itself over
+    sqrt(1 - |e3|²).
     """
     xp = backend.xp
-    rest = 1 - xp.sum(frames[..., 1, :] ** 2, axis=-1)[..., None, None]
+    rest = 1 - xp.sum(frames[..., 2, :] ** 2, axis=-1)[..., None, None]
     found = lost(backend, frames) / xp.sqrt(xp.where(rest > 0, rest, 1.0))
     return xp.where(rest > 0, found, 0.0)
 
