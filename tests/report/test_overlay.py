@@ -124,10 +124,31 @@ def test_the_picture_of_a_run_has_the_sticks_of_its_radius_graph(tmp_path, monke
 
     monkeypatch.setattr(run_figures, "overlay", see)
     monkeypatch.setattr(overlay_module, "_balls_and_sticks", keep)
-    forecaster = SimpleNamespace(predict=lambda history: history[:, -1] + 0.1)
+    forecaster = SimpleNamespace(error_bars=None, predict=lambda history: history[:, -1] + 0.1)
     result = Result(task.describe(), [Row("Last frame")])
     finished = SimpleNamespace(task=task, forecaster=forecaster, result=result)
     (path,) = run_figures.draw(tmp_path, finished)
     check_png(path)
     edges = [[0, 1], [0, 3], [1, 2], [2, 3], [2, 4]]
     assert given[0].tolist() == edges and joined == [edges] * 3
+
+
+def test_the_regions_are_projected_about_the_heads_of_the_predicted_arrows(tmp_path, drawn):
+    truth, prediction, last, _ = chain(7, 1)
+    root = 0.02 * np.random.default_rng(0).normal(size=(7, 1, 3, 3))
+    regions = root @ np.swapaxes(root, -1, -2)
+    draw_overlay(tmp_path / "overlay.png", regions=regions)
+    figure = drawn[0]
+    _, predicted = figure.findobj(Quiver)
+    heads = predicted.get_offsets() + np.stack([predicted.U, predicted.V], axis=1)
+    shown = [c for c in figure.axes[0].collections if len(c.get_paths()) == 7][-1]
+    view = overlay_module._view(last[:, 0])[:, :2]
+    # Inches per unit of the magnified displacements, from an arrow.
+    move = (prediction - last)[:, 0] @ view
+    scale = np.linalg.norm(predicted.U + 1j * predicted.V) / np.linalg.norm(move)
+    for path, head, region in zip(shown.get_paths(), heads, regions[:, 0], strict=True):
+        outline = (path.vertices[:32] - head) / scale
+        inverse = np.linalg.inv(view.T @ region @ view)
+        np.testing.assert_allclose(
+            np.einsum("pi,ij,pj->p", outline, inverse, outline), 1, rtol=1e-6
+        )
