@@ -40,6 +40,16 @@ def bars():
     return fit_error_bars(noise.system(4), *drawn(3000))
 
 
+@pytest.fixture(scope="module")
+def coupled():
+    """Of errors that go together, those along the third axis with those along the others too."""
+    rng = np.random.default_rng(3)
+    common = rng.normal(size=(3000, 1, 3)) @ [[1.0, 0, 0.5], [0, 1, 0.5], [0, 0, 0.7]]
+    return fit_error_bars(
+        noise.system(4), *drawn(3000, normal=common + 0.4 * rng.normal(size=(3000, 4, 3)))
+    )
+
+
 def turned(symmetry, history, forecast):
     return symmetry.on_positions(history), symmetry.on_positions(forecast)
 
@@ -114,7 +124,8 @@ def test_independent_errors_of_few_windows_are_drawn_to_single_points():
 
 
 @pytest.mark.parametrize("kind", ["rotation", "reflection", "translation"])
-def test_distributions_and_draws_turn_with_the_data(bars, kind):
+def test_distributions_and_draws_turn_with_the_data(coupled, kind):
+    bars = coupled
     history, forecast, _ = drawn(6)
     symmetry = random_symmetry(0, 4, kind, distance=5.0)
     q, moved = symmetry.matrix, turned(symmetry, history, forecast)
@@ -125,7 +136,9 @@ def test_distributions_and_draws_turn_with_the_data(bars, kind):
         big = np.kron(np.eye(4), q) if joint else q
         expected = big @ before.covariance @ big.T
         np.testing.assert_allclose(after.covariance, expected, rtol=1e-7, atol=1e-12)
-    # The covariance is far from isotropic, so the test is not empty.
+    # Far from isotropic and from independent, so the test is not empty.
+    joint = (bars.factor @ bars.factor.T).reshape(4, 3, 4, 3)
+    assert np.abs(joint[0, :, 1]).max() > 0.2 * np.abs(joint[0, :, 0]).max()
     assert np.linalg.cond(bars.covariance[:, 0]).max() > 3
     normal = np.random.default_rng(5).normal(size=(6, 4, 1, 6))
     mirror = np.array([1, 1, np.linalg.det(q), 1, 1, 1])  # the third axis is a pseudo-vector
@@ -245,11 +258,12 @@ def test_float32_under_jit_and_vmap_gives_what_float64_gives(bars):
     for joint in (False, True):
         expected = bars.distribution(history, forecast, joint).covariance
         batch = jax.jit(lambda b, h, f, joint=joint: b.distribution(h, f, joint).covariance)
-        mapped = jax.vmap(lambda h, f, joint=joint: of_one(held, h, f, joint))
+        mapped = jax.jit(jax.vmap(lambda h, f, joint=joint: of_one(held, h, f, joint)))
         for found in (batch(held, *map(jnp.asarray, single)), mapped(*map(jnp.asarray, single))):
             assert found.dtype == jnp.float32
             np.testing.assert_allclose(found, expected, rtol=2e-3, atol=1e-3 * expected.max())
 
+    @jax.jit
     def size(history):
         return jnp.sum(held.distribution(history, jnp.asarray(single[1])).covariance)
 
