@@ -71,8 +71,7 @@ class Forecaster:
         system = trajectory.system
         inputs = jax.tree.map(jnp.asarray, predictor.inputs(system))
         step, unit = trajectory.frame_step, trajectory.time_unit
-        bars = jax.tree.map(jnp.asarray, error_bars)
-        return cls(predictor, inputs, system, window, step, unit, method, bars)
+        return cls(predictor, inputs, system, window, step, unit, method, error_bars)
 
     def __repr__(self) -> str:
         return (
@@ -272,7 +271,8 @@ class Forecaster:
         inputs = jax.tree.map(jnp.asarray, predictor.inputs(system))
         window = from_dict(WindowConfig, about["window"])
         kept = _part("bars/", arrays)
-        bars = jax.tree.map(jnp.asarray, ErrorBars(**kept)) if kept else None
+        # In float64, as they were fitted: a run's file repeats the figures of its table.
+        bars = ErrorBars(**kept) if kept else None
         step, unit = about["frame_step"], about["time_unit"]
         return cls(predictor, inputs, system, window, step, unit, method, bars)
 

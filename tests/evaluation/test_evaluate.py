@@ -321,7 +321,6 @@ def test_error_bars_are_tested_in_the_one_pass_over_the_windows(monkeypatch):
     assert passes[3:] == ["test"]
     for name in CALIBRATION:
         assert row.metrics[name]["mean"] == bare.metrics[name]["mean"]
-        # A forecaster holds them in float32.
         assert bound.metrics[name]["mean"] == pytest.approx(row.metrics[name]["mean"], rel=0.1)
     (windows,) = of.windows("test")
     history = np.asarray(windows.history, np.float64)
