@@ -13,7 +13,8 @@ import numpy as np
 from estag_jax.data.task import Part, Task, Windows
 from estag_jax.evaluation.metrics import per_window_mse
 from estag_jax.models.base import Predictor
-from estag_jax.models.error_bars import ErrorBars, fit_error_bars
+from estag_jax.models.error_bars import ErrorBars
+from estag_jax.models.error_bars_fit import fit_error_bars
 from estag_jax.models.memory import windows_at_once
 from estag_jax.ops.rollout import at_horizons
 from estag_jax.ops.sharding import data_mesh, split_over_devices

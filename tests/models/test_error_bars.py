@@ -12,7 +12,8 @@ from helpers.walks import random_windows
 from scipy.stats import chi2
 
 from estag_jax.evaluation.metrics import per_window_calibration
-from estag_jax.models.error_bars import JOINT_UP_TO, ErrorBars, fit_error_bars
+from estag_jax.models.error_bars import JOINT_UP_TO, ErrorBars
+from estag_jax.models.error_bars_fit import fit_error_bars
 from estag_jax.models.forecaster import Forecaster
 from estag_jax.models.frames import choose_axes
 from estag_jax.testing.symmetry import random_symmetry
