@@ -9,7 +9,8 @@ import tyro
 
 from estag_jax.cli.main import Failure, UsageError
 from estag_jax.evaluation.metrics import per_window_mse
-from estag_jax.evaluation.rollout import roll
+from estag_jax.evaluation.rollout import roll, roll_samples
+from estag_jax.io import write_npz
 from estag_jax.runs import readers as runs
 from estag_jax.sources.files.export import write_extxyz
 
@@ -19,19 +20,25 @@ def rollout(
     data: tuple[str, ...] = (),
     start: int | None = None,
     steps: int = 100,
+    samples: int | None = None,
+    seed: int = 0,
     out: Path = Path("rollout.xyz"),
 ) -> None:
-    """Forecast many frames from one window and write them as extended XYZ (ASE, OVITO).
+    """Forecast many frames from one window and write them as extended XYZ (ASE, OVITO) or .npz.
 
     Args:
       run: Folder of the run.
       data: Other data of the same system, in place of the run's own.
       start: First frame of the history in the trajectory; default: that of the first test window.
       steps: Frames to predict.
-      out: File to write.
+      samples: Paths to draw, each forecast with an error by its error bars; default: one without errors.
+      seed: Of the errors.
+      out: File to write; .npz for arrays, anything else for extended XYZ.
     """
     if steps < 1:
         raise UsageError(f"--steps is {steps}, it must be at least 1")
+    if samples is not None and samples < 1:
+        raise UsageError(f"--samples is {samples}, it must be at least 1")
     if start is not None and start < 0:
         raise UsageError(f"--start is {start}, it must be at least 0")
     if out.is_dir():
@@ -42,29 +49,54 @@ def rollout(
             f"{run}: looks {forecaster.horizon} steps ahead and cannot be fed with its own "
             f"forecasts; train with --window.horizons 1"
         )
+    bars = forecaster.error_bars
+    if samples and bars is None:
+        raise UsageError(
+            f"{run}: has no error bars to draw from; fit it again, or leave out --samples"
+        )
     _, task = runs.load_task(run, data)
     runs.check_same_system(forecaster, task, run)
     trajectory = task.trajectories[0]
     if start is None:
         start = int(task.splits[0].test[0])
     history = np.asarray(forecaster.history(trajectory.positions, start))
-    frames = roll(forecaster.predictor, history[None], forecaster.inputs, steps)[:, 0]
-    finite = np.isfinite(frames).all(axis=(1, 2, 3))
+    inputs = history[None], forecaster.inputs, steps
+    paths = None
+    if samples and bars is not None:
+        drawn = roll_samples(forecaster.predictor, bars, *inputs, samples, seed)[:, :, 0]
+        frames, paths = drawn[0], drawn[1:]
+    else:
+        frames = roll(forecaster.predictor, *inputs)[:, 0]
+    written = frames if paths is None else paths
+    finite = np.isfinite(written).all(axis=(-3, -2, -1)).reshape(-1, steps).all(axis=0)
     if not finite.all():
         step = int(np.argmin(finite)) + 1
         raise Failure(f"{run}: the forecast is not finite from step {step}; lower --steps")
-    write_extxyz(out, frames, forecaster.system, forecaster.time_step, forecaster.time_unit)
+    if out.suffix == ".npz":
+        times = forecaster.time_step * np.arange(1, steps + 1)
+        arrays = {"forecast": frames, f"time_{forecaster.time_unit.replace(' ', '_')}": times}
+        write_npz(out, arrays if paths is None else arrays | {"samples": paths})
+    else:
+        write_extxyz(out, written, forecaster.system, forecaster.time_step, forecaster.time_unit)
 
     delta = forecaster.window.delta
     first = start + forecaster.past * delta
     truth = trajectory.positions[first::delta][:steps]
+    unit = trajectory.system.length_unit
+    several = "" if paths is None else f"{samples} samples of "
     print(
-        f"{out}: {steps} frames, {forecaster.time_step:g} {forecaster.time_unit} apart, "
+        f"{out}: {several}{steps} frames, {forecaster.time_step:g} {forecaster.time_unit} apart, "
         f"after frame {first - delta} of {trajectory.source}"
     )
+    if paths is not None:
+        expected = ((paths - frames) ** 2).mean(axis=(0, 2, 3, 4))
+        print(f"mean squared distance of samples from the forecast [{unit}²]: {_marked(expected)}")
     if len(truth):
         errors = per_window_mse(frames[: len(truth)], np.asarray(truth))
-        marks = sorted({1, 10, 100, len(errors)} & set(range(1, len(errors) + 1)))
-        listed = ", ".join(f"{errors[i - 1]:.3e} at step {i}" for i in marks)
-        unit = trajectory.system.length_unit
-        print(f"mean squared error against the trajectory [{unit}²]: {listed}")
+        print(f"mean squared error against the trajectory [{unit}²]: {_marked(errors)}")
+
+
+def _marked(values: np.ndarray) -> str:
+    """The figures of some steps."""
+    marks = sorted({1, 10, 100, len(values)} & set(range(1, len(values) + 1)))
+    return ", ".join(f"{values[i - 1]:.3e} at step {i}" for i in marks)

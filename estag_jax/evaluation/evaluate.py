@@ -9,13 +9,14 @@ import numpy as np
 
 from estag_jax.data.task import Part, Task
 from estag_jax.evaluation.compare import block_numbers
-from estag_jax.evaluation.metrics import METRICS, mse, standard_error
-from estag_jax.evaluation.predictions import predictions
+from estag_jax.evaluation.metrics import METRICS, mse, per_window_calibration, standard_error
+from estag_jax.evaluation.predictions import predictions, validated
 from estag_jax.evaluation.result import Result, Row
 from estag_jax.evaluation.rollout import rollout_errors, rollout_figures
 from estag_jax.io import did_you_mean
 from estag_jax.models import catalog
 from estag_jax.models.base import Predictor
+from estag_jax.models.error_bars import ErrorBars
 from estag_jax.models.forecaster import method_to_dict
 
 Metric = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -32,6 +33,9 @@ def evaluate(
     rollouts: int = 200,
 ) -> Result:
     """Errors of predictors on the windows of a task.
+
+    Error bars are tested in the same pass: those of the fit, or, where it has none for the task's systems,
+    those that the task's validation windows give.
 
     Args:
       fitted: what ``fit`` returned, one or several, or predictors and forecasters by name.
@@ -60,7 +64,17 @@ def evaluate(
         predictors = getattr(one, "predictors", None) or (getattr(one, "predictor", one),)
         method = getattr(one, "method", None)
         hidden = getattr(method, "hidden", 16)
-        errors = [_errors(p, task, part, functions, hidden) for p in predictors]
+        errors = [
+            _errors(
+                p,
+                error_bars_of(one, task, i) or validated(p, task, hidden)[1],
+                task,
+                part,
+                functions,
+                hidden,
+            )
+            for i, p in enumerate(predictors)
+        ]
         rows.append(_row(label, one, method, predictors, errors, blocks))
         if rollout_steps:
             best = getattr(one, "predictor", predictors[0])
@@ -85,16 +99,46 @@ def _named(fitted: Any) -> list[tuple[str, Any]]:
     return named
 
 
+def error_bars_of(
+    one: Any, task: Task, seed: int | None = None
+) -> Sequence[ErrorBars | None] | None:
+    """The error bars that something fitted has for each system of a task; None where it has none.
+
+    Args:
+      one: what ``fit`` returned, a forecaster, or anything else.
+      task: whose systems they must suit.
+      seed: the number of the seed; None for the best.
+    """
+    held = getattr(one, "error_bars", None)
+    if not held:
+        return None
+    bars = (held,) if isinstance(held, ErrorBars) else held[one.best if seed is None else seed]
+    shapes = [None if b is None else b.rest.shape for b in bars]
+    suited = [(system.num_nodes, system.channels) for system in task.systems]
+    return bars if shapes == suited else None
+
+
 def _errors(
-    predictor: Predictor, task: Task, part: Part, functions: Mapping[str, Metric], hidden: int
+    predictor: Predictor,
+    bars: Sequence[ErrorBars | None],
+    task: Task,
+    part: Part,
+    functions: Mapping[str, Metric],
+    hidden: int,
 ) -> dict[str, np.ndarray]:
-    """By metric and horizon the figure of every window [W]."""
+    """By metric and horizon the figure of every window [W]; of error bars at the first horizon."""
     found: dict[str, list[np.ndarray]] = {}
     for windows, frames in predictions(predictor, task, part, hidden=hidden):
         for p, horizon in enumerate(task.window.horizons):
             for name, function in functions.items():
                 key = name if p == 0 else f"{name}@{horizon}"
                 found.setdefault(key, []).append(function(frames[:, p], windows.target[:, p]))
+        if all(b is not None for b in bars):
+            history = np.asarray(windows.history, np.float64)
+            distribution = bars[windows.which].distribution(history, np.asarray(frames[:, 0]))
+            figures = per_window_calibration(distribution, windows.target[:, 0])
+            for name, figure in figures.items():
+                found.setdefault(name, []).append(figure)
     return {name: np.concatenate(parts).astype(np.float64) for name, parts in found.items()}
 
 

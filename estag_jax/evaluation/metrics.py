@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from estag_jax.graph import Array
+from estag_jax.models.error_bars import Distribution
+from estag_jax.ops.error_bars import log_likelihood
 
 
 def mse(prediction: Array, target: Array) -> Array:
@@ -73,6 +75,32 @@ def per_window_rmsd(prediction: Array, target: Array, mask: Array | None = None)
 
 METRICS: dict[str, Callable[..., Array]] = {"mse": per_window_mse, "rmsd": per_window_rmsd}
 """By name: from prediction and target [W, N, C, 3] to one number a window [W]."""
+
+
+def per_window_calibration(distribution: Distribution, target: np.ndarray) -> dict[str, np.ndarray]:
+    """How error bars fare against the truth, of every window.
+
+    Args:
+      distribution: of each point, mean [W, N, C, 3] and covariance [W, N, C, 3, 3].
+      target: [W, N, C, 3].
+
+    Returns:
+      By name [W]: ``covers_90``, the share of points whose truth is in the region of 90 %; ``nats``, the
+      mean log density of the truth for a coordinate, of lengths in the data's unit; ``error_bar``, the
+      root mean square of the standard deviations, a length.
+    """
+    mean, covariance = (np.asarray(a, np.float64) for a in distribution[:2])
+    distance, density = log_likelihood(np.asarray(target, np.float64) - mean, covariance)
+    variance = np.trace(covariance, axis1=-2, axis2=-1) / 3
+    return {
+        "covers_90": (distance <= np.float64(distribution.radius) ** 2).mean((1, 2)),
+        "nats": density.mean((1, 2)),
+        "error_bar": np.sqrt(variance.mean((1, 2))),
+    }
+
+
+CALIBRATION = ("covers_90", "nats", "error_bar")
+"""Names of the figures of error bars, in the order of the tables."""
 
 
 def standard_error(values: Array) -> Array:

@@ -13,6 +13,8 @@ import numpy as np
 from estag_jax.data.task import Part, Task, Windows
 from estag_jax.evaluation.metrics import per_window_mse
 from estag_jax.models.base import Predictor
+from estag_jax.models.error_bars import ErrorBars
+from estag_jax.models.error_bars_fit import fit_error_bars
 from estag_jax.models.memory import windows_at_once
 from estag_jax.ops.rollout import at_horizons
 from estag_jax.ops.sharding import data_mesh, split_over_devices
@@ -23,6 +25,10 @@ def forecast(
 ) -> jax.Array:
     """The frames at the horizons [B, P, N, C, 3] after histories [B, N, T, C, 3]; pure."""
     return at_horizons(lambda h: predictor.predict(h, inputs), history, horizons)
+
+
+POINTS = 200_000
+"""About how many points, those of all windows together, error bars are fitted to at most."""
 
 
 @partial(jax.jit, static_argnames="horizons")
@@ -103,6 +109,41 @@ def validation_error(
         errors.append(each)
     found = np.concatenate(errors, axis=1).mean(axis=1)
     return found if seeds else found[0]
+
+
+def validated(
+    predictor: Predictor, task: Task, hidden: int = 16
+) -> tuple[float, tuple[ErrorBars | None, ...]]:
+    """One pass over the validation windows: the mean squared error, and the error bars for each system.
+
+    Both are of the first horizon. The error bars look at about POINTS points of all windows at most. A
+    system has none if it has no validation windows, or if a forecast or a target is not finite.
+
+    Args:
+      predictor: of one seed.
+      task: the windows.
+      hidden: H of the predictor, for the size of the batches.
+    """
+    errors: list[np.ndarray] = []
+    points = max(system.num_nodes * system.channels for system in task.systems)
+    every = -(-task.count("validation") * points // POINTS)
+    parts: list[list[tuple[np.ndarray, ...]]] = [[] for _ in task.systems]
+    for windows, frames in predictions(predictor, task, "validation", hidden=hidden):
+        forecast, target = np.asarray(frames[:, 0]), windows.target[:, 0]
+        errors.append(per_window_mse(forecast, target))
+        of_bars = windows.starts, windows.history, forecast, target
+        parts[windows.which].append(tuple(each[::every] for each in of_bars))
+    bars: list[ErrorBars | None] = []
+    for system, found in zip(task.systems, parts, strict=True):
+        if not found:
+            bars.append(None)
+            continue
+        starts, history, *frames = (np.concatenate(each) for each in zip(*found, strict=True))
+        order = np.argsort(starts, kind="stable")
+        finite = all(np.isfinite(each[order]).all() for each in frames)
+        given = (history[order], *(each[order] for each in frames))
+        bars.append(fit_error_bars(system, *given) if finite else None)
+    return float(np.concatenate(errors).mean()), tuple(bars)
 
 
 def batch_width(task: Task, hidden: int = 16) -> int:

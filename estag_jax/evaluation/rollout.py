@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from estag_jax.data.trajectory import Trajectory
 from estag_jax.data.windows import gather, known
 from estag_jax.evaluation.predictions import batch_width
 from estag_jax.models.base import Predictor
+from estag_jax.models.error_bars import ErrorBars
 from estag_jax.ops.rollout import rollout
 
 
@@ -39,7 +40,8 @@ def rollout_errors(
     """
     errors = [np.empty((steps, 0))]
     width = batch_width(task, hidden)
-    for trajectory, starts in _starts(task, steps, limit):
+    for which, starts in _starts(task, steps, limit):
+        trajectory = task.trajectories[which]
         longer = dataclasses.replace(task.window, past=task.window.past + steps - 1, horizons=(1,))
         inputs = predictor.inputs(trajectory.system)
         for begin in range(0, len(starts), width):
@@ -56,22 +58,96 @@ def rollout_errors(
 
 def roll(predictor: Predictor, history: np.ndarray, inputs: Any, steps: int) -> np.ndarray:
     """The next frames [steps, B, N, C, 3] after histories [B, N, T, C, 3], compiled where it pays."""
+    return _roll(predictor, history, inputs, steps, None, None)
+
+
+def roll_samples(
+    predictor: Predictor,
+    bars: ErrorBars,
+    history: np.ndarray,
+    inputs: Any,
+    steps: int,
+    samples: int,
+    seed: int = 0,
+) -> np.ndarray:
+    """Paths [1 + K, steps, B, N, C, 3] whose every forecast has an error drawn from its error bars.
+
+    The first path is the one without errors.
+
+    Args:
+      predictor: of one seed.
+      bars: its error bars on the system.
+      history: [B, N, T, C, 3].
+      inputs: of the system.
+      steps: frames to predict.
+      samples: K.
+      seed: of the errors.
+    """
+    several = np.concatenate([history] * (samples + 1))
+    shape = (steps, *several.shape[:2], several.shape[3], 6)
+    noise = np.random.default_rng(seed).standard_normal(shape).astype(several.dtype)
+    noise[:, : len(history)] = 0.0
+    frames = _roll(predictor, several, inputs, steps, bars, noise)
+    paths = frames.reshape(steps, samples + 1, len(history), *frames.shape[2:])
+    return np.swapaxes(paths, 0, 1)
+
+
+def _roll(predictor, history, inputs, steps, bars, noise) -> np.ndarray:
     if predictor.compiled:
-        return np.asarray(_compiled(predictor, jnp.asarray(history), inputs, steps))
-    return rollout(lambda h: predictor.predict(h, inputs), np.asarray(history, np.float64), steps)
+        arrays = jax.tree.map(jnp.asarray, (history, inputs, bars, noise))
+        return np.asarray(_compiled(predictor, *arrays, steps))
+    return _path(predictor, np.asarray(history, np.float64), inputs, bars, noise, steps)
 
 
-@partial(jax.jit, static_argnames="steps")
-def _compiled(predictor, history, inputs, steps):
-    return rollout(lambda h: predictor.predict(h, inputs), history, steps)
+def _path(predictor, history, inputs, bars, noise, steps):
+    disturb = None if bars is None else bars.draw
+    return rollout(lambda h: predictor.predict(h, inputs), history, steps, noise, disturb)
 
 
-def _starts(task: Task, steps: int, limit: int) -> Iterator[tuple[Trajectory, np.ndarray]]:
-    for trajectory, drawn in zip(task.trajectories, task.splits, strict=True):
+_compiled = partial(jax.jit, static_argnames="steps")(_path)
+
+
+def expected_errors(
+    predictor: Predictor,
+    bars: Sequence[ErrorBars | None],
+    task: Task,
+    steps: int,
+    samples: int = 10,
+    starts: int = 10,
+) -> np.ndarray | None:
+    """The squared errors of rollouts that error bars expect: of samples from the path without errors.
+
+    Args:
+      predictor: of one seed.
+      bars: for each system.
+      task: as for :func:`rollout_errors`.
+      steps: S, frames to predict.
+      samples: paths from each start.
+      starts: how many starts of the first system that has any.
+
+    Returns:
+      [S, samples * starts], infinite where a path is not finite; None where there are no rollouts.
+    """
+    for which, found in _starts(task, steps, starts):
+        own, trajectory = bars[which], task.trajectories[which]
+        if own is None:
+            continue
+        history, _ = gather(trajectory.positions, found, task.window)
+        inputs = predictor.inputs(trajectory.system)
+        with np.errstate(over="ignore", invalid="ignore"):
+            paths = roll_samples(predictor, own, history, inputs, steps, samples)
+            square = ((paths[1:] - paths[0]) ** 2).mean((3, 4, 5))  # [K, S, B]
+        square = np.swapaxes(square, 0, 1).reshape(steps, -1)
+        return np.where(np.isfinite(square), square, np.inf)
+    return None
+
+
+def _starts(task: Task, steps: int, limit: int) -> Iterator[tuple[int, np.ndarray]]:
+    for which, (trajectory, drawn) in enumerate(zip(task.trajectories, task.splits, strict=True)):
         starts = rollout_starts(drawn.test, trajectory, task.window, steps, limit)
         limit -= len(starts)
         if len(starts):
-            yield trajectory, starts
+            yield which, starts
 
 
 def rollout_figures(errors: np.ndarray, size: float) -> dict[str, Any]:
@@ -89,15 +165,16 @@ def rollout_figures(errors: np.ndarray, size: float) -> dict[str, Any]:
       ``mse`` and ``median`` [S], None where infinite (JSON has no infinity), and ``diverged`` [S], the
       share of rollouts that diverged.
     """
-
-    def listed(values):
-        return [float(v) if np.isfinite(v) else None for v in values]
-
     return {
-        "mse": listed(errors.mean(axis=1)),
-        "median": listed(np.median(errors, axis=1)),
+        "mse": finite_list(errors.mean(axis=1)),
+        "median": finite_list(np.median(errors, axis=1)),
         "diverged": np.mean(errors > size, axis=1).tolist(),
     }
+
+
+def finite_list(values: np.ndarray) -> list[float | None]:
+    """For JSON, which has no infinity: None in its place."""
+    return [float(v) if np.isfinite(v) else None for v in values]
 
 
 def rollout_starts(

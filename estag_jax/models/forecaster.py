@@ -19,6 +19,7 @@ from estag_jax.graph import Array, Graph
 from estag_jax.io import FileError, read_npz, write_npz
 from estag_jax.models import catalog
 from estag_jax.models.base import ClosedForm, Method, NetworkPredictor, Predictor
+from estag_jax.models.error_bars import Distribution, ErrorBars
 from estag_jax.models.started import Started, StartedPredictor
 from estag_jax.ops.rollout import rollout
 
@@ -47,6 +48,7 @@ class Forecaster:
       time_unit: "fs", "ps", "s" or "frame".
       method: the settings of the predictor's method.
       choice: what ``auto`` chose the method from, as JSON.
+      error_bars: of the predictor on this system; None where there are none.
     """
 
     predictor: Predictor
@@ -57,17 +59,22 @@ class Forecaster:
     time_unit: str = dataclasses.field(metadata={"static": True})
     method: Method = dataclasses.field(metadata={"static": True})
     choice: str = dataclasses.field(default="{}", metadata={"static": True})
+    error_bars: ErrorBars | None = None
 
     @classmethod
     def bind(
-        cls, predictor: Predictor, method: Method, trajectory: Trajectory, window: WindowConfig
+        cls,
+        predictor: Predictor,
+        method: Method,
+        trajectory: Trajectory,
+        window: WindowConfig,
+        error_bars: ErrorBars | None = None,
     ) -> Forecaster:
         """The forecaster for the system of a trajectory, frames as far apart as there."""
         system = trajectory.system
         inputs = jax.tree.map(jnp.asarray, predictor.inputs(system))
-        return cls(
-            predictor, inputs, system, window, trajectory.frame_step, trajectory.time_unit, method
-        )
+        step, unit = trajectory.frame_step, trajectory.time_unit
+        return cls(predictor, inputs, system, window, step, unit, method, error_bars=error_bars)
 
     def __repr__(self) -> str:
         return (
@@ -144,25 +151,68 @@ class Forecaster:
             return self.predictor.predict(history[None], self.inputs)[0]
         return self.predictor.predict(history, self.inputs)
 
-    def rollout(self, history: Array, steps: int) -> jax.Array:
+    def distribution(self, history: Array, joint: bool = False) -> Distribution:
+        """The forecast with its error bars, see models.error_bars; pure.
+
+        Args:
+          history: past frames, oldest first [N, T, C, 3], or of several windows [B, N, T, C, 3].
+          joint: the covariance of all components together, in place of each point's.
+
+        Returns:
+          Mean [..., N, C, 3], covariance [..., N, C, 3, 3] or, joint, [..., 3NC, 3NC], and the radius of
+          the region of 90 %.
+
+        Raises:
+          ValueError: another shape, there are no error bars, or too many points for a joint covariance.
+        """
+        history, bars = jnp.asarray(history), self._bars()
+        forecast = self.predict(history)
+        if history.ndim == 5:
+            return bars.distribution(history, forecast, joint)
+        mean, covariance, radius = bars.distribution(history[None], forecast[None], joint)
+        return Distribution(mean[0], covariance[0], radius)
+
+    def _bars(self) -> ErrorBars:
+        if self.error_bars is None:
+            raise ValueError("this forecaster has no error bars; fit it again")
+        return self.error_bars
+
+    def rollout(
+        self, history: Array, steps: int, samples: int | None = None, seed: int = 0
+    ) -> jax.Array:
         """The next ``steps`` frames, each from the T before it, in one lax.scan.
 
         Args:
           history: past frames, oldest first [N, T, C, 3], or of several windows [B, N, T, C, 3].
           steps: how many frames to predict (static under jit).
+          samples: K paths, to each forecast of which an error drawn from the error bars is added; None
+            for one path without errors (static under jit).
+          seed: of the errors.
 
         Returns:
-          [steps, N, C, 3], or [steps, B, N, C, 3].
+          [steps, N, C, 3], or [steps, B, N, C, 3]; with ``samples`` [K, steps, …].
 
         Raises:
-          ValueError: the horizon is not one step, so that a forecast is not the next frame.
+          ValueError: the horizon is not one step, so that a forecast is not the next frame, or there are
+            no error bars to draw from.
         """
         if self.horizon != 1:
             raise ValueError(
                 f"this forecaster looks {self.horizon} steps ahead and cannot be fed with its own "
                 f"forecasts; train with --window.horizons 1"
             )
-        return rollout(self.predict, jnp.asarray(history), steps)
+        history = jnp.asarray(history)
+        if samples is None:
+            return rollout(self.predict, history, steps)
+        bars, windows = self._bars(), history if history.ndim == 5 else history[None]
+
+        def path(key: jax.Array) -> jax.Array:
+            shape = (steps, *windows.shape[:2], *windows.shape[3:-1], 6)
+            noise = jax.random.normal(key, shape, history.dtype)
+            return rollout(self.predict, windows, steps, noise, bars.draw)
+
+        paths = jax.vmap(path)(jax.random.split(jax.random.key(seed), samples))
+        return paths if history.ndim == 5 else paths[:, :, 0]
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes everything into one .npz file, which :meth:`load` reads without the data."""
@@ -183,6 +233,8 @@ class Forecaster:
             **{f"graph/{name}": getattr(graph, name) for name in _GRAPH_ARRAYS},
             **{f"fitted/{name}": value for name, value in self.predictor.to_arrays().items()},
         }
+        if self.error_bars is not None:
+            arrays |= {f"bars/{name}": a for name, a in self.error_bars.to_arrays().items()}
         write_npz(path, {name: np.asarray(a) for name, a in arrays.items() if a is not None})
 
     @classmethod
@@ -230,8 +282,11 @@ class Forecaster:
         inputs = jax.tree.map(jnp.asarray, predictor.inputs(system))
         window = from_dict(WindowConfig, about["window"])
         units = about["frame_step"], about["time_unit"]
+        kept = _part("bars/", arrays)
+        # In float64, as they were fitted: a run's file repeats the figures of its table.
+        bars = ErrorBars(**kept) if kept else None
         choice = about.get("choice", "{}")
-        return cls(predictor, inputs, system, window, *units, method, choice=choice)
+        return cls(predictor, inputs, system, window, *units, method, choice, bars)
 
 
 def _part(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -14,7 +14,17 @@ Predict = Callable[[Array], Array]
 """From a history [..., N, T, C, 3] to the next frame [..., N, C, 3]."""
 
 
-def rollout(predict: Predict, history: Array, steps: int) -> Array:
+Disturb = Callable[[Array, Array, Array], Array]
+"""From a history, the forecast after it and random numbers to a disturbed forecast."""
+
+
+def rollout(
+    predict: Predict,
+    history: Array,
+    steps: int,
+    noise: Array | None = None,
+    disturb: Disturb | None = None,
+) -> Array:
     """Predicts ``steps`` frames, each from the T frames before it.
 
     Pure: may be jitted, differentiated and vmapped. A jax array is rolled out in one lax.scan, a numpy
@@ -24,22 +34,29 @@ def rollout(predict: Predict, history: Array, steps: int) -> Array:
       predict: one-step forecaster.
       history: past frames [..., N, T, C, 3].
       steps: how many frames to predict.
+      noise: random numbers of each step [steps, ...], for ``disturb``.
+      disturb: what makes of each forecast the frame that is fed back; None feeds the forecast back.
 
     Returns:
       [steps, ..., N, C, 3].
     """
+
+    def following(history: Array, numbers: Array | None) -> Array:
+        frame = predict(history)
+        return frame if disturb is None else disturb(history, frame, numbers)
+
     if isinstance(history, np.ndarray):
         frames = []
-        for _ in range(steps):
-            frames.append(predict(history))
+        for i in range(steps):
+            frames.append(following(history, None if noise is None else noise[i]))
             history = _shifted(np, history, frames[-1])
         return np.stack(frames)
 
-    def step(history, _):
-        frame = predict(history)
+    def step(history, numbers):
+        frame = following(history, numbers)
         return _shifted(jnp, history, frame), frame
 
-    return jax.lax.scan(step, history, length=steps)[1]
+    return jax.lax.scan(step, history, noise, length=steps)[1]
 
 
 def at_horizons(predict: Predict, history: Array, horizons: Sequence[int]) -> Array:

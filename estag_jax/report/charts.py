@@ -79,6 +79,7 @@ def rollout_error(
     step: float | None = None,
     time_unit: str = "",
     emphasise: Sequence[str] = (),
+    band: tuple[Sequence[float | None], Sequence[float | None]] | None = None,
     subtitle: str = "Every predictor is fed with its own forecasts",
 ) -> Path:
     """Mean squared error by horizon, on a logarithmic axis, one line per predictor.
@@ -91,6 +92,7 @@ def rollout_error(
       step: from one frame to the next in time_unit, for a second axis above; None: no such axis.
       time_unit: unit of step.
       emphasise: predictors to stand out: the forecaster first, then further ones.
+      band: the least and the largest error that the error bars of the first expect [S] each.
       subtitle: the line below the title.
 
     Returns:
@@ -107,7 +109,8 @@ def rollout_error(
     for name, colour in zip(emphasise, FORECASTS, strict=False):
         if name in curves:
             lines.append((name, _drawable(curves[name]), colour, "-"))
-    figure, axes = _chart(horizons, lines, "Frames ahead", unit, above=0.4 if step else 0.0)
+    between = None if band is None else (_drawable(band[0]), _drawable(band[1]))
+    figure, axes = _chart(horizons, lines, "Frames ahead", unit, 0.4 if step else 0.0, band=between)
     if step:
         time = axes.secondary_xaxis("top", functions=(lambda f: f * step, lambda t: t / step))
         time.set_xlabel(f"Time ahead [{time_unit}]", **TEXT)
@@ -117,9 +120,14 @@ def rollout_error(
 
 
 def _chart(
-    x: np.ndarray, lines: list[tuple], label: str, unit: str, above: float = 0.0
+    x: np.ndarray,
+    lines: list[tuple],
+    label: str,
+    unit: str,
+    above: float = 0.0,
+    band: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[Figure, Axes]:
-    """Lines (name, errors over x, colour, dashes), each named at its right end."""
+    """Lines (name, errors over x, colour, dashes), each named at its right end, over a band."""
     for name, values, _, _ in lines:
         if len(values) != len(x):
             raise ValueError(f"{name} has {len(values)} errors, expected {len(x)}")
@@ -139,6 +147,8 @@ def _chart(
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
     plain(axes, label, f"Mean squared error [{unit}²]", "both")
 
+    if band is not None:
+        axes.fill_between(x, *band, color=BLUE, alpha=0.18, lw=0, zorder=2)
     axes.autoscale_view()
     to_axes, gap = axes.transData - axes.transAxes, 0.17 / (box[3] * tall)
     ends = np.array([to_axes.transform(line.get_xydata()[-1]) for line in axes.lines])

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 from ase.data import atomic_numbers
 from matplotlib.collections import PolyCollection
-from matplotlib.colors import to_rgba_array
+from matplotlib.colors import to_rgba, to_rgba_array
 from matplotlib.lines import Line2D
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
@@ -53,6 +53,7 @@ def overlay(
     unit: str,
     name: str = "prediction",
     others: Mapping[str, np.ndarray] = MappingProxyType({}),
+    regions: np.ndarray | None = None,
 ) -> Path:
     """One predicted frame in 3-D: the positions to scale, and the displacements magnified.
 
@@ -72,6 +73,8 @@ def overlay(
       unit: of length.
       name: of what predicted.
       others: further predictions by name, in colours of their own; at most three.
+      regions: r² Σ of each point [N, C, 3, 3] in unit²: an ellipse about the head of each predicted arrow
+        shows the region {e: e^T Σ^{-1} e <= r²}; None for none.
 
     Returns:
       The path.
@@ -90,7 +93,8 @@ def overlay(
     frames[1:-1] = [
         np.where(np.isfinite(a).all(-1, keepdims=True), a, np.nan) for a in frames[1:-1]
     ]
-    channels, flat = channels[0], _view([a.reshape(-1, 3) for a in frames])
+    channels, view = channels[0], _view(frames[-1].reshape(-1, 3))
+    flat = [(a.reshape(-1, 3) - frames[-1].mean((0, 1))) @ view for a in frames]
     nodes = flat[-1][::channels]
     moves = [(a[::channels] - nodes)[:, :2] for a in flat[:-1]]
     spacing = np.median(KDTree(nodes).query(nodes, k=2)[0][:, 1])
@@ -101,6 +105,13 @@ def overlay(
 
     # From here in inches: both panels are parts of one pair of axes as large as the figure.
     shown = [a[:, :2] for a in flat] + [nodes[:, :2] + factor * move for move in moves]
+    ellipses = np.empty((0, len(CIRCLE), 2))
+    if regions is not None:
+        flattened = view.T[:2] @ np.asarray(regions, np.float64)[:, 0] @ view[:, :2]
+        ellipses = factor * (CIRCLE @ np.swapaxes(np.linalg.cholesky(flattened), 1, 2))
+        ellipses = ellipses + shown[len(flat) + 1][:, None]  # heads of the first prediction
+        ellipses = ellipses[np.isfinite(ellipses).all((1, 2))]
+        shown.append(ellipses.reshape(-1, 2))
     low, high = (f(np.concatenate(shown), axis=0) for f in (np.nanmin, np.nanmax))
     low, extent = low - 0.3 * spacing, high - low + 0.6 * spacing
     size = np.array([WIDTH / 2 - 0.35, 3.2])
@@ -138,6 +149,15 @@ def overlay(
         ends = (*last[::channels, :2].T, *factor * scale * move.T)
         axes.quiver(*ends, color=colour, width=width * fine, **style)
 
+    ellipses = scale * ellipses + corner[:2] + [WIDTH / 2, 0]
+    around = {
+        "facecolors": to_rgba(FORECASTS[0], 0.12),
+        "edgecolors": FORECASTS[0],
+        "lw": 0.7 * fine,
+        "zorder": 3,
+    }
+    axes.add_collection(PolyCollection(list(ellipses), **around), autolim=False)
+
     dot = {"marker": "o", "ms": 7, "lw": 0, "mec": EDGE, "mew": 0.6}
     key = {
         label: dot | {"color": "none", "mec": colour, "mew": 1.3}
@@ -146,6 +166,15 @@ def overlay(
     key |= {"last frame": dot | {"color": FAINT, "mec": FAINT}}
     key |= {kind: dot | {"color": colour} for kind, colour in kinds.items()}
     lines = {label: {"color": c, "lw": 72 * w} for label, (c, w, _) in arrows.items()}
+    if len(ellipses):
+        region = {
+            "marker": "o",
+            "ms": 9,
+            "lw": 0,
+            "mfc": to_rgba(FORECASTS[0], 0.12),
+            "mec": FORECASTS[0],
+        }
+        lines["where nine in ten are expected"] = region | {"mew": 0.7}
     heading = f"Displacements from the last frame, × {factor:g}"
     texts = f"{bar:g} {unit}", f"displacement of {bar / factor:g} {unit}"
     _caption(axes, 0.15, "Positions, to scale", scale * bar, texts[0], key)
@@ -166,14 +195,13 @@ def _node_colours(names: Sequence[str], channels: int) -> tuple[list[str], dict[
     return colours * len(names), dict(zip(labels, colours, strict=True))
 
 
-def _view(frames: list[np.ndarray]) -> list[np.ndarray]:
-    """Turns points [P, 3] to right, up, towards the viewer: the last one's widest plane, tilted."""
-    centre = frames[-1].mean(0)
-    right, up = np.linalg.eigh(np.cov(frames[-1].T, ddof=0))[1].T[:0:-1]
+def _view(points: np.ndarray) -> np.ndarray:
+    """Right, up, towards the viewer as columns [3, 3]: the widest plane of points [P, 3], tilted."""
+    right, up = np.linalg.eigh(np.cov(points.T, ddof=0))[1].T[:0:-1]
     right, up = (a * np.sign(a[np.argmax(np.abs(a))]) for a in (right, up))  # of either sign, one
     plane = np.stack([right, up, np.cross(right, up)])  # never a mirror image
     tilt = Rotation.from_euler("yx", [-20, -30], degrees=True).as_matrix()
-    return [(a - centre) @ (tilt @ plane).T for a in frames]
+    return (tilt @ plane).T
 
 
 def _balls_and_sticks(axes, points, colours, pairs, radius) -> None:

@@ -40,6 +40,7 @@ def draw(out: Path, finished: Finished) -> list[Path]:
         levels = {row.name: row.validation_mse[0] for row in rows}
         files.append(loss_curve(evaluations, levels, unit, figures / "loss.png"))
     windows = next(task.windows("test", 1))
+    bars = forecaster.error_bars and forecaster.distribution(windows.history[0])
     files.append(
         overlay(
             windows.target[0, 0],
@@ -55,6 +56,7 @@ def draw(out: Path, finished: Finished) -> list[Path]:
                 label: np.asarray(other.predict(windows.history[0]))
                 for label, other in beside.items()
             },
+            regions=bars and bars.radius**2 * bars.covariance,
         )
     )
     rollout = result.rollout
@@ -64,6 +66,7 @@ def draw(out: Path, finished: Finished) -> list[Path]:
             for label, found in rollout["predictors"].items()
         }
         diverged = rollout["predictors"][name]["diverged"][-1]
+        expected = rollout["predictors"][name].get("expected")
         files.append(
             rollout_error(
                 np.arange(1, rollout["steps"] + 1),
@@ -73,8 +76,11 @@ def draw(out: Path, finished: Finished) -> list[Path]:
                 step=forecaster.time_step,
                 time_unit=forecaster.time_unit,
                 emphasise=(name, *beside),
+                band=expected and (expected["low"], expected["high"]),
                 subtitle=f"Median of {rollout['windows']} starts, each predictor fed with its own "
-                f"forecasts; of {name} {diverged:.0%} diverged",
+                f"forecasts; of {name} {diverged:.0%} diverged"
+                + "\nBand: nine in ten of the errors that its error bars expect"
+                * bool(expected),
             )
         )
     return files

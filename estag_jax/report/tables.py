@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from estag_jax.evaluation.metrics import CALIBRATION
 from estag_jax.evaluation.result import Result, Row
 from estag_jax.io import write_text
 from estag_jax.models.catalog import CLOSED_FORMS, METHODS
@@ -69,7 +70,7 @@ def label(row: Row) -> str:
 
 def terminal(result: Result) -> Table:
     """The finished rows of a result for the terminal."""
-    header, lines = _cells(result, training=False)
+    header, lines = _cells(result, training=False, short=True)
     data = result.data
     title = f"{data['source']}: {data['windows']['test']} test windows"
     said = {"caption": _spread(result.finished) or None, "caption_justify": "left"}
@@ -176,19 +177,29 @@ def display_scale(errors: Sequence[float]) -> int:
     return 3 * math.floor(math.log10(largest) / 3) if 0 < largest < 0.1 else 0
 
 
-def _cells(result: Result, training: bool) -> tuple[list[str], list[list[str]]]:
-    """Header and lines of the finished rows; with the columns of training if asked for."""
+def _cells(
+    result: Result, training: bool, short: bool = False
+) -> tuple[list[str], list[list[str]]]:
+    """Header and lines of the finished rows; with the columns of training if asked for.
+
+    ``short`` leaves out the size of the error bars, for a terminal's width.
+    """
     finished = result.finished
     scale = display_scale([row.mse for row in finished])
     unit = f"{f'10^{scale} ' if scale else ''}{result.data['length_unit']}²"
-    extra = [m for m in dict.fromkeys(m for row in finished for m in row.metrics) if m != "mse"]
+    measured = dict.fromkeys(m for row in finished for m in row.metrics)
+    extra = [m for m in measured if m not in ("mse", *CALIBRATION)]
+    # Those of error bars, which results of earlier versions lack.
+    bars = [m for m in CALIBRATION if m in measured and not (short and m == "error_bar")]
     published = any(row.published is not None for row in finished)
     header = (
         ["method"] + ["head"] * training + [f"test MSE [{unit}]", "/ last frame", "/ VAR ridge"]
     )
     length = result.data["length_unit"]
     units = {m: _metric_unit(m, length, unit) for m in extra}
-    header += [f"{m} [{units[m]}]" if units[m] else m for m in extra] + ["parameters"]
+    names = {"covers_90": "90 % covers", "nats": "nats", "error_bar": f"error bar [{length}]"}
+    header += [f"{m} [{units[m]}]" if units[m] else m for m in extra]
+    header += [*(names[m] for m in bars), "parameters"]
     header += ["seeds", "epochs", "compile [s]", "step [ms]", "train [min]"] * training
     header += [f"*published [{unit}]*"] * published
     lines = []
@@ -206,6 +217,9 @@ def _cells(result: Result, training: bool) -> tuple[list[str], list[list[str]]]:
             else "–"
             for m in extra
         ]
+        line += [
+            _calibration_text(m, row.metrics[m]["mean"]) if m in row.metrics else "–" for m in bars
+        ]
         line.append(f"{row.parameters:,}")
         line += _training(row) if training else []
         if published:
@@ -214,6 +228,13 @@ def _cells(result: Result, training: bool) -> tuple[list[str], list[list[str]]]:
             line.append("–" if figure is None else f"*{figure / 10**scale:.6g}*")
         lines.append(line)
     return header, lines
+
+
+def _calibration_text(name: str, value: float) -> str:
+    if not math.isfinite(value):
+        return "–"
+    decimals = {"covers_90": 3, "nats": 2}.get(name)
+    return figure_text(value) if decimals is None else f"{value:.{decimals}f}"
 
 
 def _metric_unit(name: str, length: str, mse_unit: str) -> str:

@@ -10,9 +10,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from estag_jax.data.task import Task
-from estag_jax.evaluation.evaluate import evaluate
+from estag_jax.evaluation.evaluate import error_bars_of, evaluate
 from estag_jax.evaluation.result import Result, Row
+from estag_jax.evaluation.rollout import expected_errors, finite_list
 from estag_jax.models import catalog
 from estag_jax.models.forecaster import Forecaster
 from estag_jax.runs import folder
@@ -119,6 +122,7 @@ def evaluate_run(run: str | os.PathLike, data: Sequence[str] | None = None) -> R
         method=forecaster.method,
         predictor=forecaster.predictor,
         chosen=forecaster.chosen,
+        error_bars=forecaster.error_bars,
     )
     names, skipped = closed_forms(task, own.label, config.beside)
     return evaluate_beside([fit(name, task) for name in names], skipped, own, task)
@@ -134,6 +138,12 @@ def evaluate_beside(fits: Sequence[Fit], skipped: Sequence[Row], own: Any, task:
       task: the windows.
     """
     result = evaluate([*fits, own], task, rollout_steps=ROLLOUT_STEPS, rollouts=ROLLOUTS)
+    figures = result.rollout.get("predictors", {}).get(own.label)
+    if figures and (bars := error_bars_of(own, task)):
+        expected = expected_errors(own.predictor, bars, task, ROLLOUT_STEPS)
+        if expected is not None:
+            low, high = np.quantile(expected, [0.05, 0.95], axis=1, method="nearest")
+            figures["expected"] = {"low": finite_list(low), "high": finite_list(high)}
     result.rows[-1:-1] = skipped
     return result
 

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 
 from estag_jax.data.task import Task
-from estag_jax.evaluation.predictions import validation_error
+from estag_jax.evaluation.predictions import validated
 from estag_jax.models import catalog
 from estag_jax.models.auto import Auto
 from estag_jax.models.base import ClosedForm, Method
@@ -76,8 +76,16 @@ def fit(
         began = time.perf_counter()
         predictor = config.fit(task)
         seconds = {"fit": time.perf_counter() - began}
-        error = np.array([validation_error(predictor, task)])
-        return Fit(label, config, task, (predictor,), validation_mse=error, seconds=seconds)
+        error, bars = validated(predictor, task)
+        return Fit(
+            label,
+            config,
+            task,
+            (predictor,),
+            validation_mse=np.array([error]),
+            seconds=seconds,
+            error_bars=(bars,),
+        )
     train = dataclasses.replace(train or TrainConfig(), **settings)
     refuse_systems(config.build(), task, label)
     given = label, config, task, seeds or (train.seed,), train, loss, optimizer
@@ -86,7 +94,10 @@ def fit(
     else:
         loop = StartedLoop(*given, start=starting_method(start, task, label))
     stopping = [EarlyStopping(train.patience)] if train.patience else []
-    return loop.run([StopOnDivergence(), *stopping, *callbacks])
+    found = loop.run([StopOnDivergence(), *stopping, *callbacks])
+    hidden = getattr(config, "hidden", 16)
+    bars = tuple(validated(predictor, task, hidden)[1] for predictor in found.predictors)
+    return dataclasses.replace(found, error_bars=bars)
 
 
 def _fit_best(config: Auto, task: Task) -> Fit:

@@ -19,6 +19,7 @@ import optax
 from estag_jax.data.task import Task
 from estag_jax.evaluation.predictions import validation_error
 from estag_jax.models.base import Method, NetworkPredictor, Predictor
+from estag_jax.models.error_bars import ErrorBars
 from estag_jax.models.forecaster import Forecaster
 from estag_jax.models.memory import windows_at_once
 from estag_jax.ops.sharding import data_mesh, replicate
@@ -48,6 +49,7 @@ class Fit:
       choice: what ``auto`` chose the method from: its name as ``method``, ``validation errors`` of all
         that were fitted, best first, and why others were ``left out``.
       tried: the fits that ``auto`` chose from.
+      error_bars: of each predictor, for each system of the task; empty while training goes on.
     """
 
     label: str
@@ -62,6 +64,7 @@ class Fit:
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
     choice: dict[str, Any] = dataclasses.field(default_factory=dict)
     tried: tuple[Fit, ...] = ()
+    error_bars: tuple[tuple[ErrorBars | None, ...], ...] = ()
 
     @property
     def chosen(self) -> dict[str, Any]:
@@ -69,15 +72,21 @@ class Fit:
         return self.choice | self.predictor.chosen
 
     @property
+    def best(self) -> int:
+        """The number of the seed with the least validation error."""
+        return int(np.argmin(self.validation_mse))
+
+    @property
     def predictor(self) -> Predictor:
-        """That of the seed with the least validation error."""
-        return self.predictors[int(np.argmin(self.validation_mse))]
+        """That of the best seed."""
+        return self.predictors[self.best]
 
     @property
     def forecaster(self) -> Forecaster:
         """The predictor bound to the task's (first) system and window: predict, roll out, save."""
         trajectory = self.task.trajectories[0]
-        bound = Forecaster.bind(self.predictor, self.method, trajectory, self.task.window)
+        bars = self.error_bars[self.best][0] if self.error_bars else None
+        bound = Forecaster.bind(self.predictor, self.method, trajectory, self.task.window, bars)
         return dataclasses.replace(bound, choice=json.dumps(self.choice))
 
 

@@ -109,6 +109,33 @@ def test_auto_and_beside_are_options_of_train(ethanol, run, capsys, tmp_path):
     assert "Frame kernel" in (tmp_path / "beside" / "table.md").read_text()
 
 
+def test_rollout_draws_samples(run, capsys, tmp_path):
+    def samples(path, *argv):
+        code, out, _ = estag(
+            capsys, "rollout", run, "--steps", 4, "--samples", 3, "--out", path, *argv
+        )
+        assert code == 0 and f"{path}: 3 samples of 4 frames, 1 fs apart" in out
+        assert "mean squared distance of samples from the forecast" in out
+        return path
+
+    images = ase.io.read(samples(tmp_path / "e.xyz"), ":")
+    assert [i.info["sample"] for i in images] == [1] * 4 + [2] * 4 + [3] * 4
+    assert [i.info["step"] for i in images] == [1, 2, 3, 4] * 3
+    with np.load(samples(tmp_path / "e.npz")) as found:
+        assert found["samples"].shape == (3, 4, 3, 1, 3) and found["time_fs"].tolist() == [
+            1,
+            2,
+            3,
+            4,
+        ]
+        drawn, forecast = found["samples"], found["forecast"]
+    np.testing.assert_allclose(images[5].positions, drawn[1, 1, :, 0], atol=1e-6)
+    other = np.load(samples(tmp_path / "o.npz", "--seed", 1))
+    np.testing.assert_array_equal(other["forecast"], forecast)
+    assert np.abs(other["samples"] - drawn).min() > 0
+    assert "at least 1" in one_line(capsys, "rollout", run, "--samples", 0)
+
+
 @pytest.mark.parametrize(
     "argv, message",
     [

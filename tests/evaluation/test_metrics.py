@@ -4,8 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import multivariate_normal
 
 from estag_jax.evaluation import metrics
+from estag_jax.models.error_bars import Distribution
 
 
 def test_metrics_are_their_definitions_in_numpy_and_jax():
@@ -80,3 +82,24 @@ def test_shapes_that_merely_broadcast_are_refused_in_one_line():
         with pytest.raises(ValueError, match=message) as caught:
             call()
         assert "\n" not in str(caught.value)
+
+
+def test_figures_of_error_bars_are_those_of_plain_loops():
+    rng = np.random.default_rng(4)
+    mean, target = rng.normal(size=(2, 5, 3, 2, 3))
+    root = rng.normal(size=(5, 3, 2, 3, 3))
+    covariance = root @ np.swapaxes(root, -1, -2)
+    found = metrics.per_window_calibration(Distribution(mean, covariance, 2.0), target)
+    for w in range(5):
+        points = [(n, c) for n in range(3) for c in range(2)]
+        gaps = [(target - mean)[w, n, c] for n, c in points]
+        matrices = [covariance[w, n, c] for n, c in points]
+        pairs = list(zip(gaps, matrices, strict=True))
+        inside = [e @ np.linalg.inv(m) @ e <= 4.0 for e, m in pairs]
+        density = [multivariate_normal(cov=m).logpdf(e) / 3 for e, m in pairs]
+        assert found["covers_90"][w] == pytest.approx(np.mean(inside))
+        assert found["nats"][w] == pytest.approx(np.mean(density))
+        size = np.sqrt(np.mean([np.diag(m) for m in matrices]))
+        assert found["error_bar"][w] == pytest.approx(size)
+    assert 0 < found["covers_90"].mean() < 1
+    assert tuple(found) == metrics.CALIBRATION

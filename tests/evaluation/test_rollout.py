@@ -5,16 +5,25 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from helpers.springs import FULL, task
 
 from estag_jax.data.settings import SplitConfig, WindowConfig
 from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
-from estag_jax.evaluation.rollout import roll, rollout_errors, rollout_figures, rollout_starts
+from estag_jax.evaluation.rollout import (
+    expected_errors,
+    roll,
+    roll_samples,
+    rollout_errors,
+    rollout_figures,
+    rollout_starts,
+)
 from estag_jax.models.base import Predictor
 from estag_jax.models.copies import ConstantVelocity, LastFrame
 from estag_jax.models.linear import LinearPredictor
 from estag_jax.ops.rollout import at_horizons, rollout
+from estag_jax.training.fit import fit
 
 
 def straight(frames, nodes=3, channels=2):
@@ -180,3 +189,24 @@ def test_starts_leave_room_for_the_truth_within_their_run():
     # Frame 27 is met from 27, 25, …, 27 - span, whether as history or as truth.
     missed = set(kept) - set(rollout_starts(every, holes, window, steps, limit=100))
     assert missed == {27 - 2 * k for k in range(7)} & set(kept.tolist())
+
+
+def test_samples_start_from_the_path_without_errors_and_spread_as_the_bars_say():
+    of = task()
+    fitted = fit("Last frame", of)
+    bars, history = fitted.error_bars[0][0], next(of.windows("test")).history[:2]
+    paths = roll_samples(fitted.predictor, bars, history, None, 3, 4000, seed=1)
+    assert paths.shape == (4001, 3, 2, 3, 1, 3)
+    np.testing.assert_array_equal(paths[0], roll(fitted.predictor, history, None, 3))
+    first = bars.distribution(np.asarray(history, np.float64), paths[0, 0]).covariance
+    spread = (paths[1:, 0] - paths[0, 0]).reshape(4000, -1, 3)
+    for p, covariance in enumerate(first.reshape(-1, 3, 3)):
+        found = spread[:, p].T @ spread[:, p] / 4000
+        np.testing.assert_allclose(found, covariance, atol=0.1 * covariance.max())
+    expected = expected_errors(fitted.predictor, [bars], of, 3, samples=5, starts=2)
+    assert expected.shape == (3, 10)
+    # Errors of the last frame's copies add up.
+    assert (np.diff(expected.mean(1)) > 0).all()
+    size = np.trace(first, axis1=-2, axis2=-1).mean() / 3
+    assert expected[0].mean() == pytest.approx(size, rel=0.5)
+    assert expected_errors(fitted.predictor, [None], of, 3) is None

@@ -53,8 +53,8 @@ def test_overlay_states_the_factor_that_it_draws(tmp_path, drawn):
 
 def test_views_keep_distances_and_handedness():
     points = chain(9, 1)[2][:, 0]
-    (turned,) = overlay_module._view([points])
     centred = points - points.mean(0)
+    turned = centred @ overlay_module._view(points)
     np.testing.assert_allclose(turned @ turned.T, centred @ centred.T, atol=1e-12)
     rotation = np.linalg.lstsq(centred, turned)[0]
     assert np.linalg.det(rotation) == pytest.approx(1)
@@ -124,7 +124,7 @@ def test_the_picture_of_a_run_has_the_sticks_of_its_radius_graph(tmp_path, monke
 
     monkeypatch.setattr(run_figures, "overlay", see)
     monkeypatch.setattr(overlay_module, "_balls_and_sticks", keep)
-    forecaster = SimpleNamespace(predict=lambda history: history[:, -1] + 0.1)
+    forecaster = SimpleNamespace(error_bars=None, predict=lambda history: history[:, -1] + 0.1)
     result = Result(task.describe(), [Row("Last frame")])
     finished = SimpleNamespace(task=task, forecaster=forecaster, result=result, beside={})
     (path,) = run_figures.draw(tmp_path, finished)
@@ -150,3 +150,24 @@ def test_further_predictions_are_drawn_and_named(tmp_path, drawn):
     assert 0 < off[1] < 0.2 * off[0]
     colours = {tuple(q.get_facecolor()[0]) for q in (true, first, second)}
     assert len(colours) == 3
+
+
+def test_the_regions_are_projected_about_the_heads_of_the_predicted_arrows(tmp_path, drawn):
+    truth, prediction, last, _ = chain(7, 1)
+    root = 0.02 * np.random.default_rng(0).normal(size=(7, 1, 3, 3))
+    regions = root @ np.swapaxes(root, -1, -2)
+    draw_overlay(tmp_path / "overlay.png", regions=regions)
+    figure = drawn[0]
+    _, predicted = figure.findobj(Quiver)
+    heads = predicted.get_offsets() + np.stack([predicted.U, predicted.V], axis=1)
+    shown = [c for c in figure.axes[0].collections if len(c.get_paths()) == 7][-1]
+    view = overlay_module._view(last[:, 0])[:, :2]
+    # Inches per unit of the magnified displacements, from an arrow.
+    move = (prediction - last)[:, 0] @ view
+    scale = np.linalg.norm(predicted.U + 1j * predicted.V) / np.linalg.norm(move)
+    for path, head, region in zip(shown.get_paths(), heads, regions[:, 0], strict=True):
+        outline = (path.vertices[:32] - head) / scale
+        inverse = np.linalg.inv(view.T @ region @ view)
+        np.testing.assert_allclose(
+            np.einsum("pi,ij,pj->p", outline, inverse, outline), 1, rtol=1e-6
+        )

@@ -221,3 +221,20 @@ def test_a_picture_joins_bonds_or_where_none_are_known_the_edges():
     assert sticks(bonded.system).tolist() == [[0, 3]]
     carbon = with_graph(Trajectory.from_arrays(1.4 * x, atomic_numbers=[6] * 4)).system
     assert sticks(carbon).tolist() == [[0, 1], [1, 2], [2, 3]] and carbon.graph.num_edges == 10
+
+
+def test_figures_of_error_bars_stand_in_columns_of_their_own(result):
+    assert "covers" not in markdown([result])  # a result of an earlier version
+    mine = result.rows[2].metrics
+    mine |= {"covers_90": {"mean": 0.9049}, "nats": {"mean": -0.183}, "error_bar": {"mean": 0.0312}}
+    lines = markdown([result]).splitlines()
+    header = next(line for line in lines if line.startswith("| method"))
+    assert "| 90 % covers | nats | error bar [Å] | parameters |" in header
+    cells = next(line for line in lines if line.startswith("| VAR ridge"))
+    assert "| 0.905 | -0.18 | 0.0312 | 90 |" in cells
+    others = next(line for line in lines if line.startswith("| Last frame"))
+    assert "| – | – | – |" in others
+    names = [str(column.header) for column in terminal(result).columns]
+    assert names[4:7] == ["90 % covers", "nats", "parameters"]
+    read = list(csv.DictReader(csv_text([result]).splitlines()))
+    assert [line["covers_90"] for line in read][:3] == ["", "", "0.9049"]

@@ -26,16 +26,20 @@ def write_extxyz(
 
     Args:
       path: the file; its folder is made if need be.
-      frames: positions [S, N, C, 3].
+      frames: positions [S, N, C, 3]; of K samples [K, S, N, C, 3], which are written one after the other,
+        each frame with the number of its ``sample``, from 1.
       system: elements and length unit.
       time_step: time between two frames in ``time_unit``.
       time_unit: "fs", "ps", "s" or "frame".
     """
-    numbers, (nodes, channels) = system.atomic_numbers, frames.shape[1:3]
+    numbers, (nodes, channels) = system.atomic_numbers, frames.shape[-3:-1]
     symbols = np.repeat(np.zeros(nodes, int) if numbers is None else numbers, channels)
     key, images = f"time_{time_unit.replace(' ', '_')}", []
-    for step, frame in enumerate(np.asarray(frames, float), 1):
-        atoms = ase.Atoms(symbols, frame.reshape(-1, 3))
-        atoms.info = {"step": step, key: step * time_step, "length_unit": system.length_unit}
-        images.append(atoms)
+    paths = np.asarray(frames, float).reshape(-1, *frames.shape[-4:])
+    for sample, path_frames in enumerate(paths, 1):
+        for step, frame in enumerate(path_frames, 1):
+            atoms = ase.Atoms(symbols, frame.reshape(-1, 3))
+            atoms.info = {"step": step, key: step * time_step, "length_unit": system.length_unit}
+            atoms.info |= {"sample": sample} if frames.ndim == 5 else {}
+            images.append(atoms)
     write_atomic(path, lambda partial: ase.io.write(partial, images, format="extxyz"))
