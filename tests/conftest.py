@@ -28,6 +28,12 @@ def compilation_cache(tmp_path_factory):
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 
+@pytest.fixture(autouse=True)
+def width_of_the_terminal(monkeypatch):
+    """Workers of pytest-xdist set COLUMNS to 80; commands print tables as wide as they are without it."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def x64():
     """The test computes in float64."""

@@ -76,7 +76,7 @@ def terminal(result: Result) -> Table:
     said = {"caption": _spread(result.finished) or None, "caption_justify": "left"}
     table = Table(title=title, title_justify="left", **said)
     for i, name in enumerate(header):
-        table.add_column(name, justify="left" if i == 0 else "right")
+        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=i == 0)
     for line in lines:
         table.add_row(*line)
     return table

@@ -104,11 +104,11 @@ def test_pyplot_is_not_imported(tmp_path):
 
 def test_a_band_is_drawn_between_its_ends_behind_the_lines(tmp_path, drawn):
     low, high = np.full(20, 1e-5), np.linspace(1e-3, 1e-2, 20)
-    draw_rollout(tmp_path / "rollout.png", emphasise="estag", band=(low.tolist(), high.tolist()))
+    draw_rollout(tmp_path / "rollout.png", emphasise=("estag",), band=(low.tolist(), high.tolist()))
     (band,) = [c for c in drawn[0].axes[0].collections if c.get_alpha()]
     box = band.get_paths()[0].get_extents()
     np.testing.assert_allclose([box.y0, box.y1], [1e-5, 1e-2])
     assert band.get_zorder() < min(line.get_zorder() for line in drawn[0].axes[0].lines[:6])
     assert drawn[0].axes[0].get_ylim()[1] > 1e-2
     gaps = ([None] * 20, [None] * 20)
-    check_png(draw_rollout(tmp_path / "rollout.png", emphasise="estag", band=gaps))
+    check_png(draw_rollout(tmp_path / "rollout.png", emphasise=("estag",), band=gaps))

@@ -19,9 +19,9 @@ from estag_jax.sources.catalog import load
 @pytest.fixture
 def backbone(tmp_path):
     """A file of nodes with four channels."""
-    path = tmp_path / "backbone.npy"
+    path = tmp_path / "backbone.npz"
     x = frames(bodies=12, count=900)
-    np.save(path, x.reshape(900, 3, 4, 3))
+    np.savez(path, positions=x.reshape(900, 3, 4, 3), axes="frames")
     return str(path)
 
 
