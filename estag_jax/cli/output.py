@@ -75,6 +75,8 @@ def print_result(result: Result) -> None:
     for row in result.rows:
         if row.status != "finished":
             print(f"{row.name}: {row.status}, {row.reason}")
+    for note in result.about.get("notes", ()):
+        print(f"note: {note}")
     name, rollout = result.rows[-1].name, result.rollout
     if rollout:
         figures, steps = rollout["predictors"][name], rollout["steps"]
