@@ -56,7 +56,9 @@ def paths_of(system: System) -> Paths:
     centre = np.array([nodes[0] if len(nodes) == 1 else i for i, nodes in enumerate(near)])
     planes = [[tuple(near[c])] if 2 <= len(near[c]) <= 3 else [] for c in centre]
     around = _table([[p + (-1,) * (3 - len(p)) for p in plane] for plane in planes], 3)[:, 0]
-    return Paths(one, two, three, four, _table(fork, 2), _table(bent, 3), centre, around, _mass(system))
+    return Paths(
+        one, two, three, four, _table(fork, 2), _table(bent, 3), centre, around, _mass(system)
+    )
 
 
 def environments(system: System) -> list[tuple[str, str, str]]:

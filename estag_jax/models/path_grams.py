@@ -227,7 +227,9 @@ class PathGrams:
             self._sums[name] = sum(self._of_part(n, name) for n in range(len(self.parts)))
         if without is None:
             return self._sums[name]
-        if not any(name in chain for n, part in enumerate(self.parts) for chain in part if n != without):
+        if not any(
+            name in chain for n, part in enumerate(self.parts) for chain in part if n != without
+        ):
             return None
         number = self.numbers[without]
         every, left = self._count(number), self._count(number) - self.windows[without]

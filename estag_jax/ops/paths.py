@@ -8,7 +8,7 @@ weights is an exactly equivariant step.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
