@@ -15,6 +15,7 @@ def evaluate(run: tyro.conf.Positional[Path], data: tuple[str, ...] = ()) -> Non
 
     Args:
       run: Folder of the run.
-      data: Other data of the same system, in place of the run's own.
+      data: Other data in place of the run's own; of the same system, unless the model is meant for
+        others (path-ridge).
     """
     print_result(runs.evaluate_run(run, data))

@@ -83,6 +83,8 @@ def print_result(result: Result) -> None:
             print(f"{row.name}: {row.status}, {row.reason}")
     for line in remarks(result):
         print(line)
+    for note in result.about.get("notes", ()):
+        print(f"note: {note}")
     name, rollout = result.rows[-1].name, result.rollout
     if rollout:
         figures, steps = rollout["predictors"][name], rollout["steps"]

@@ -28,7 +28,8 @@ def rollout(
 
     Args:
       run: Folder of the run.
-      data: Other data of the same system, in place of the run's own.
+      data: Other data in place of the run's own; of the same system, unless the model is meant for
+        others (path-ridge).
       start: First frame of the history in the trajectory; default: that of the first test window.
       steps: Frames to predict.
       samples: Paths to draw, each forecast with an error by its error bars; default: one without errors.
@@ -57,6 +58,9 @@ def rollout(
     _, task = runs.load_task(run, data)
     runs.check_same_system(forecaster, task, run)
     trajectory = task.trajectories[0]
+    forecaster = forecaster.of_system(trajectory)
+    for note in forecaster.predictor.notes(trajectory.system):
+        print(f"note: {trajectory.source}: {note}")
     if start is None:
         start = int(task.splits[0].test[0])
     history = np.asarray(forecaster.history(trajectory.positions, start))

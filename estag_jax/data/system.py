@@ -45,6 +45,8 @@ class System:
       bonds: pairs of nodes [bonds, 2] that the source itself joins (bones, chemical bonds), or None
         where it does not say.
       bond_orders: [bonds] float32 (1, 1.5, 2, 3), or None.
+      hydrogens: how many hydrogen atoms that are no nodes each atom carries [N], or None where that is
+        not known.
       anchor: the channel that stands for a node (the CA atom of a residue).
       contact_distance: two nodes of a graph of contacts are at most this far apart (6 Å between
         residues), or None where bonds say more.
@@ -58,6 +60,7 @@ class System:
     length_unit: str = "Å"
     bonds: Array | None = None
     bond_orders: Array | None = None
+    hydrogens: Array | None = None
     anchor: int = 0
     contact_distance: float | None = None
     graph: Graph | None = None
@@ -74,6 +77,7 @@ class System:
             ("node_features", self.node_features, self.num_nodes),
             ("atomic_numbers", self.atomic_numbers, self.num_nodes),
             ("bond_orders", self.bond_orders, bonds),
+            ("hydrogens", self.hydrogens, self.num_nodes),
             ("graph", self.graph and range(self.graph.num_nodes), self.num_nodes),
         ):
             if values is not None and len(values) != expected:

@@ -51,7 +51,20 @@ def without_hydrogens(trajectory: Trajectory) -> Trajectory:
             f"them; keep them with hydrogens=True (--read.hydrogens)"
         )
     note = f"{np.count_nonzero(numbers == 1)} hydrogens left out"
-    return take_nodes(trajectory, np.flatnonzero(numbers > 1), note)
+    carried = _hydrogens(trajectory)
+    heavy = take_nodes(trajectory, np.flatnonzero(numbers > 1), note)
+    return heavy.changed(hydrogens=carried)
+
+
+def _hydrogens(trajectory: Trajectory) -> np.ndarray:
+    """How many hydrogens each heavy atom carries: those nearest to it, the median of some frames."""
+    numbers = trajectory.system.atomic_numbers
+    frames = trajectory.positions[trajectory.known][:, :, trajectory.system.anchor]
+    chosen = np.linspace(0, len(frames) - 1, min(len(frames), 21)).round().astype(int)
+    light, heavy = numbers == 1, numbers > 1
+    carriers = [KDTree(frame[heavy]).query(frame[light])[1] for frame in frames[chosen]]
+    counts = [np.bincount(carrier, minlength=np.count_nonzero(heavy)) for carrier in carriers]
+    return np.median(counts, axis=0).round().astype(np.int64)
 
 
 def take_nodes(trajectory: Trajectory, nodes: np.ndarray, note: str) -> Trajectory:
@@ -70,6 +83,8 @@ def take_nodes(trajectory: Trajectory, nodes: np.ndarray, note: str) -> Trajecto
     }
     if system.atomic_numbers is not None:
         changes["atomic_numbers"] = system.atomic_numbers[nodes]
+    if system.hydrogens is not None:
+        changes["hydrogens"] = system.hydrogens[nodes]
     if system.bonds is not None:
         changes["bonds"], kept = inside(system.bonds, nodes, system.num_nodes)
         if system.bond_orders is not None:

@@ -96,7 +96,9 @@ def _roll(predictor, history, inputs, steps, bars, noise) -> np.ndarray:
     if predictor.compiled:
         arrays = jax.tree.map(jnp.asarray, (history, inputs, bars, noise))
         return np.asarray(_compiled(predictor, *arrays, steps))
-    return _path(predictor, np.asarray(history, np.float64), inputs, bars, noise, steps)
+    # One that diverges may leave the numbers that can be represented; its error is infinite then.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _path(predictor, np.asarray(history, np.float64), inputs, bars, noise, steps)
 
 
 def _path(predictor, history, inputs, bars, noise, steps):

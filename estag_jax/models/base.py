@@ -38,6 +38,8 @@ class Predictor(abc.ABC):
 
     compiled: ClassVar[bool] = False
     """Whether ``predict`` is worth compiling; others are called with numpy arrays as they are."""
+    transfers: ClassVar[bool] = False
+    """Whether it is meant for systems that it was not fitted to."""
 
     @property
     @abc.abstractmethod
@@ -57,6 +59,11 @@ class Predictor(abc.ABC):
           size: nodes and edges to pad to, for predictors that are ``compiled``; None for no padding.
         """
         del system, size
+
+    def notes(self, system: System) -> tuple[str, ...]:
+        """What a user should know of forecasts for a system, in one line each."""
+        del system
+        return ()
 
     @abc.abstractmethod
     def predict(self, history: Array, inputs: Any) -> Array:

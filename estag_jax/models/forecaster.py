@@ -26,7 +26,7 @@ from estag_jax.ops.rollout import rollout
 FORMAT, VERSION = "estag_jax forecaster", 1
 # Fields of a system and its graph in a file; arrays that are None are left out.
 _SYSTEM_VALUES = ("channels", "length_unit", "anchor", "contact_distance")
-_SYSTEM_ARRAYS = ("node_features", "atomic_numbers", "bonds", "bond_orders")
+_SYSTEM_ARRAYS = ("node_features", "atomic_numbers", "bonds", "bond_orders", "hydrogens")
 _GRAPH_ARRAYS = ("senders", "receivers", "edge_features")
 _NEEDED = {"system/names", "system/node_features", "graph/senders", "graph/receivers"}
 
@@ -75,6 +75,10 @@ class Forecaster:
         inputs = jax.tree.map(jnp.asarray, predictor.inputs(system))
         step, unit = trajectory.frame_step, trajectory.time_unit
         return cls(predictor, inputs, system, window, step, unit, method, error_bars=error_bars)
+
+    def of_system(self, trajectory: Trajectory) -> Forecaster:
+        """The same predictor for the system of another trajectory, frames as far apart as there."""
+        return self.bind(self.predictor, self.method, trajectory, self.window)
 
     def __repr__(self) -> str:
         return (

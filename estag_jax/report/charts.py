@@ -34,6 +34,10 @@ OTHERS = (ORANGE, GREEN, RED, PURPLE, SKY, "#777777", "#AA7744", "#999933")
 DASHES = ("--", "-.", ":")
 
 
+HIGHEST = 1e30
+"""Errors from here on, of rollouts that diverged, are not drawn."""
+
+
 def loss_curve(
     evaluations: Sequence[dict], references: dict[str, float], unit: str, path: str | Path
 ) -> Path:
@@ -177,6 +181,6 @@ def _style(i: int) -> tuple[str, str]:
 
 
 def _drawable(values: Sequence[float | None]) -> np.ndarray:
-    """As float64, with NaN for all that a logarithmic axis cannot show."""
+    """As float64, with NaN for what a logarithmic axis cannot show beside the rest."""
     values = np.array(values, np.float64)  # None becomes NaN
-    return np.where(np.isfinite(values) & (values > 0), values, np.nan)
+    return np.where((values > 0) & (values < HIGHEST), values, np.nan)

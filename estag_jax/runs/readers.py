@@ -109,7 +109,8 @@ def evaluate_run(run: str | os.PathLike, data: Sequence[str] | None = None) -> R
 
     Args:
       run: the run's folder.
-      data: other data of the same system, in place of the run's own.
+      data: other data, in place of the run's own; of the same system, unless the predictor is meant for
+        others too.
 
     Raises:
       RunError, DataError: no run, bad data, or data of another system, step or unit.
@@ -125,7 +126,13 @@ def evaluate_run(run: str | os.PathLike, data: Sequence[str] | None = None) -> R
         error_bars=forecaster.error_bars,
     )
     names, skipped = closed_forms(task, own.label, config.beside)
-    return evaluate_beside([fit(name, task) for name in names], skipped, own, task)
+    result = evaluate_beside([fit(name, task) for name in names], skipped, own, task)
+    result.about["notes"] = [
+        f"{trajectory.source}: {note}"
+        for trajectory in task.trajectories
+        for note in forecaster.predictor.notes(trajectory.system)
+    ]
+    return result
 
 
 def evaluate_beside(fits: Sequence[Fit], skipped: Sequence[Row], own: Any, task: Task) -> Result:
@@ -149,14 +156,19 @@ def evaluate_beside(fits: Sequence[Fit], skipped: Sequence[Row], own: Any, task:
 
 
 def check_same_system(forecaster: Forecaster, task: Task, run: str | os.PathLike) -> None:
-    """Raises RunError where data are not of the system, step and unit that a forecaster knows."""
+    """Raises RunError where data are not of the system, step and unit that a forecaster knows.
+
+    The system may be another one where the predictor is meant for that.
+    """
     trajectory = task.trajectories[0]
     ours, theirs = forecaster.system, trajectory.system
-    facts = {
+    same = {
         "nodes": (len(ours.names), len(theirs.names)),
         "names of the nodes": (ours.names, theirs.names),
-        "channels": (ours.channels, theirs.channels),
         "edges": (ours.graph.num_edges, theirs.graph.num_edges),
+    }
+    facts = ({} if forecaster.predictor.transfers else same) | {
+        "channels": (ours.channels, theirs.channels),
         "length unit": (ours.length_unit, theirs.length_unit),
         "time unit": (forecaster.time_unit, trajectory.time_unit),
         "time between frames": (forecaster.frame_step, trajectory.frame_step),

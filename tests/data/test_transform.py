@@ -133,3 +133,15 @@ def test_the_largest_jump_is_found_and_runs_are_not_bridged():
     assert (jump.frame, jump.node) == (30, 2)
     assert jump.size == pytest.approx(np.sqrt(75), abs=0.2) and jump.median < 0.1
     assert statistics.largest_jump(system(walk[:1])) is None
+
+
+def test_hydrogens_that_are_left_out_are_counted_on_their_carriers():
+    places = np.array([[0, 0, 0], [1.4, 0, 0], [-1, 0, 0], [0, 1, 0], [1.4, 1, 0], [0, 0, 1.0]])
+    frames = np.stack([places] * 5)
+    frames[1, 3] = [1.4, 0.9, 0]  # once nearer to the other one
+    methanol = system(frames[:, :, None], atomic_numbers=np.array([6, 8, 1, 1, 1, 1]))
+    heavy = transform.without_hydrogens(methanol)
+    assert heavy.system.hydrogens.tolist() == [3, 1]
+    alone = transform.take_nodes(heavy, np.array([1]), "oxygen")
+    assert alone.system.hydrogens.tolist() == [1]
+    assert methanol.system.hydrogens is None

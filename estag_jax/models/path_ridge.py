@@ -1,0 +1,210 @@
+"""Path ridge: scalar weights on vectors summed over bond paths; forecasts systems that it never saw."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any, ClassVar
+
+import jax
+import numpy as np
+
+from estag_jax.data.system import System
+from estag_jax.data.task import Task
+from estag_jax.graph import Array
+from estag_jax.models.base import ClosedForm, Predictor
+from estag_jax.models.bond_paths import environments, paths_of
+from estag_jax.models.frame_ridge import AFFORDABLE
+from estag_jax.models.linear import checked
+from estag_jax.models.path_grams import PathGrams, Strengths, blocks, measure
+from estag_jax.ops import linalg
+from estag_jax.ops.paths import Paths, Scales, path_features
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class PathPredictor(Predictor):
+    """A forecast by vectors that turn with the system, the same weights for like nodes of any system.
+
+        x*_i = x_i(T-1) + sum_q w_q(class of i) f_iq
+
+    with the features f of ops.paths. A node's class is its environment (models.bond_paths), where that
+    was not seen in training its element, and where that was not seen either the class of all nodes.
+
+    Args:
+      weights: w by class [classes, Q].
+      scales: what features are measured in.
+      strengths: λ of all nodes, elements and environments, and the prior of terms with ρ or μ [4].
+      classes: their names, in the order of the weights.
+      systems: how many were fitted.
+    """
+
+    transfers: ClassVar[bool] = True
+
+    weights: Array
+    scales: Scales
+    strengths: Array
+    classes: tuple[str, ...] = dataclasses.field(metadata={"static": True})
+    systems: int = dataclasses.field(metadata={"static": True})
+
+    @property
+    def parameters(self) -> int:
+        return np.size(self.weights)
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        names = [field.name for field in dataclasses.fields(Strengths)]
+        values = [str(value) for value in np.asarray(self.strengths).tolist()]
+        return dict(zip(names, values, strict=True)) | {"systems": self.systems}
+
+    def inputs(
+        self, system: System, size: tuple[int, int] | None = None
+    ) -> tuple[Paths, np.ndarray]:
+        """The bond paths, and which class each node has [N]."""
+        del size
+        index = {name: number for number, name in enumerate(self.classes)}
+        which = [
+            next(index[name] for name in reversed(chain) if name in index)
+            for chain in environments(system)
+        ]
+        return paths_of(system), np.array(which)
+
+    def unseen(self, system: System) -> tuple[str, ...]:
+        """The environments of a system that the training set does not have."""
+        return tuple(sorted({chain[-1] for chain in environments(system)} - {*self.classes}))
+
+    def notes(self, system: System) -> tuple[str, ...]:
+        chains, unseen = environments(system), self.unseen(system)
+        if not unseen:
+            return ()
+        count = sum(chain[-1] in unseen for chain in chains)
+        return (
+            f"{count} of {system.num_nodes} nodes have an environment that was not in training and take "
+            f"the weights of their element or of all nodes: {', '.join(unseen)}",
+        )
+
+    def predict(self, history: Array, inputs: tuple[Paths, Array]) -> Array:
+        """The predicted frame; pure, for numpy (computed in float64) and under ``jax.jit``.
+
+        Args:
+          history: past frames [..., N, T, 1, 3].
+          inputs: of the system.
+
+        Returns:
+          [..., N, 1, 3]; float64 from numpy input, at least float32 from a jax array.
+
+        Raises:
+          ValueError: the history has another T, N or C, or fewer than 4 axes.
+        """
+        backend, history = linalg.backend_of(history)
+        xp, einsum, _ = backend
+        paths, which = jax.tree.map(np.asarray if xp is np else xp.asarray, inputs)
+        past = np.size(self.scales.differences) + 1
+        if history.shape[-4:] != (len(which), past, 1, 3):
+            raise ValueError(
+                f"history has shape {history.shape}, expected [..., {len(which)}, {past}, 1, 3]"
+            )
+        windows = history.reshape(-1, len(which), past, 3)
+        weights = xp.asarray(self.weights, history.dtype)[which]
+        scales = Scales(*(xp.asarray(scale, history.dtype) for scale in self.scales))
+        frame, at = windows[:, :, -1], 0
+        for _, features in path_features(backend, windows, paths, scales):
+            end = at + features.shape[2]
+            frame = frame + einsum("bnfc,nf->bnc", features, weights[:, at:end])
+            at = end
+        return frame.reshape(*history.shape[:-3], 1, 3)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        return {
+            "weights": np.asarray(self.weights),
+            "strengths": np.asarray(self.strengths),
+            "classes": np.array(json.dumps(self.classes)),
+            "systems": np.array(self.systems),
+            **{f"scales/{name}": np.asarray(a) for name, a in self.scales._asdict().items()},
+        }
+
+    @classmethod
+    def from_arrays(cls, method: ClosedForm, arrays: dict[str, np.ndarray]) -> PathPredictor:
+        del method
+        return cls(
+            arrays["weights"],
+            Scales(*(arrays[f"scales/{name}"] for name in Scales._fields)),
+            arrays["strengths"],
+            tuple(json.loads(str(arrays["classes"]))),
+            int(arrays["systems"]),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class PathRidge(ClosedForm):
+    """Ridge regression on vectors summed over bond paths, by class of node; any systems, also several.
+
+    Down the chain of all nodes, element and environment,
+
+        w_c = w_parent + argmin_δ sum_{i in c} mean |y_i - F_i (w_parent + δ)|² + λ δ^T S δ
+
+    with S the mean squared features. The three λ and the strength of the prior on terms with ρ or μ are
+    chosen by cross-validation on training windows: of several systems each is left out in turn, of one
+    system consecutive blocks of its windows. Needs only the sums F^T F and F^T y of each class, which
+    are added over systems and blocks.
+
+    Args:
+      reversible: fit every window backwards in time too, as suits reversible dynamics.
+      folds: blocks of one system's windows for cross-validation.
+      operations: floating-point operations that the fit may take.
+    """
+
+    predictor = PathPredictor
+    needs = 3
+
+    reversible: bool = True
+    folds: int = 3
+    operations: int = AFFORDABLE
+
+    def __post_init__(self):
+        if self.folds < 2:
+            raise ValueError(f"folds is {self.folds}, it must be at least 2")
+
+    def refuse(self, task: Task) -> str | None:
+        if why := super().refuse(task):
+            return why
+        if task.systems[0].channels > 1:
+            return f"takes nodes of one channel, here they have {task.systems[0].channels}"
+        width = 70 * task.window.past
+        rows = sum(
+            6 * len(split.train) * system.num_nodes
+            for split, system in zip(task.splits, task.systems, strict=True)
+        )
+        if (needed := 2 * rows * width**2) > self.operations:
+            return (
+                f"would take {needed:.0e} operations for {rows} equations of {width} weights, more than "
+                f"the {self.operations:.0e} allowed (operations; or fewer training windows)"
+            )
+        return None
+
+    def fit(self, task: Task) -> PathPredictor:
+        if why := self.refuse(task):
+            raise ValueError(f"path ridge {why}")
+        windows = [checked(w.history, w.target) for w in task.windows("train")]
+        histories = [history for history, _ in windows]
+        paths = [paths_of(system) for system in task.systems]
+        chains = [environments(system) for system in task.systems]
+        scales = measure(histories, paths)
+        both = self.reversible and task.window.horizons[0] == 1
+        grams = PathGrams(scales, both)
+        for number, (history, target) in enumerate(windows):
+            parts = [np.arange(len(history))]
+            if len(windows) == 1:
+                parts = blocks(task.splits[0].train, self.folds)
+            for part in parts:
+                grams.add(number, history[part], target[part], paths[number], chains[number])
+        strengths = grams.choose()
+        classes = grams.classes
+        weights = grams.solve(classes, strengths)
+        return PathPredictor(
+            weights=np.stack([weights[name] for name in classes]),
+            scales=scales,
+            strengths=np.array(dataclasses.astuple(strengths)),
+            classes=tuple(classes),
+            systems=len(windows),
+        )

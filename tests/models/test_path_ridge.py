@@ -1,0 +1,485 @@
+"""Path ridge: features spelled out, exact symmetry, sums of Gram matrices, systems that it never saw."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.linalg
+
+from estag_jax.data.graphs import GraphConfig
+from estag_jax.data.settings import SplitConfig, WindowConfig
+from estag_jax.data.system import System
+from estag_jax.data.task import Task
+from estag_jax.data.trajectory import Trajectory
+from estag_jax.models.bond_paths import bonded, environments, paths_of
+from estag_jax.models.forecaster import Forecaster
+from estag_jax.models.frame_regressions import both_ways
+from estag_jax.models.path_grams import PathGrams, Strengths, blocks, measure
+from estag_jax.models.path_ridge import PathPredictor, PathRidge
+from estag_jax.ops.linalg import NUMPY
+from estag_jax.ops.paths import Scales, path_features
+from estag_jax.testing.symmetry import random_symmetry
+
+FULL = GraphConfig(kind="full")
+WINDOW, SPLIT = WindowConfig(past=5, delta=1), SplitConfig(train=40, validation=20, test=20)
+SCALES = Scales(np.array([0.3, 0.4, 0.5, 0.6]), 1.4, 2.4, 0.1)
+# A ring of six with a tail of two, a methyl and a carbonyl oxygen: all kinds of paths and planes.
+BONDS = [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 0), (0, 6), (6, 7), (6, 8), (3, 9)]
+NUMBERS = [6, 6, 6, 7, 6, 6, 6, 8, 8, 6]
+HYDROGENS = [0, 1, 1, 0, 1, 1, 0, 0, 1, 3]
+
+
+def system(bonds=BONDS, numbers=NUMBERS, hydrogens=HYDROGENS):
+    """Atoms and their bonds."""
+    bonds = np.array(bonds, np.int64).reshape(-1, 2)
+    atoms = Trajectory.from_arrays(
+        np.zeros((1, len(numbers), 3)), atomic_numbers=numbers, bonds=bonds
+    )
+    return dataclasses.replace(atoms.system, hydrogens=np.array(hydrogens))
+
+
+def renamed(given, permutation):
+    """The system with node ``permutation[i]`` renamed i."""
+    new = np.argsort(permutation)
+    return system(
+        new[np.asarray(given.bonds)],
+        np.asarray(given.atomic_numbers)[permutation],
+        np.asarray(given.hydrogens)[permutation],
+    )
+
+
+def windows(nodes, count=6, past=5, seed=0):
+    """Nodes that jitter about fixed places: history [W, N, T, 1, 3] and target."""
+    rest = 1.5 * np.random.default_rng(nodes).normal(size=(nodes, 1, 1, 3))
+    x = rest + 0.3 * np.random.default_rng(seed).normal(size=(count, nodes, past + 1, 1, 3))
+    return x[:, :, :-1], x[:, :, -1]
+
+
+def trajectory(given, frames=220, seed=0, dtype=np.float64):
+    """Bodies on springs along the bonds of a system."""
+    rng = np.random.default_rng(seed)
+    n = given.num_nodes
+    x, v = 1.5 * rng.normal(size=(n, 3)), 0.05 * rng.normal(size=(n, 3))
+    home, found = x.copy(), []
+    for _ in range(frames):
+        force = -0.5 * (x - home)
+        for i, j in [] if given.bonds is None else np.asarray(given.bonds):
+            apart = x[j] - x[i]
+            pull = (1 - 1.4 / np.linalg.norm(apart)) * apart
+            force[i] += pull
+            force[j] -= pull
+        v = v + 0.1 * force
+        x = x + 0.1 * v
+        found.append(x + 0.001 * rng.normal(size=x.shape))
+    return Trajectory(given, np.array(found, dtype)[:, :, None])
+
+
+def task(*systems, **changes):
+    given = [trajectory(s, seed=k) for k, s in enumerate(systems)]
+    return Task(given, changes.pop("window", WINDOW), changes.pop("split", SPLIT), FULL)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return PathRidge().fit(task(system()))
+
+
+def features(history, given, scales=SCALES):
+    found = path_features(NUMPY, history[:, :, :, 0], paths_of(given), scales)
+    return np.concatenate([group for _, group in found], axis=2)
+
+
+def unit(v):
+    return v / np.linalg.norm(v)
+
+
+def spelled_out(h, given, i):
+    """The features of node i in one window h [N, T, 3], in a plain loop over paths: by name."""
+    s, r0, r2, spread = SCALES
+    near, x, count = bonded(given), h[:, -1], len(s)
+    mass = {6: 12.011, 7: 14.007, 8: 15.999}
+    mu = [
+        (mass[z] + 1.008 * n - 13) / 3
+        for z, n in zip(given.atomic_numbers, given.hydrogens, strict=True)
+    ]
+    d = np.array(
+        [
+            [np.diff(h[a], m, axis=0)[-1] / s[m - 1] for m in range(1, 1 + count)]
+            for a in range(len(h))
+        ]
+    )
+
+    def u(a, b):
+        return unit(x[b] - x[a])
+
+    def mean(a, b):
+        return np.linalg.norm(h[a] - h[b], axis=1).mean()
+
+    def rho(a, b):
+        return (mean(a, b) - r0) / spread
+
+    def normal(a):
+        c = near[a][0] if len(near[a]) == 1 else a
+        n = near[c]
+        if len(n) == 2:
+            v = np.cross(u(c, n[0]), u(c, n[1]))
+        elif len(n) == 3:
+            v = np.cross(u(c, n[1]) - u(c, n[0]), u(c, n[2]) - u(c, n[0]))
+        else:
+            v = np.zeros(3)
+        return v / np.sqrt(v @ v + 1e-6)
+
+    def op(p, q, v):
+        return np.outer(v @ q, p)
+
+    f: dict[str, np.ndarray] = {}
+
+    def add(name, value):
+        f[name] = f.get(name, 0.0) + value
+
+    def products(name, a, b):
+        e, v = u(a, b), (d[b] - d[a])[:4]
+        al = v @ e
+        across = v - np.outer(al, e)
+        st = (np.linalg.norm(x[b] - x[a]) - mean(a, b)) / spread
+        add(name + "ss", e * st**2)
+        for m in range(3):
+            for q in range(m, 3):
+                add(f"{name}A{m}{q}", e * (across[m] @ across[q]))
+                add(f"{name}B{m}{q}", e * al[m] * al[q])
+            for q in range(3):
+                add(f"{name}C{m}{q}", across[m] * al[q])
+        for m in range(4):
+            add(f"{name}D{m}", st * e * al[m])
+            add(f"{name}E{m}", st * across[m])
+
+    n, v = normal(i), d[i]
+    add("o0", v)
+    add("o2", op(n, n, v))
+    for j in near[i]:
+        a, w = u(i, j), d[j] - v
+        for tag, factor in (("", 1.0), ("r", rho(i, j)), ("m", mu[j])):
+            add("o1" + tag, factor * op(a, a, v))
+            if tag:
+                add("o0" + tag, factor * v)
+                add("o2" + tag, factor * op(n, n, v))
+            for name, value in (("I", w), ("uu", op(a, a, w)), ("nn", op(n, n, w))):
+                add("1" + name + tag, factor * value)
+            add("1mm" + tag, factor * op(normal(j), normal(j), w))
+        r = np.linalg.norm(x[j] - x[i])
+        for tag, factor in (("", 1.0), ("r", rho(i, j))):
+            add("s1" + tag, factor * a)
+            add("s1l" + tag, factor * a * (r - r0) / spread)
+        add("s1n", n * (n @ (x[j] - x[i])) / spread)
+        products("E", i, j)
+        for k in near[i]:
+            if k == j:
+                continue
+            b = u(i, k)
+            add("o4", op(a, b, v))
+            for tag, factor in (("", 1.0), ("r", rho(i, j)), ("m", mu[j])):
+                add("1ku" + tag, factor * op(b, a, w))
+                if tag != "m":
+                    add("1uk" + tag, factor * op(a, b, w))
+                    add("1kk" + tag, factor * op(b, b, w))
+        for k in near[j]:
+            if k == i:
+                continue
+            b, w2 = u(j, k), d[k] - d[j]
+            add("o3", op(b, b, v))
+            for tag, factor in (("", 1.0), ("r", rho(i, j)), ("m", mu[j])):
+                add("1qu" + tag, factor * op(b, a, w))
+                if tag != "m":
+                    add("1uq" + tag, factor * op(a, b, w))
+                    add("1qq" + tag, factor * op(b, b, w))
+            for tag, factor in (("", 1.0), ("r", rho(j, k))):
+                add("2I" + tag, factor * w2)
+                for name, left, right in (
+                    ("nn", n, n), ("aa", a, a), ("bb", b, b), ("ab", a, b), ("ba", b, a)
+                ):  # fmt: skip
+                    add("2" + name + tag, factor * op(left, right, w2))
+                for other in near[i]:
+                    if other != j:
+                        add("2lb" + tag, factor * op(u(i, other), b, w2))
+            apart = x[k] - x[i]
+            r = np.linalg.norm(apart)
+            add("s2", apart / r)
+            add("s2l", apart / r * (r - r2) / spread)
+            add("s2b", b)
+            add("s2n", n * (n @ apart) / spread)
+            products("F", i, k)
+            for m in near[k]:
+                if m in (i, j):
+                    continue
+                c, w3 = u(k, m), d[m] - d[k]
+                add("3I", w3)
+                add("3nn", op(n, n, w3))
+                for name, left in (("ac", a), ("bc", b), ("cc", c)):
+                    add("3" + name, op(left, c, w3))
+                add("s3n", n * (n @ (x[m] - x[i])) / spread)
+                for q in near[m]:
+                    if q in (i, j, k):
+                        continue
+                    e, w4 = u(m, q), d[q] - d[m]
+                    add("4I", w4)
+                    add("4nn", op(n, n, w4))
+                    add("4ae", op(a, e, w4))
+    for name in ("o0", "o1", "o2", "o3", "o4"):
+        if name in f:
+            f[name + "M"] = mu[i] * f[name]
+    return np.concatenate([np.atleast_2d(value) for value in f.values()])
+
+
+@pytest.mark.parametrize("node", [0, 3, 6, 7, 9])
+def test_features_are_sums_over_bond_paths(node):
+    given = system()
+    history, _ = windows(given.num_nodes)
+    found = features(history, given)
+    for w in range(2):
+        expected = spelled_out(history[w, :, :, 0], given, node)
+        rest = list(range(found.shape[2]))
+        # As sets: each feature of the loop is one of the features, and the others are zero.
+        for vector in expected:
+            if np.abs(vector).max() == 0:
+                continue
+            errors = np.abs(found[w, node, rest] - vector).max(axis=1)
+            assert errors.min() < 1e-9 * max(1, np.abs(vector).max())
+            rest.pop(int(np.argmin(errors)))
+        assert np.abs(found[w, node, rest]).max(initial=0) < 1e-12
+
+
+def test_ten_frames_give_646_features():
+    given = system()
+    scales = SCALES._replace(differences=np.ones(9))
+    assert features(windows(10, 1, 10)[0], given, scales).shape == (1, 10, 646, 3)
+
+
+@pytest.mark.parametrize("kind", ["rotation", "reflection", "translation", "permutation", "all"])
+def test_a_forecast_moves_with_the_system(fitted, kind):
+    given = system()
+    history, _ = windows(given.num_nodes)
+    symmetry = random_symmetry(3, given.num_nodes, kind, distance=10.0)
+    forecast = fitted(history, given)
+    moved = fitted(symmetry.on_positions(history), renamed(given, symmetry.permutation))
+    assert np.abs(forecast - history[:, :, -1]).max() > 0.01
+    assert np.abs(moved - symmetry.on_positions(forecast)).max() < 1e-10
+
+
+def test_negative_control_one_weight_for_each_component_is_not_equivariant(fitted):
+    given = system()
+    history, _ = windows(given.num_nodes)
+    symmetry = random_symmetry(3, given.num_nodes, "rotation")
+    stretch = np.array([1.0, 1.2, 1.0])
+
+    def broken(h):
+        return h[:, :, -1] + stretch * (fitted(h, given) - h[:, :, -1])
+
+    moved = broken(symmetry.on_positions(history))
+    assert np.abs(moved - symmetry.on_positions(broken(history))).max() > 1e-3
+
+
+def test_added_gram_matrices_are_those_of_a_joint_fit():
+    systems = [system(), system([(0, 1), (1, 2)], [6, 6, 8], [3, 2, 1])]
+    data = [windows(s.num_nodes, 30, seed=k) for k, s in enumerate(systems)]
+    scales = measure([h for h, _ in data], [paths_of(s) for s in systems])
+    grams = PathGrams(scales, both=False)
+    rows = []
+    for k, (given, (history, target)) in enumerate(zip(systems, data, strict=True)):
+        grams.add(k, history, target, paths_of(given), environments(given))
+        found = features(history, given, scales)
+        step = (target - history[:, :, -1])[:, :, 0, None]
+        both = np.concatenate([found, step], axis=2) / np.sqrt(len(history))
+        rows.append(np.swapaxes(both, 2, 3).reshape(-1, both.shape[2]))
+    stacked = np.concatenate(rows)
+    x, y = stacked[:, :-1], stacked[:, -1]
+    size = (x**2).sum(axis=0) / sum(s.num_nodes for s in systems)
+    size = np.maximum(size, 1e-4 * size.mean())
+    expected = scipy.linalg.solve(x.T @ x + 0.1 * np.diag(size), x.T @ y, assume_a="pos")
+    strengths = Strengths(0.1, 1.0, 1.0, 1.0)
+    weights = grams.solve(["all"], strengths)["all"]
+    np.testing.assert_allclose(x @ weights, x @ expected, atol=1e-8)
+    # What is left out is left out altogether.
+    alone = PathGrams(scales, both=False)
+    alone.add(0, *data[0], paths_of(systems[0]), environments(systems[0]))
+    classes = {name for chain in environments(systems[0]) for name in chain}
+    for name, weight in grams.solve(classes, strengths, without=1).items():
+        np.testing.assert_allclose(
+            weight, alone.solve([name, *classes], strengths)[name], atol=1e-6
+        )
+
+
+def test_deviations_start_from_the_parent_class():
+    given = system()
+    history, target = windows(given.num_nodes, 40)
+    scales = measure([history], [paths_of(given)])
+    grams = PathGrams(scales, both=False)
+    grams.add(0, history, target, paths_of(given), environments(given))
+    names = environments(given)[3]  # the only nitrogen: its element and environment are one node
+    weights = grams.solve(names, Strengths(0.01, 0.1, np.inf, 1.0))
+    np.testing.assert_array_equal(weights[names[1]], weights[names[2]])
+    x = np.swapaxes(features(history, given, scales), 2, 3)
+    every = x.reshape(-1, x.shape[-1])
+    y = (target - history[:, :, -1])[:, :, 0]
+    x, rest = x[:, 3].reshape(-1, x.shape[-1]), y[:, 3].reshape(-1)
+    rest = rest - x @ weights["all"]
+    size = (every**2).sum(axis=0) / len(history) / given.num_nodes
+    size = np.maximum(size, 1e-4 * size.mean())
+    matrix = x.T @ x / len(history) + 0.1 * np.diag(size)
+    delta = scipy.linalg.solve(matrix, x.T @ rest / len(history), assume_a="pos")
+    np.testing.assert_allclose(weights["N"], weights["all"] + delta, atol=1e-8)
+
+
+def test_a_window_backwards_is_a_window_of_reversible_dynamics():
+    given = system()
+    history, target = windows(given.num_nodes, 10)
+    scales = measure([history], [paths_of(given)])
+    once, twice = PathGrams(scales, both=True), PathGrams(scales, both=False)
+    once.add(0, history, target, paths_of(given), environments(given))
+    twice.add(0, *both_ways(history, target), paths_of(given), environments(given))
+    strengths = Strengths(0.1, 1.0, 1.0, 1.0)
+    np.testing.assert_allclose(
+        *(g.solve(["all"], strengths)["all"] for g in (once, twice)), atol=1e-9
+    )
+
+
+def test_blocks_are_consecutive_in_time():
+    parts = blocks(np.array([50, 10, 30, 20, 60, 40]), 3)
+    assert [sorted(part.tolist()) for part in parts] == [[1, 3], [2, 5], [0, 4]]
+
+
+def test_it_is_saved_and_loaded_for_any_system(tmp_path, fitted):
+    data = trajectory(system())
+    full = Task(data, WINDOW, SPLIT, FULL).trajectories[0]
+    forecaster = Forecaster.bind(fitted, PathRidge(), full, WINDOW)
+    forecaster.save(tmp_path / "f.npz")
+    loaded = Forecaster.load(tmp_path / "f.npz")
+    np.testing.assert_array_equal(loaded.system.hydrogens, HYDROGENS)
+    assert loaded.predictor.classes == fitted.classes
+    assert loaded.predictor.parameters == fitted.parameters
+    other = Task(trajectory(system([(0, 1)], [6, 8], [3, 1])), WINDOW, SPLIT, FULL).trajectories[0]
+    history = np.moveaxis(other.positions[:5], 0, 1)
+    bound = loaded.of_system(other)
+    found = bound.predictor.predict(history[None], bound.inputs)
+    np.testing.assert_allclose(found, fitted(history[None], other.system), atol=1e-5)
+
+
+def test_unseen_environments_are_named_and_fall_back(fitted):
+    given = system([(0, 1), (1, 2)], [6, 6, 16], [3, 2, 1])
+    assert fitted.unseen(system()) == () and fitted.notes(system()) == ()
+    assert set(fitted.unseen(given)) == {"C1 (C2)", "C2 (C1 S1)", "S1 (C2)"}
+    (note,) = fitted.notes(given)
+    assert note.startswith("3 of 3 nodes") and "S1 (C2)" in note
+    _, which = fitted.inputs(given)
+    assert [fitted.classes[n] for n in which] == ["C", "C", "all"]
+    assert np.isfinite(fitted(windows(3)[0], given)).all()
+
+
+def test_environments_tell_rings_and_double_bonds():
+    chains = environments(system())
+    assert chains[0] == ("all", "C", "C3 ring (C2 C2 C3)")
+    assert chains[6][2] == "C3 (C3 O1 O1=)"
+    assert chains[7][2] == "O1 (C3=)"
+    five = system([(0, 1), (1, 2), (2, 3), (3, 4), (4, 0), (0, 5)], [6] * 6, [0] * 6)
+    assert all("ring" not in chain[2] for chain in environments(five))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        system([], [6], [4]),
+        system([(0, 1)], [6, 8], [3, 1]),
+        system([(0, 1), (2, 3)], [6, 8, 6, 8], [3, 1, 3, 1]),
+        system([(0, 1), (1, 2), (2, 0)], [6, 6, 6], [2, 2, 2]),
+        system([(0, 1), (0, 2), (0, 3), (0, 4)], [6, 6, 6, 6, 6], [0, 3, 3, 3, 3]),
+        dataclasses.replace(system([], [6, 8, 7], [0, 0, 0]), bonds=None, hydrogens=None),
+        System(("a", "b", "c"), bonds=np.array([[0, 1], [1, 2]])),
+    ],
+    ids=["atom", "pair", "fragments", "three-ring", "four-bonds", "no-bonds", "no-atoms"],
+)
+def test_any_system_can_be_fitted_and_forecast(given):
+    problem = task(given)
+    predictor = PathRidge().fit(problem)
+    (test,) = problem.windows("test")
+    still = np.square(test.history[:, :, -1] - test.target[:, 0]).mean()
+    assert np.square(predictor(test.history, given) - test.target[:, 0]).mean() < 0.8 * still
+
+
+def test_compiled_it_is_the_same_with_finite_and_right_gradients(fitted, x64):
+    given = system()
+    inputs = jax.tree.map(jnp.asarray, fitted.inputs(given))
+    history, _ = windows(given.num_nodes, 2)
+    along = np.random.default_rng(1).normal(size=history.shape)
+
+    @jax.jit
+    def value_and_gradient(predictor, h):
+        def summed(h):
+            frame = predictor.predict(h, inputs)
+            return jnp.sum(frame**2), frame
+
+        return jax.value_and_grad(summed, has_aux=True)(h)
+
+    (_, found), gradient = value_and_gradient(fitted, jnp.asarray(history))
+    np.testing.assert_allclose(found, fitted(history, given), atol=1e-10)
+    ends = [np.sum(fitted(history + e * along, given) ** 2) for e in (1e-5, -1e-5)]
+    assert np.sum(gradient * along) == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-5)
+    # Collinear and coincident nodes.
+    line = np.zeros_like(history)
+    line[..., 0] = np.arange(10.0)[:, None, None]
+    for degenerate in (line, np.zeros_like(line)):
+        (_, found), gradient = value_and_gradient(fitted, jnp.asarray(degenerate))
+        assert np.isfinite(found).all() and np.isfinite(gradient).all()
+
+
+def test_float32_loses_less_than_a_hundredth_of_the_error(fitted):
+    given = system()
+    (test,) = task(given).windows("test")
+    inputs = jax.tree.map(jnp.asarray, fitted.inputs(given))
+    error = fitted(test.history, given) - test.target[:, 0]
+    predict = jax.jit(jax.vmap(lambda h: fitted.predict(h[None], inputs)[0]))
+    single = predict(jnp.asarray(test.history, jnp.float32))
+    assert single.dtype == jnp.float32
+    lost = np.square(single - test.target[:, 0]).mean() / np.square(error).mean() - 1
+    assert abs(lost) < 0.01
+
+
+def test_tables_are_linear_in_the_nodes():
+    def size(nodes):
+        chain = [(n, n + 1) for n in range(nodes - 1)]
+        return sum(np.size(a) for a in paths_of(system(chain, [6] * nodes, [2] * nodes)))
+
+    assert size(2000) == pytest.approx(10 * size(200), rel=1e-6)
+
+
+def test_many_nodes_are_forecast(fitted):
+    chain = [(n, n + 1) for n in range(249)]
+    given = system(chain, [6] * 250, [2] * 250)
+    history, _ = windows(250, 2)
+    assert fitted(history, given).shape == (2, 250, 1, 3)
+
+
+def test_what_cannot_be_fitted_is_refused(fitted):
+    two = Trajectory.from_arrays(np.random.default_rng(0).normal(size=(200, 3, 2, 3)))
+    assert "one channel" in PathRidge().refuse(Task(two, WINDOW, SPLIT, FULL))
+    problem = task(system())
+    assert "operations" in PathRidge(operations=10).refuse(problem)
+    with pytest.raises(ValueError, match="path ridge would take"):
+        PathRidge(operations=10).fit(problem)
+    short = task(system(), window=WindowConfig(past=2, delta=1))
+    assert PathRidge().refuse(short) == "needs 3 past frames, T is 2"
+    with pytest.raises(ValueError, match="history has shape"):
+        fitted(windows(10, past=4)[0], system())
+    with pytest.raises(ValueError, match="folds is 1"):
+        PathRidge(folds=1)
+
+
+def test_a_fit_to_several_systems_forecasts_another():
+    chain = [
+        system([(n, n + 1) for n in range(k)], [6] * (k + 1), [2] * (k + 1)) for k in (4, 5, 7)
+    ]
+    predictor = PathRidge().fit(task(*chain[:2]))
+    assert isinstance(predictor, PathPredictor) and predictor.systems == 2
+    (test,) = task(chain[2]).windows("test")
+    error = np.square(predictor(test.history, chain[2]) - test.target[:, 0]).mean()
+    assert error < 0.5 * np.square(test.history[:, :, -1] - test.target[:, 0]).mean()
