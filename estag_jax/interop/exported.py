@@ -25,7 +25,7 @@ VALIDITY = (
     "jax.export guarantees that jax and jaxlib up to six months newer than the versions named here can "
     "run the programs (and three weeks older ones); later, export again"
 )
-LOAD = "jax.export.deserialize(bytearray(open(FILE, 'rb').read())).call(history)"
+LOAD = "jax.export.deserialize(pathlib.Path(FILE).read_bytes()).call(history)"
 
 
 def export(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers.springs import FULL, SPLIT, frames, task
 
-from estag_jax.cli import main as cli
+from estag_jax import cli
 from estag_jax.data.settings import WindowConfig
 from estag_jax.data.task import Task
 from estag_jax.training.fit import fit
@@ -37,7 +37,7 @@ def test_a_folder_or_a_file_is_written_and_said(saved, tmp_path, capsys):
     # As the page says, with float64 all the way from the file.
     history = frames(dtype=np.float64)[:7:2].swapaxes(0, 1)[None, :, :, None]
     with jax.enable_x64(True):
-        program = jax.export.deserialize(bytearray(path.read_bytes()))
+        program = jax.export.deserialize(path.read_bytes())
         found = np.asarray(program.call(history))
     exact = fit("VAR ridge", task(dtype=np.float64)).predictor.predict(history)
     np.testing.assert_allclose(found, exact, rtol=0, atol=1e-12)
