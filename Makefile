@@ -1,12 +1,13 @@
 # make demo   installs, trains ESTAG and fits Frame kernel on the bundled trajectory: one table, figures
 # make test   installs and runs the tests (make test-slow: the slow ones)
+# make pretrained   fits the forecasters that ship with the package
 # make lint   style, formatting, types, and whether the pages show the kept results
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO_OUT ?= runs/demo
 DEMO_ARGS ?=
 
-.PHONY: demo test test-slow lint format install clean
+.PHONY: demo pretrained test test-slow lint format install clean
 
 install: .venv/installed
 .venv/installed: requirements.txt pyproject.toml
@@ -18,6 +19,9 @@ install: .venv/installed
 
 demo: install
 	$(BIN)/estag train --preset demo --out $(DEMO_OUT) --overwrite $(DEMO_ARGS)
+
+pretrained: install
+	$(BIN)/python experiments/pretrained.py
 
 test: install
 	$(BIN)/python -m pytest -n auto

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from estag_jax.models.estag import ESTAG, EstagConfig
     from estag_jax.models.forecaster import Forecaster
     from estag_jax.ops.rollout import rollout
+    from estag_jax.runs.pretrained import PRETRAINED, load_pretrained
     from estag_jax.runs.readers import load
     from estag_jax.runs.run import train
     from estag_jax.runs.settings import RunConfig
@@ -56,6 +57,7 @@ _NAMES = {
     "METHODS": "models.catalog",
     "METRICS": "evaluation.metrics",
     "Network": "models.base",
+    "PRETRAINED": "runs.pretrained",
     "Predictor": "models.base",
     "Result": "evaluation.result",
     "RunConfig": "runs.settings",
@@ -68,6 +70,7 @@ _NAMES = {
     "evaluate": "evaluation.evaluate",
     "fit": "training.fit",
     "load": "runs.readers",
+    "load_pretrained": "runs.pretrained",
     "load_released": "interop",
     "load_trajectory": "sources.catalog:load",
     "rollout": "ops.rollout",

@@ -19,7 +19,7 @@ RANK = {
     "models": 3,
     "sources": 4,
     "evaluation": 4,
-    "interop": 4,
+    "interop": 5,
     "training": 5,
     "runs": 6,
     "report": 7,

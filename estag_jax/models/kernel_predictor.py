@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, ClassVar
 
 import jax
@@ -111,12 +112,21 @@ class FrameKernelPredictor(Predictor):
         return frames[:, 0], z[:, 0].at[:, :, 0, :2].add(-mean)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
+        """The leaves by name. Samples share frames, so each frame is kept once: ``frames`` [F, N, C, 3], and
+        which of them a sample has, ``windows`` [S, T]."""
         leaves = jax.tree_util.tree_leaves_with_path(self)
-        return {_name(path): np.asarray(leaf) for path, leaf in leaves}
+        arrays = {_name(path): np.asarray(leaf) for path, leaf in leaves}
+        moments = np.moveaxis(arrays["windows"], 2, 1)  # [S, T, N, C, 3]
+        flat = moments.reshape(-1, math.prod(moments.shape[2:]))
+        frames, which = np.unique(flat, axis=0, return_inverse=True)
+        arrays["windows"] = which.reshape(moments.shape[:2]).astype(np.int32)
+        return arrays | {"frames": frames.reshape(-1, *moments.shape[2:])}
 
     @classmethod
     def from_arrays(cls, method: ClosedForm, arrays: dict[str, np.ndarray]) -> FrameKernelPredictor:
         del method
+        windows = np.moveaxis(arrays["frames"][arrays["windows"]], 1, 2)
+        arrays = arrays | {"windows": windows}
         scales = initial_scales(1)
         linear = FramePredictor(*[0.0] * len(dataclasses.fields(FramePredictor)))
         empty = cls(linear, 0.0, 0.0, scales, 0.0, 0.0, 0.0, 0.0)

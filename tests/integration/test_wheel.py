@@ -41,6 +41,8 @@ def test_a_wheel_holds_the_data_and_runs_without_the_checkout(wheel, tmp_path):
         archive.extractall(unpacked)
     assert "estag_jax/py.typed" in names
     assert "estag_jax/data/bundled/aspirin_xtb.npz" in names
+    assert "estag_jax/data/pretrained/index.json" in names
+    assert "estag_jax/data/pretrained/aspirin-estag.npz" in names
     assert "estag_jax/runs/published.csv" in names
     assert not [name for name in names if name.startswith(("tests", "experiments", "benchmarks"))]
     np.save(tmp_path / "springs.npy", frames())

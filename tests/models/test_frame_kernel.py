@@ -14,6 +14,7 @@ from estag_jax.data.system import System
 from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.evaluation.evaluate import evaluate
+from estag_jax.io import read_npz
 from estag_jax.models.forecaster import Forecaster
 from estag_jax.models.frame_kernel import FrameKernel
 from estag_jax.models.frame_ridge import FrameRidge
@@ -201,6 +202,10 @@ def test_a_file_keeps_it(task, tmp_path):
     loaded = Forecaster.load(tmp_path / "f.npz")
     history = histories(task).astype(np.float32)
     np.testing.assert_array_equal(loaded.predict(history), fitted.forecaster.predict(history))
+    np.testing.assert_array_equal(loaded.predictor.windows, fitted.predictor.windows)
+    kept = read_npz(tmp_path / "f.npz")
+    samples, past = kept["fitted/windows"].shape
+    assert past == 4 and len(kept["fitted/frames"]) < 0.6 * samples * past
     assert loaded.method == QUICK and loaded.predictor.parameters == fitted.predictor.parameters
     assert loaded.rollout(history[0], 3).shape == (3, 3, 1, 3)
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from estag_jax.graph import Graph, stack
-from estag_jax.interop import load_released
+from estag_jax.interop.released import load_released
 
-PARITY = Path(__file__).parent / "data" / "parity"
+PARITY = Path(__file__).parents[1] / "data" / "parity"
 NAMES = ("estag_c1", "estag_c4", "st_egnn")
 
 

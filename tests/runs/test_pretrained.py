@@ -1,0 +1,48 @@
+"""The forecasters that ship with the package: their scores, and that they belong to the bundled data."""
+
+import numpy as np
+import pytest
+
+import estag_jax
+from estag_jax.runs.pretrained import FOLDER, PRETRAINED, load_pretrained
+
+BUNDLED = [name for name, entry in PRETRAINED.items() if "--data demo" in entry.command]
+
+
+@pytest.fixture(scope="module")
+def demo():
+    return estag_jax.Task(estag_jax.load_trajectory("demo"))
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_the_score_is_that_of_the_bundled_test_windows(name, demo):
+    entry, forecaster = PRETRAINED[name], load_pretrained(name)
+    assert entry.fingerprints == (demo.trajectories[0].fingerprint,)
+    assert forecaster.window == demo.window and forecaster.system.names == demo.system.names
+    (windows,) = demo.windows("test")
+    squares = []
+    for begin in range(0, len(windows.history), 250):
+        some = slice(begin, begin + 250)
+        frames = np.asarray(forecaster.predict(windows.history[some]), np.float64)
+        squares.append(np.square(frames - windows.target[some, 0]).mean(axis=(1, 2, 3)))
+    squares = np.concatenate(squares)
+    assert len(squares) == entry.windows and entry.unit == "Å"
+    assert squares.mean() == pytest.approx(entry.mse, rel=2e-3)
+    still = np.square(windows.target[:, 0] - windows.history[:, :, -1]).mean()
+    assert entry.mse < 0.1 * still
+
+
+def test_all_are_there_and_small():
+    sizes = {}
+    for name, entry in PRETRAINED.items():
+        sizes[name] = len((FOLDER / f"{name}.npz").read_bytes())
+        assert entry.about and entry.command.startswith("estag train --data ") and entry.mse > 0
+    assert sum(sizes.values()) < 6e6
+
+
+def test_another_name_is_one_line_with_the_nearest():
+    with pytest.raises(ValueError, match="'aspirin-estga', did you mean 'aspirin-estag'") as raised:
+        load_pretrained("aspirin-estga")
+    assert "\n" not in str(raised.value) and all(name in str(raised.value) for name in PRETRAINED)
+    with pytest.raises(ValueError, match="no pretrained forecaster '…'; there are"):
+        load_pretrained("…")
