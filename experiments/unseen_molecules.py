@@ -42,7 +42,7 @@ class Config:
     """Print the table of unseen molecules."""
     molecules: tuple[str, ...] = ()
     """Some of the molecules in the rows; all by default."""
-    out: Path = Path("experiments/results/unseen_molecules.json")
+    out: Path = Path("experiments/unseen_molecules.json")
     """The figures, as JSON."""
 
 
