@@ -174,7 +174,7 @@ def overlay(
             "mfc": to_rgba(FORECASTS[0], 0.12),
             "mec": FORECASTS[0],
         }
-        lines["where nine in ten are expected"] = region | {"mew": 0.7}
+        lines["90 % region"] = region | {"mew": 0.7}
     heading = f"Displacements from the last frame, × {factor:g}"
     texts = f"{bar:g} {unit}", f"displacement of {bar / factor:g} {unit}"
     _caption(axes, 0.15, "Positions, to scale", scale * bar, texts[0], key)
