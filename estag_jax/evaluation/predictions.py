@@ -112,7 +112,10 @@ def validation_error(
 
 
 def validated(
-    predictor: Predictor, task: Task, hidden: int = 16
+    predictor: Predictor,
+    task: Task,
+    hidden: int = 16,
+    sizes: Sequence[tuple[int, int]] | None = None,
 ) -> tuple[float, tuple[ErrorBars | None, ...]]:
     """One pass over the validation windows: the mean squared error, and the error bars for each system.
 
@@ -123,12 +126,13 @@ def validated(
       predictor: of one seed.
       task: the windows.
       hidden: H of the predictor, for the size of the batches.
+      sizes: nodes and edges to pad each system to, as in ``predictions``.
     """
     errors: list[np.ndarray] = []
     points = max(system.num_nodes * system.channels for system in task.systems)
     every = -(-task.count("validation") * points // POINTS)
     parts: list[list[tuple[np.ndarray, ...]]] = [[] for _ in task.systems]
-    for windows, frames in predictions(predictor, task, "validation", hidden=hidden):
+    for windows, frames in predictions(predictor, task, "validation", sizes, hidden):
         forecast, target = np.asarray(frames[:, 0]), windows.target[:, 0]
         errors.append(per_window_mse(forecast, target))
         of_bars = windows.starts, windows.history, forecast, target

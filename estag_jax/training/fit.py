@@ -96,7 +96,7 @@ def fit(
     stopping = [EarlyStopping(train.patience)] if train.patience else []
     found = loop.run([StopOnDivergence(), *stopping, *callbacks])
     hidden = getattr(config, "hidden", 16)
-    bars = tuple(validated(predictor, task, hidden)[1] for predictor in found.predictors)
+    bars = tuple(validated(p, task, hidden, loop.sizes)[1] for p in found.predictors)
     return dataclasses.replace(found, error_bars=bars)
 
 

@@ -11,6 +11,7 @@ from estag_jax.data.settings import WindowConfig
 from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.evaluation.evaluate import evaluate
+from estag_jax.evaluation.metrics import CALIBRATION
 from estag_jax.models.base import Network
 from estag_jax.models.estag import ESTAG, EstagConfig
 from estag_jax.training import loop as fitting
@@ -88,7 +89,7 @@ def test_the_rollout_loss_feeds_forecasts_back():
     three = ((found[2] - windows.target[:, 1]) ** 2).mean((1, 2, 3))
     np.testing.assert_allclose(rollout_mse(predict, batch), (one + three) / 2, rtol=1e-4)
     assert not np.allclose(one, three)
-    assert set(evaluate(fitted, of).rows[0].metrics) == {"mse", "mse@3"}
+    assert set(evaluate(fitted, of).rows[0].metrics) == {"mse", "mse@3", *CALIBRATION}
 
 
 def test_molecules_of_different_sizes_train_in_one_fit(monkeypatch):
