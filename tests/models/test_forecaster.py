@@ -40,6 +40,7 @@ def molecule():
         length_unit="nm",
         bonds=np.array([[0, 1], [0, 2], [0, 3]]),
         bond_orders=np.array([1, 1.5, 2], np.float32),
+        hydrogens=np.array([0, 1, 2, 3]),
         anchor=1,
         contact_distance=6.0,
     )
