@@ -15,7 +15,7 @@ from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.interop import export
 from estag_jax.models.base import Predictor
-from estag_jax.models.catalog import CLOSED_FORMS, METHODS
+from estag_jax.models.catalog import CLOSED_FORMS, METHODS, YARDSTICKS
 from estag_jax.models.copies import LastFrame
 from estag_jax.models.estag import EstagConfig
 from estag_jax.models.forecaster import Forecaster
@@ -59,7 +59,7 @@ def histories(task):
     return windows.history[:5]
 
 
-QUICK = (*CLOSED_FORMS, "ESTAG")
+QUICK = (*YARDSTICKS, "ESTAG")
 SMALL = {"Frame kernel": FrameKernel(steps=(4, 2)), "ESTAG": EstagConfig(hidden=8, layers=1)}
 REST = tuple(name for name in METHODS if name not in QUICK)
 
@@ -93,18 +93,22 @@ def computed(forecaster, function, history, dtype):
         return np.asarray(jax.jit(function)(cast, jnp.asarray(history, dtype)))
 
 
-quick = pytest.mark.parametrize("outside", [QUICK], indirect=True, ids=["quick"], scope="module")
+def exported(names):
+    """Some methods as parameters; those that take long are in a fixture of their own."""
+    return pytest.mark.parametrize(
+        ("outside", "name"),
+        [
+            (QUICK, n) if n in QUICK else pytest.param(REST, n, marks=pytest.mark.slow)
+            for n in names
+        ],
+        indirect=["outside"],
+        ids=names,
+        scope="module",
+    )
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [("float32", 1e-6), ("float64", 1e-12)])
-@pytest.mark.parametrize(
-    ("outside", "name"),
-    [(QUICK, name) for name in QUICK]
-    + [pytest.param(REST, name, marks=pytest.mark.slow) for name in REST],
-    indirect=["outside"],
-    ids=[*QUICK, *REST],
-    scope="module",
-)
+@exported((*QUICK, *REST))
 def test_forecasts_outside_are_those_here(name, dtype, bound, outside, histories):
     folder = outside / name
     forecaster = loaded(folder, dtype)
@@ -121,7 +125,7 @@ def test_forecasts_outside_are_those_here(name, dtype, bound, outside, histories
         np.testing.assert_allclose(path[:, 0], found, rtol=0, atol=bound * size)
 
 
-@quick
+@pytest.mark.parametrize("outside", [QUICK], indirect=True, ids=["quick"], scope="module")
 def test_what_is_beside_the_program(outside, task):
     about = json.loads((outside / "VAR ridge" / "float64.json").read_text())
     programs = about["programs"]
@@ -162,9 +166,8 @@ def test_what_cannot_be_traced_is_refused_in_one_line(task, tmp_path):
     assert "\n" not in str(raised.value) and not (tmp_path / "x").exists()
 
 
-@quick
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", CLOSED_FORMS)
+@exported(CLOSED_FORMS)
 def test_closed_forms_are_jitted_vmapped_and_differentiated(name, dtype, outside, histories):
     """From outside, through ``forecaster.predict``, with float64 on and off."""
     forecaster = loaded(outside / name, dtype)
