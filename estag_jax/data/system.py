@@ -45,12 +45,12 @@ class System:
       bonds: pairs of nodes [bonds, 2] that the source itself joins (bones, chemical bonds), or None
         where it does not say.
       bond_orders: [bonds] float32 (1, 1.5, 2, 3), or None.
-      hydrogens: how many hydrogen atoms that are no nodes each atom carries [N], or None where that is
-        not known.
       anchor: the channel that stands for a node (the CA atom of a residue).
       contact_distance: two nodes of a graph of contacts are at most this far apart (6 Å between
         residues), or None where bonds say more.
       graph: who sends messages to whom, G = 1; None before data.graphs has built it.
+      hydrogens: how many hydrogen atoms that are no nodes each atom carries [N], or None where that is
+        not known.
     """
 
     names: tuple[str, ...]
@@ -60,10 +60,10 @@ class System:
     length_unit: str = "Å"
     bonds: Array | None = None
     bond_orders: Array | None = None
-    hydrogens: Array | None = None
     anchor: int = 0
     contact_distance: float | None = None
     graph: Graph | None = None
+    hydrogens: Array | None = None
 
     def __post_init__(self):
         if self.node_features is None:
