@@ -170,6 +170,11 @@ def keys_of(path: str | os.PathLike) -> list[str]:
     return [name.removesuffix(".npy") for name in names if name.endswith(".npy")]
 
 
+def part_of(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """The arrays whose names begin with the prefix, by the rest of their names."""
+    return {k.removeprefix(prefix): array for k, array in arrays.items() if k.startswith(prefix)}
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """ ", did you mean 'x'?" for the known word that is nearest in any case, or ""."""
     words = {name.lower(): name for name in known}

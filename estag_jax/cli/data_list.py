@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
-from rich.console import Console
 from rich.table import Table
 
+from estag_jax.cli.console import wide_console
 from estag_jax.sources.catalog import SOURCES
 
 
@@ -19,5 +17,4 @@ def data_list() -> None:
         table.add_row(source.example(key), source.about)
         if "MOLECULE" in source.hint:
             table.add_row("", f"MOLECULE: {', '.join(source.names)}")
-    given = Console().is_terminal or "COLUMNS" in os.environ
-    Console(width=None if given else 120).print(table)
+    wide_console().print(table)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
+from estag_jax.cli.console import wide_console
 from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.evaluation.result import Result
@@ -50,12 +48,6 @@ def facts_of(trajectory: Trajectory) -> dict[str, Any]:
         "fingerprint": trajectory.fingerprint,
     }
     return facts | {f"note {i}": note for i, note in enumerate(trajectory.notes, 1)}
-
-
-def wide_console(width: int = 120) -> Console:
-    """A console for tables; off a terminal rich assumes 80 columns, which would break their lines."""
-    given = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console(width=None if given else width)
 
 
 def print_task(task: Task) -> None:

@@ -12,7 +12,7 @@ from estag_jax.evaluation.metrics import per_window_mse
 from estag_jax.evaluation.rollout import roll, roll_samples
 from estag_jax.io import write_npz
 from estag_jax.runs import readers as runs
-from estag_jax.sources.files.export import write_extxyz
+from estag_jax.sources.files.export import time_key, write_extxyz
 
 
 def rollout(
@@ -78,7 +78,7 @@ def rollout(
         raise Failure(f"{run}: the forecast is not finite from step {step}; lower --steps")
     if out.suffix == ".npz":
         times = forecaster.time_step * np.arange(1, steps + 1)
-        arrays = {"forecast": frames, f"time_{forecaster.time_unit.replace(' ', '_')}": times}
+        arrays = {"forecast": frames, time_key(forecaster.time_unit): times}
         write_npz(out, arrays if paths is None else arrays | {"samples": paths})
     else:
         write_extxyz(out, written, forecaster.system, forecaster.time_step, forecaster.time_unit)

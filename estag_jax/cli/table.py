@@ -11,8 +11,8 @@ from typing import Any, Literal
 import tyro
 from rich.markdown import Markdown
 
+from estag_jax.cli.console import wide_console
 from estag_jax.cli.main import Failure, UsageError
-from estag_jax.cli.output import wide_console
 from estag_jax.cli.progress import Display, Epochs
 from estag_jax.data.graphs import DEFAULT_GRAPH, GraphConfig
 from estag_jax.evaluation.result import Result

@@ -40,8 +40,13 @@ def plausible(trajectory: Trajectory) -> Trajectory:
     Raises:
       DataError: atoms are far nearer to each other than bonded ones; says which unit would fit.
     """
-    _check_lengths(trajectory)
-    notes = (*_far(trajectory), *_same_frames(trajectory), *_step(trajectory), *_digits(trajectory))
+    squares = _squares(trajectory)
+    notes = (
+        *_lengths(trajectory),
+        *_same_frames(trajectory),
+        *_step(trajectory, squares),
+        *_digits(trajectory, squares),
+    )
     return trajectory.changed(notes=(*trajectory.notes, *notes)) if notes else trajectory
 
 
@@ -69,25 +74,20 @@ def _gap(one: np.ndarray, other: np.ndarray) -> float:
     return float(KDTree(one).query(other)[0].min())
 
 
-def _check_lengths(trajectory: Trajectory) -> None:
-    """Refuses atoms that are far too near, or all alone, for the unit of length."""
+def _lengths(trajectory: Trajectory) -> list[str]:
+    """Refuses atoms far too near or all alone for the unit; a note where another (bohr) would bond them."""
     ratio, found = _bond_ratio(trajectory)
-    if CLOSE <= ratio <= ALONE:
-        return
+    if CLOSE <= ratio <= FAR:
+        return []
     fitting = _fitting(trajectory, ratio)
+    if CLOSE <= ratio <= ALONE:
+        if not fitting or trajectory.system.bonds is not None:
+            return []
+        return [f"{found}: is this {fitting[0]}? (--read.length-unit {fitting[0]})"]
     raise DataError(
         f"{trajectory.source}: {found}: is this {' or '.join(fitting) or 'another unit'}? Write "
         f"--read.length-unit {fitting[0] if fitting else 'UNIT'}, or a key length_unit"
     )
-
-
-def _far(trajectory: Trajectory) -> list[str]:
-    """A note where no atom is bonded, but all would be in another unit (bohr)."""
-    ratio, found = _bond_ratio(trajectory)
-    if ratio <= FAR or trajectory.system.bonds is not None:
-        return []
-    fitting = _fitting(trajectory, ratio)
-    return [f"{found}: is this {fitting[0]}? (--read.length-unit {fitting[0]})"] if fitting else []
 
 
 def _bond_ratio(trajectory: Trajectory) -> tuple[float, str]:
@@ -149,11 +149,10 @@ def _squares(trajectory: Trajectory) -> np.ndarray:
     return (steps**2).sum(axis=-1).mean(axis=-1)
 
 
-def _step(trajectory: Trajectory) -> list[str]:
+def _step(trajectory: Trajectory, squares: np.ndarray) -> list[str]:
     """A note where atoms move at a speed that the step does not allow: 3/2 k T = m v² / 2."""
     system, seconds = trajectory.system, SECONDS.get(trajectory.time_unit)
     unit = LENGTHS.get(system.length_unit)
-    squares = _squares(trajectory)
     if system.atomic_numbers is None or not seconds or not unit or not squares.any():
         return []
     step = trajectory.frame_step * seconds
@@ -169,11 +168,11 @@ def _step(trajectory: Trajectory) -> list[str]:
     ]
 
 
-def _digits(trajectory: Trajectory) -> list[str]:
+def _digits(trajectory: Trajectory, squares: np.ndarray) -> list[str]:
     """A note where single precision far from the origin loses the digits of the motion."""
     if trajectory.positions.dtype != np.float32:
         return []
-    moved = np.sqrt(_squares(trajectory).mean(axis=1))
+    moved = np.sqrt(squares.mean(axis=1))
     size = float(np.abs(trajectory.positions[np.flatnonzero(trajectory.known)[:1]]).max(initial=0))
     usual = float(np.median(moved)) if moved.size else 0.0
     if not usual or size * np.finfo(np.float32).eps < 0.01 * usual:

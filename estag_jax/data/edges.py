@@ -138,6 +138,16 @@ def nearest(frame: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarray]
     return keys // num_nodes, keys % num_nodes
 
 
+def bonded(bonds: np.ndarray | None, num_nodes: int) -> list[set[int]]:
+    """The nodes bonded to each node; none to itself."""
+    found: list[set[int]] = [set() for _ in range(num_nodes)]
+    for i, j in [] if bonds is None else np.asarray(bonds).tolist():
+        if i != j:
+            found[i].add(j)
+            found[j].add(i)
+    return found
+
+
 def inside(bonds: np.ndarray, nodes: np.ndarray, num_nodes: int) -> tuple[np.ndarray, np.ndarray]:
     """The bonds among some nodes.
 

@@ -17,7 +17,7 @@ from estag_jax.io import did_you_mean
 from estag_jax.models import catalog
 from estag_jax.models.base import Predictor
 from estag_jax.models.error_bars import ErrorBars
-from estag_jax.models.forecaster import method_to_dict
+from estag_jax.models.saved_method import method_to_dict
 
 Metric = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """From forecasts and truth [W, N, C, 3] to one number a window [W]."""

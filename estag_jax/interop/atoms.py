@@ -12,6 +12,7 @@ from ase.data import chemical_symbols
 from estag_jax.data.system import DataError
 from estag_jax.models.forecaster import Forecaster
 from estag_jax.sources.files.boxes import unwrapped
+from estag_jax.sources.files.export import time_key
 
 _OF_A_MOMENT = ("momenta", "forces", "velocities")
 """Arrays of Atoms that belong to one frame, not to the atoms."""
@@ -87,7 +88,7 @@ def as_atoms(
       DataError: ``like`` has other atoms.
     """
     like = ase.Atoms(_numbers(forecaster)) if like is None else _matched(like, forecaster)
-    key, images = _time_key(forecaster), []
+    key, images = time_key(forecaster.time_unit), []
     begin = float(like.info.get(key, 0.0))
     for step, frame in enumerate(np.asarray(positions, float), 1):
         atoms = like.copy()
@@ -105,10 +106,6 @@ def _numbers(forecaster: Forecaster) -> np.ndarray:
     numbers = system.atomic_numbers
     numbers = np.zeros(system.num_nodes, int) if numbers is None else np.asarray(numbers)
     return np.repeat(numbers, system.channels)
-
-
-def _time_key(forecaster: Forecaster) -> str:
-    return f"time_{forecaster.time_unit.replace(' ', '_')}"
 
 
 def _matched(atoms: ase.Atoms, forecaster: Forecaster, frame: int = 0) -> ase.Atoms:
@@ -139,7 +136,7 @@ def _matched(atoms: ase.Atoms, forecaster: Forecaster, frame: int = 0) -> ase.At
 
 def _stride(frames: Sequence[ase.Atoms], forecaster: Forecaster, frame_step: float | None) -> int:
     """How many frames to go on from one of a history to the next: Δ, or 1 where they are Δ apart."""
-    times = [atoms.info.get(_time_key(forecaster)) for atoms in frames[-2:]]
+    times = [atoms.info.get(time_key(forecaster.time_unit)) for atoms in frames[-2:]]
     if frame_step is None and len(times) == 2 and None not in times:
         frame_step = float(times[1]) - float(times[0])
     for step, every in (

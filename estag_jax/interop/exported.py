@@ -123,6 +123,6 @@ def _lower(
     try:
         # Mapped over windows, so that a method meets no symbolic size.
         return jax_export.export(jax.jit(jax.vmap(function)), platforms=platforms)(like)
-    except (TypeError, ValueError, NotImplementedError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         name, targets = catalog.label(of.method), ", ".join(platforms)
         raise ValueError(f"{name} cannot be exported for {targets}: {cause(error)}") from error

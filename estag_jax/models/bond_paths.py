@@ -11,6 +11,7 @@ import itertools
 import numpy as np
 from ase.data import atomic_masses, chemical_symbols
 
+from estag_jax.data.edges import bonded
 from estag_jax.data.system import System
 from estag_jax.ops.paths import Paths
 
@@ -21,19 +22,14 @@ ALL = "all"
 """The class of every node."""
 
 
-def bonded(system: System) -> list[list[int]]:
+def neighbours(system: System) -> list[list[int]]:
     """The nodes bonded to each node, in the order of their numbers."""
-    found: list[set[int]] = [set() for _ in range(system.num_nodes)]
-    for i, j in [] if system.bonds is None else np.asarray(system.bonds).tolist():
-        if i != j:
-            found[i].add(j)
-            found[j].add(i)
-    return [sorted(nodes) for nodes in found]
+    return [sorted(nodes) for nodes in bonded(system.bonds, system.num_nodes)]
 
 
 def paths_of(system: System) -> Paths:
     """The paths of up to four bonds of every node, no node twice, and the planes of nodes."""
-    near = bonded(system)
+    near = neighbours(system)
     walks: list[list[list[tuple[int, ...]]]] = [[[()] for _ in near]]
     for _ in range(4):
         walks.append(
@@ -68,7 +64,7 @@ def environments(system: System) -> list[tuple[str, str, str]]:
     nodes, and of each bonded node the element, the number of bonds and whether the bond is one to an
     end without hydrogens (C=O): "C3 ring (C2 C3 O1=)". Nodes that are no atoms have the element "X".
     """
-    near = bonded(system)
+    near = neighbours(system)
     numbers = system.atomic_numbers
     element = ["X"] * len(near) if numbers is None else [chemical_symbols[z] for z in numbers]
     hidden = np.zeros(len(near), int) if system.hydrogens is None else system.hydrogens

@@ -16,10 +16,11 @@ from estag_jax.data.settings import WindowConfig
 from estag_jax.data.system import System
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.graph import Array, Graph
-from estag_jax.io import FileError, read_npz, write_npz
+from estag_jax.io import FileError, part_of, read_npz, write_npz
 from estag_jax.models import catalog
 from estag_jax.models.base import ClosedForm, Method, NetworkPredictor, Predictor
 from estag_jax.models.error_bars import Distribution, ErrorBars
+from estag_jax.models.saved_method import method_from_dict, method_to_dict
 from estag_jax.models.started import Started, StartedPredictor
 from estag_jax.ops.rollout import rollout
 
@@ -266,7 +267,7 @@ class Forecaster:
                 f"up to {VERSION}); update estag_jax"
             )
         try:
-            return cls._from_arrays(about, arrays, _method_from_dict(about["method"], method))
+            return cls._from_arrays(about, arrays, method_from_dict(about["method"], method))
         except (KeyError, TypeError, ValueError) as error:
             raise FileError(f"{path}: {error}") from None
 
@@ -275,10 +276,10 @@ class Forecaster:
         for name in _NEEDED - arrays.keys():
             raise ValueError(f"the array {name} is missing")
         names = tuple(map(str, arrays["system/names"]))
-        graph = Graph(num_nodes=len(names), **_part("graph/", arrays))
-        fields = _part("system/", arrays) | {name: about[name] for name in _SYSTEM_VALUES}
+        graph = Graph(num_nodes=len(names), **part_of(arrays, "graph/"))
+        fields = part_of(arrays, "system/") | {name: about[name] for name in _SYSTEM_VALUES}
         system = System(**fields | {"names": names, "graph": graph})
-        fitted = _part("fitted/", arrays)
+        fitted = part_of(arrays, "fitted/")
         kind = NetworkPredictor
         if isinstance(method, ClosedForm | Started):
             kind = StartedPredictor if isinstance(method, Started) else method.predictor
@@ -286,40 +287,8 @@ class Forecaster:
         inputs = jax.tree.map(jnp.asarray, predictor.inputs(system))
         window = from_dict(WindowConfig, about["window"])
         units = about["frame_step"], about["time_unit"]
-        kept = _part("bars/", arrays)
+        kept = part_of(arrays, "bars/")
         # In float64, as they were fitted: a run's file repeats the figures of its table.
         bars = ErrorBars(**kept) if kept else None
         choice = about.get("choice", "{}")
         return cls(predictor, inputs, system, window, *units, method, choice, bars)
-
-
-def _part(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {k.removeprefix(prefix): array for k, array in arrays.items() if k.startswith(prefix)}
-
-
-def method_to_dict(method: Method) -> dict[str, Any]:
-    """The settings of a method, JSON-ready; of one's own method its name."""
-    if isinstance(method, Started):
-        parts = {"network": method.network, "start": method.start}
-        return {"type": "Started"} | {k: method_to_dict(part) for k, part in parts.items()}
-    if type(method) in catalog.CONFIGS:
-        return to_dict(method)
-    inner = getattr(method, "module", method)
-    return {"type": type(inner).__name__, "own": True}
-
-
-def _method_from_dict(saved: dict[str, Any], given: Any) -> Method:
-    if saved["type"] == "Started":
-        network = _method_from_dict(saved["network"], given)
-        return Started(network, _method_from_dict(saved["start"], None))
-    if given is not None:
-        return catalog.as_method(given)
-    if saved.get("own"):
-        name = saved["type"]
-        raise ValueError(
-            f"holds {name}, which is not a method of estag_jax; give it: load(…, method={name}(…))"
-        )
-    for kind in catalog.CONFIGS:
-        if kind.__name__ == saved["type"]:
-            return from_dict(kind, saved)
-    raise ValueError(f"no method has settings {saved['type']!r}")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import KDTree
 
-from estag_jax.data.edges import hops
+from estag_jax.data.edges import bonded, hops
 from estag_jax.data.system import System
 from estag_jax.graph import Array
 from estag_jax.ops import linalg
@@ -61,14 +61,14 @@ def choose_axes(system: System, points: np.ndarray) -> tuple[Axes, np.ndarray]:
       The axes, and for each node the share of windows whose frame is nearly degenerate (sine below
       FLAT) [N]: 1 where fewer than three different points exist.
     """
-    channels, bonded = system.channels, _bonded(system)
+    channels, near = system.channels, bonded(system.bonds, system.num_nodes)
     origins = np.arange(system.num_nodes) * channels + system.anchor
-    nearest = None if any(bonded) else nearest_nodes(points[:, origins], CANDIDATES + 1)
+    nearest = None if any(near) else nearest_nodes(points[:, origins], CANDIDATES + 1)
     chosen, flat = [], []
     for node, origin in enumerate(origins):
         own = [node * channels + c for c in range(channels) if c != system.anchor]
         if nearest is None:
-            others = _shells(node, bonded, points[:, origins])
+            others = _shells(node, near, points[:, origins])
         else:
             others = [other for other in nearest[node] if other != node]
         candidates = [*own, *(origins[other] for other in others)][: channels + 2 * CANDIDATES]
@@ -139,23 +139,15 @@ def seen_from_nodes(
     return frames, turned.reshape(seen.shape)
 
 
-def _bonded(system: System) -> list[set[int]]:
-    neighbours: list[set[int]] = [set() for _ in range(system.num_nodes)]
-    for i, j in [] if system.bonds is None else np.asarray(system.bonds):
-        neighbours[i].add(int(j))
-        neighbours[j].add(int(i))
-    return neighbours
-
-
-def _shells(node: int, bonded: list[set[int]], positions: np.ndarray) -> list[int]:
+def _shells(node: int, near: list[set[int]], positions: np.ndarray) -> list[int]:
     """Nodes bonded to a node, then those bonded to the first of these."""
 
     def rank(other: int) -> tuple[int, float]:
         # The spread of a distance tells nodes with as many bonds apart, whatever their numbers.
-        return -len(bonded[other]), float(np.var(_distances(positions, node, other)))
+        return -len(near[other]), float(np.var(_distances(positions, node, other)))
 
-    shell = sorted(bonded[node], key=rank)
-    further = {k for j in shell[:1] for k in bonded[j]} - {node, *shell}
+    shell = sorted(near[node], key=rank)
+    further = {k for j in shell[:1] for k in near[j]} - {node, *shell}
     return [*shell, *sorted(further, key=rank)]
 
 

@@ -50,6 +50,11 @@ ROUNDS = 2
 """Passes over the settings."""
 
 
+def at_most(past: int) -> int:
+    """More than the features of a node in windows of ``past`` frames, for memory and cost."""
+    return 70 * past
+
+
 def measure(histories: Sequence[np.ndarray], paths: Sequence[Paths]) -> Scales:
     """The units of features: root mean squares of differences, mean lengths at the last frame.
 
@@ -127,7 +132,7 @@ class PathGrams:
             members.setdefault(tuple(chain), []).append(node)
         step = target[:, :, 0] - history[:, :, -1, 0]
         grams: dict[tuple[str, ...], np.ndarray] = {}
-        width = 70 * history.shape[2]
+        width = at_most(history.shape[2])
         at_once = max(1, BLOCK // (24 * width * history.shape[1]))
         for begin in range(0, len(history), at_once):
             some = slice(begin, begin + at_once)

@@ -16,7 +16,7 @@ from estag_jax.models.base import ClosedForm, Predictor
 from estag_jax.models.bond_paths import environments, paths_of
 from estag_jax.models.frame_ridge import AFFORDABLE
 from estag_jax.models.linear import checked
-from estag_jax.models.path_grams import PathGrams, Strengths, blocks, measure
+from estag_jax.models.path_grams import PathGrams, Strengths, at_most, blocks, measure
 from estag_jax.ops import linalg
 from estag_jax.ops.paths import Paths, Scales, path_features
 
@@ -170,7 +170,7 @@ class PathRidge(ClosedForm):
             return why
         if task.systems[0].channels > 1:
             return f"takes nodes of one channel, here they have {task.systems[0].channels}"
-        width = 70 * task.window.past
+        width = at_most(task.window.past)
         rows = sum(
             6 * len(split.train) * system.num_nodes
             for split, system in zip(task.splits, task.systems, strict=True)

@@ -11,6 +11,7 @@ import numpy as np
 
 from estag_jax.data.system import System
 from estag_jax.graph import Array
+from estag_jax.io import part_of
 from estag_jax.models.base import ClosedForm, NetworkMethod, NetworkPredictor, Predictor
 
 
@@ -76,8 +77,6 @@ class StartedPredictor(Predictor):
 
     @classmethod
     def from_arrays(cls, method: Started, arrays: dict[str, np.ndarray]) -> StartedPredictor:
-        def part(prefix: str) -> dict[str, np.ndarray]:
-            return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
-
-        network = NetworkPredictor.from_arrays(method.network, part("network/"))
-        return cls(network, method.start.predictor.from_arrays(method.start, part("start/")))
+        network = NetworkPredictor.from_arrays(method.network, part_of(arrays, "network/"))
+        start = part_of(arrays, "start/")
+        return cls(network, method.start.predictor.from_arrays(method.start, start))

@@ -38,6 +38,7 @@ ELEMENTS = {"H": "#F4F4F4", "C": GREY, "N": SKY, "O": RED, "S": YELLOW, "F": GRE
 CHANNELS = (GREY, GREEN, RED, PURPLE, SKY, YELLOW)
 # Colour, width in inches, width of the head in widths.
 TRUE_ARROW, ARROW = (ORANGE, 0.05, 2.2), (0.02, 4.5)
+REGION = to_rgba(FORECASTS[0], 0.12)
 CIRCLE = np.stack([f(np.linspace(0, 2 * np.pi, 32, False)) for f in (np.cos, np.sin)], axis=1)
 
 
@@ -150,13 +151,8 @@ def overlay(
         axes.quiver(*ends, color=colour, width=width * fine, **style)
 
     ellipses = scale * ellipses + corner[:2] + [WIDTH / 2, 0]
-    around = {
-        "facecolors": to_rgba(FORECASTS[0], 0.12),
-        "edgecolors": FORECASTS[0],
-        "lw": 0.7 * fine,
-        "zorder": 3,
-    }
-    axes.add_collection(PolyCollection(list(ellipses), **around), autolim=False)
+    shade = {"facecolors": REGION, "edgecolors": FORECASTS[0], "lw": 0.7 * fine, "zorder": 3}
+    axes.add_collection(PolyCollection(list(ellipses), **shade), autolim=False)
 
     dot = {"marker": "o", "ms": 7, "lw": 0, "mec": EDGE, "mew": 0.6}
     key = {
@@ -167,14 +163,7 @@ def overlay(
     key |= {kind: dot | {"color": colour} for kind, colour in kinds.items()}
     lines = {label: {"color": c, "lw": 72 * w} for label, (c, w, _) in arrows.items()}
     if len(ellipses):
-        region = {
-            "marker": "o",
-            "ms": 9,
-            "lw": 0,
-            "mfc": to_rgba(FORECASTS[0], 0.12),
-            "mec": FORECASTS[0],
-        }
-        lines["90 % region"] = region | {"mew": 0.7}
+        lines["90 % region"] = dot | {"ms": 9, "mfc": REGION, "mec": FORECASTS[0], "mew": 0.7}
     heading = f"Displacements from the last frame, × {factor:g}"
     texts = f"{bar:g} {unit}", f"displacement of {bar / factor:g} {unit}"
     _caption(axes, 0.15, "Positions, to scale", scale * bar, texts[0], key)

@@ -6,7 +6,7 @@ from typing import Any
 
 from estag_jax.evaluation.compare import FEWEST, clearly_better, is_clearly_better
 from estag_jax.evaluation.result import Result
-from estag_jax.report.tables import display_scale, figure_text, ratio_text
+from estag_jax.report.tables import error_unit, figure_text, ratio_text
 
 CHOICE = ("method", "validation errors", "left out")
 """What ``auto`` adds to the facts that a fit chose."""
@@ -20,7 +20,7 @@ def remarks(result: Result) -> list[str]:
 def _better(result: Result) -> list[str]:
     if not result.finished or len(result.data.get("blocks", [])) < FEWEST:
         return []
-    own, still, (scale, unit) = result.finished[-1], result.row("Last frame"), _unit(result)
+    own, still, (scale, unit) = result.finished[-1], result.row("Last frame"), error_unit(result)
     lines = []
     if still in result.finished and own is not still and not is_clearly_better(result, own, still):
         lines = [f"{own.name} is not clearly better than the last frame on these windows"]
@@ -34,7 +34,7 @@ def _better(result: Result) -> list[str]:
 
 
 def _auto(result: Result) -> list[str]:
-    lines, (scale, unit) = [], _unit(result)
+    lines, (scale, unit) = [], error_unit(result)
     for row in result.finished:
         if "validation errors" not in row.chosen:
             continue
@@ -46,12 +46,6 @@ def _auto(result: Result) -> list[str]:
         )
         lines += [f"auto left out {name}: it {why}" for name, why in row.chosen["left out"].items()]
     return lines
-
-
-def _unit(result: Result) -> tuple[int, str]:
-    """The power of ten in which errors are printed, and their unit."""
-    scale = display_scale([row.mse for row in result.finished])
-    return scale, f"{f'10^{scale} ' if scale else ''}{result.data['length_unit']}²"
 
 
 def _chosen(result: Result) -> list[str]:

@@ -177,6 +177,12 @@ def display_scale(errors: Sequence[float]) -> int:
     return 3 * math.floor(math.log10(largest) / 3) if 0 < largest < 0.1 else 0
 
 
+def error_unit(result: Result) -> tuple[int, str]:
+    """The power of ten in which errors are printed, and their unit."""
+    scale = display_scale([row.mse for row in result.finished])
+    return scale, f"{f'10^{scale} ' if scale else ''}{result.data['length_unit']}²"
+
+
 def _cells(
     result: Result, training: bool, short: bool = False
 ) -> tuple[list[str], list[list[str]]]:
@@ -184,9 +190,7 @@ def _cells(
 
     ``short`` leaves out the size of the error bars, for a terminal's width.
     """
-    finished = result.finished
-    scale = display_scale([row.mse for row in finished])
-    unit = f"{f'10^{scale} ' if scale else ''}{result.data['length_unit']}²"
+    finished, (scale, unit) = result.finished, error_unit(result)
     measured = dict.fromkeys(m for row in finished for m in row.metrics)
     extra = [m for m in measured if m not in ("mse", *CALIBRATION)]
     # Those of error bars, which results of earlier versions lack.

@@ -23,7 +23,7 @@ from estag_jax.runs.folder import RunError
 from estag_jax.runs.settings import RunConfig, prepare
 from estag_jax.sources.catalog import find
 from estag_jax.training.fit import fit
-from estag_jax.training.loop import Fit
+from estag_jax.training.fitted import Fit
 
 ROLLOUT_STEPS, ROLLOUTS = 20, 200
 

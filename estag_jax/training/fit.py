@@ -17,7 +17,8 @@ from estag_jax.models import catalog
 from estag_jax.models.auto import Auto
 from estag_jax.models.base import ClosedForm, Method
 from estag_jax.training.callbacks import Callback, EarlyStopping, StopOnDivergence
-from estag_jax.training.loop import Fit, Loop
+from estag_jax.training.fitted import Fit
+from estag_jax.training.loop import Loop
 from estag_jax.training.losses import Loss
 from estag_jax.training.settings import TrainConfig
 from estag_jax.training.start import StartedLoop, starting_method

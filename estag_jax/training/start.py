@@ -15,7 +15,8 @@ from estag_jax.evaluation.predictions import predictions
 from estag_jax.models import catalog
 from estag_jax.models.base import ClosedForm, Predictor
 from estag_jax.models.started import Started, StartedPredictor
-from estag_jax.training.loop import Fit, Loop
+from estag_jax.training.fitted import Fit
+from estag_jax.training.loop import Loop
 
 FOLDS = 5
 """Blocks of time, each forecast by a fit without it."""

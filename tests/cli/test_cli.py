@@ -7,6 +7,7 @@ import sys
 import ase.io
 import numpy as np
 import pytest
+from helpers.command import estag
 
 from estag_jax import cli
 from estag_jax.cli.main import COMMANDS
@@ -17,17 +18,6 @@ SMALL = (
     "--window.past 4 --window.delta 2 --split.train 20 --split.validation 10 --split.test 10 "
     "--model.hidden 3 --model.layers 1 --train.epochs 2 --train.evaluate-every 1"
 ).split()
-
-
-def estag(capsys, *argv):
-    """Runs the command in this process: (exit code, standard output, standard error)."""
-    code = 0
-    try:
-        cli.main([str(a) for a in argv])
-    except SystemExit as stop:
-        code = stop.code or 0
-    out, err = capsys.readouterr()
-    return code, out, err
 
 
 def one_line(capsys, *argv):

@@ -5,9 +5,9 @@ import re
 
 import numpy as np
 import pytest
+from helpers.command import estag
 
 import estag_jax
-from estag_jax import cli
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.simulate.settings import SyntheticConfig
 from estag_jax.sources import catalog as sources
@@ -23,17 +23,6 @@ MODEL = (
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-def estag(capsys, *argv):
-    """Runs the command in this process: (exit code, standard output, standard error)."""
-    code = 0
-    try:
-        cli.main([str(a) for a in argv])
-    except SystemExit as stop:
-        code = stop.code or 0
-    out, err = capsys.readouterr()
-    return code, out, err
 
 
 def facts(out):

@@ -14,10 +14,9 @@ import warnings
 import numpy as np
 import pytest
 from ase.build import molecule
+from helpers.command import estag
 from helpers.files import mda
 from helpers.paths import PACKAGE
-
-from estag_jax import cli
 
 WINDOW = ["--window.past", "3", "--window.delta", "1", "--figure", "f.png"]
 ETHANOL = molecule("CH3CH2OH")
@@ -43,16 +42,6 @@ X = motion()
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def estag(capsys, *argv):
-    """Exit code, standard output, standard error."""
-    code = 0
-    try:
-        cli.main([str(a) for a in argv])
-    except SystemExit as stop:
-        code = stop.code or 0
-    return code, *capsys.readouterr()
 
 
 def info(capsys, *argv):

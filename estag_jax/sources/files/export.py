@@ -12,6 +12,11 @@ from estag_jax.data.system import System
 from estag_jax.io import write_atomic
 
 
+def time_key(unit: str) -> str:
+    """The name of times in a file: time_fs, time_ps, …"""
+    return f"time_{unit.replace(' ', '_')}"
+
+
 def write_extxyz(
     path: str | os.PathLike,
     frames: np.ndarray,
@@ -34,7 +39,7 @@ def write_extxyz(
     """
     numbers, (nodes, channels) = system.atomic_numbers, frames.shape[-3:-1]
     symbols = np.repeat(np.zeros(nodes, int) if numbers is None else numbers, channels)
-    key, images = f"time_{time_unit.replace(' ', '_')}", []
+    key, images = time_key(time_unit), []
     paths = np.asarray(frames, float).reshape(-1, *frames.shape[-4:])
     for sample, path_frames in enumerate(paths, 1):
         for step, frame in enumerate(path_frames, 1):

@@ -13,6 +13,7 @@ from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.io import Report, cause
 from estag_jax.sources.files import boxes
+from estag_jax.sources.files.stacks import check_names
 from estag_jax.sources.files.timing import Clock, chosen_step, clock, names_of_stretches, unknown
 from estag_jax.sources.files.xyz import Frame, elements, read_xyz
 from estag_jax.sources.options import FileOptions
@@ -121,18 +122,7 @@ def _dates(path: Path, about: list[dict], given: bool) -> tuple[Clock, str, tupl
 
 
 def _check_same(path: Path, k: int, frame: Frame, first: Frame) -> None:
-    if len(frame.words) != len(first.words):
-        raise DataError(
-            f"{path}: frame {k} has {len(frame.words)} atoms, frame 0 has {len(first.words)}; all frames "
-            f"must be of one system"
-        )
-    if frame.words != first.words:
-        pairs = zip(frame.words, first.words, strict=True)
-        i, (here, there) = next((i, pair) for i, pair in enumerate(pairs) if pair[0] != pair[1])
-        raise DataError(
-            f"{path}: atom {i} is {here} in frame {k} and {there} in frame 0; the atoms of all frames "
-            f"must be in the same order"
-        )
+    check_names(path, k, frame.words, first.words)
     if (frame.atoms.pbc != first.atoms.pbc).any():
         raise DataError(
             f"{path}: frame {k} is not periodic along the same axes as frame 0; give frames of one kind"

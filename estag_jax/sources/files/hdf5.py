@@ -57,7 +57,7 @@ def read_hdf5(path: Path, options: FileOptions) -> Trajectory:
     for key in ("time", "cell_lengths", "cell_angles"):
         if key in arrays and len(arrays[key]) != frames:
             raise DataError(
-                f"{path}: has {frames} frames of coordinates and {len(arrays[key])} of {key}; write it anew"
+                f"{path}: has {frames} frames of coordinates and {len(arrays[key])} of {key}; write it again"
             )
     if positions.shape[1:] != (len(names), 3):
         raise DataError(

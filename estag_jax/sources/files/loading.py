@@ -88,7 +88,7 @@ def _check_netcdf(path: Path) -> None:
         netcdf_file(str(path), mmap=False).close()
     except Exception as error:  # of any kind where bytes are missing
         raise DataError(
-            f"{path}: is no whole NetCDF 3 file ({cause(error)}); copy it again, or write it anew"
+            f"{path}: is no whole NetCDF 3 file ({cause(error)}); copy it again, or write it again"
         ) from error
 
 
@@ -122,7 +122,7 @@ def _xyz_stack(path: Path) -> Stack:
     sizes = [len(atoms) for atoms in frames]
     if len(set(sizes)) > 1:
         k = int(np.flatnonzero(np.array(sizes) != sizes[0])[0])
-        raise DataError(f"{path}: frame {k} has {sizes[k]} atoms, frame 0 has {sizes[0]}")
+        raise stacks.other_size(path, k, sizes[k], sizes[0])
     dimensions = np.array([cell_to_cellpar(cell) if cell.any() else np.zeros(6) for cell in cells])
     again = [cellpar_to_cell(d) if d.any() else np.zeros((3, 3)) for d in dimensions]
     if not np.allclose(again, cells, atol=1e-3):

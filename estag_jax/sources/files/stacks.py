@@ -10,7 +10,7 @@ import bz2
 import contextlib
 import gzip
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
@@ -67,6 +67,29 @@ def check_last_line(path: Path, last: str, before: str) -> None:
         )
 
 
+def other_size(path: Path, frame: int, atoms: int, first: int) -> DataError:
+    """A frame has another number of atoms than the first."""
+    return DataError(
+        f"{path}: frame {frame} has {atoms} atoms, frame 0 has {first}; all frames must be of one system"
+    )
+
+
+def check_names(path: Path, frame: int, names: Sequence[str], first: Sequence[str]) -> None:
+    """Refuses a frame whose atoms are not those of the first in their order.
+
+    Raises:
+      DataError: names the frame and the atom.
+    """
+    if len(names) != len(first):
+        raise other_size(path, frame, len(names), len(first))
+    if names != first:
+        i = next(i for i, pair in enumerate(zip(names, first, strict=True)) if pair[0] != pair[1])
+        raise DataError(
+            f"{path}: atom {i} is {names[i]} in frame {frame} and {first[i]} in frame 0; the atoms of all "
+            f"frames must be in the same order"
+        )
+
+
 def read_gro(path: Path) -> Stack:
     """Reads every frame of a .gro file: a title, the number of atoms, the atoms, the box; nm and ps.
 
@@ -90,7 +113,7 @@ def read_gro(path: Path) -> Stack:
                 f"whole ({error}); copy it again"
             ) from error
         if positions and len(frame) != len(positions[0]):
-            raise _other_size(path, len(positions), len(frame), len(positions[0]))
+            raise other_size(path, len(positions), len(frame), len(positions[0]))
         positions.append(frame * 10)
         boxes.append(_gro_box(cell * 10))
         times.append(_gro_time(title))
@@ -126,7 +149,7 @@ def read_dump(path: Path) -> Stack:
             if ids is None:
                 ids = these
             if len(these) != len(ids):
-                raise _other_size(path, k, len(these), len(ids))
+                raise other_size(path, k, len(these), len(ids))
             if (these != ids).any():
                 raise DataError(f"{where} has other ids of atoms than frame 0; dump one group")
             if kind.startswith("s"):
@@ -151,12 +174,6 @@ READERS: dict[str, Callable[[Path], Stack]] = {
     ".dump": read_dump,
 }
 """What reads the frames of a file, by suffix."""
-
-
-def _other_size(path: Path, frame: int, atoms: int, first: int) -> DataError:
-    return DataError(
-        f"{path}: frame {frame} has {atoms} atoms, frame 0 has {first}; all frames must be of one system"
-    )
 
 
 def _gro_frames(path: Path) -> Iterator[tuple[int, str, list[str], str]]:
