@@ -27,8 +27,8 @@ from estag_jax.ops.metric_kernels import Metric, embedded, initial_metric, metri
 NOISES = (0.3, 1.0, 3.0)
 """Factors on σ² among which the validation windows choose."""
 
-TRIED = 600
-"""Training windows at most, with mirror images, by which the frame is chosen."""
+TRIED = 300
+"""Training windows at most by which the frame is chosen."""
 
 DRAWN, HELD_OUT = 250, 100
 """Samples of a step of the search: to fit, and to forecast."""
@@ -98,7 +98,8 @@ class BodyKernel(ClosedForm):
         search = self.steps * heads * (12 * drawn * width * task.window.past + 8 * drawn**2 * width)
         solved = heads * samples**2 * (len(NOISES) * 0.4 * samples + 2 * width)
         held_out = 8 * heads * samples * width * task.count("validation")
-        tried = 4 * min(TRIED, samples) ** 2 * (2 * width + min(TRIED, samples))
+        few = 2 * min(TRIED, samples)
+        tried = 4 * heads * few * (few * (2 * width + few) + 4 * width * task.count("validation"))
         return COMPILING + (search + solved + held_out + tried) / SPEED
 
     def within(self, task: Task, seconds: float) -> BodyKernel | None:
@@ -126,8 +127,10 @@ class BodyKernel(ClosedForm):
             with jax.enable_x64(True):
                 return float(np.mean((predictor.predict(history, inputs) - target) ** 2))
 
-        quick = dataclasses.replace(self, samples=min(TRIED, self.samples))
-        tried = [(error(_Fit(quick, task, s).solve(1.0)), s) for s in seen_by(task, self.mirror)]
+        tried = [
+            (error(_Fit(self, task, seen, TRIED).solve(1.0)), seen)
+            for seen in seen_by(task, self.mirror)
+        ]
         fit = _Fit(self, task, min(tried, key=lambda pair: pair[0])[1])
         fit.search()
         return min((fit.solve(factor) for factor in NOISES), key=error)
@@ -136,12 +139,12 @@ class BodyKernel(ClosedForm):
 class _Fit:
     """The state of a fit: the samples as seen from the body, and the metrics."""
 
-    def __init__(self, method: BodyKernel, task: Task, seen: Seen):
+    def __init__(self, method: BodyKernel, task: Task, seen: Seen, most: int | None = None):
         self.method, self.seen = method, seen
         ways = 2 if seen.mirrored else 1
         count = len(seen.z) // ways
-        kept = np.linspace(0, count - 1, min(count, max(1, method.samples // ways))).round()
-        kept = kept.astype(int)
+        most = min(count, most or count, max(1, method.samples // ways))
+        kept = np.linspace(0, count - 1, most).round().astype(int)
         # The samples are rounded to what a file keeps before anything is fitted to them.
         self.windows = (seen.z[kept] - seen.mean).astype(task.dtype)
         windows = self.windows.astype(np.float64) / seen.size[:, None, None]

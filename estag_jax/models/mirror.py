@@ -43,15 +43,15 @@ def find_mirror(system: System, mean: np.ndarray) -> Mirror | None:
       mean: the mean structure at the origin [N, C, 3].
 
     Returns:
-      The exchange whose mirror image is closest to the structure; None where none is closer than
-      TOLERANCE times the structure's root mean square size, or N is more than MOST.
+      The exchange of most nodes, and of these the one whose mirror image is closest to the structure;
+      None where none is closer than TOLERANCE times its root mean square size, or N is more than MOST.
     """
     points = mean[:, system.anchor]
     size = np.sqrt(np.mean(np.sum(points**2, axis=1)))
     if not 2 <= len(points) <= MOST or size == 0:
         return None
     kinds, near = _kinds(system), bonded(system.bonds, system.num_nodes)
-    best, least = None, TOLERANCE * size
+    best: tuple[int, float, Mirror | None] = (0, 0.0, None)
     for first, second in np.argwhere(np.triu(kinds[:, None] == kinds, 1)):
         normal = points[first] - points[second]
         length = np.linalg.norm(normal)
@@ -65,9 +65,10 @@ def find_mirror(system: System, mean: np.ndarray) -> Mirror | None:
         if not is_mirror(system, nodes):
             continue
         found = Mirror(nodes, plane_of(points, nodes))
-        if (distance := _distance(points, found)) < least:
-            best, least = found, distance
-    return best
+        distance, kept = _distance(points, found), int(np.sum(nodes == np.arange(len(nodes))))
+        if distance < TOLERANCE * size and (best[2] is None or (kept, distance) < best[:2]):
+            best = kept, distance, found
+    return best[2]
 
 
 def given_mirror(system: System, pairs: tuple[tuple[int, int], ...], mean: np.ndarray) -> Mirror:
