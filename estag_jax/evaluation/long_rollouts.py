@@ -106,10 +106,10 @@ def _spectra(paths: np.ndarray, trajectory: Trajectory, delta: int) -> dict[str,
         missing=None,
         **about,
     )
-    spectra = [power_spectrum(one, min(steps - 1, 256)) for one in (true, own)]
-    if None in spectra or len(spectra[0][0]) != len(spectra[1][0]):
+    of_truth, of_paths = (power_spectrum(one, min(steps - 1, 256)) for one in (true, own))
+    if of_truth is None or of_paths is None or len(of_truth[0]) != len(of_paths[0]):
         return None
-    (frequencies, expected), (_, power) = spectra
+    (frequencies, expected), (_, power) = of_truth, of_paths
     return {
         "frequencies": frequencies.tolist(),
         "truth": expected.tolist(),
