@@ -31,14 +31,18 @@ class Browser:
         to_read, self.to = os.pipe()
         self.of, to_write = os.pipe()
 
-        def pipes():  # the program reads its third file and writes its fourth
-            os.dup2(os.dup(to_read), 3, inheritable=True)
-            os.dup2(os.dup(to_write), 4, inheritable=True)
-
+        # The program reads its third file and writes its fourth; preexec_fn would fork beside jax's threads.
         self.process = subprocess.Popen(
-            [program, *FLAGS, f"--user-data-dir={self.folder}", "about:blank"],
-            preexec_fn=pipes,
-            close_fds=False,
+            [
+                "sh",
+                "-c",
+                f'exec "$@" 3</proc/self/fd/{to_read} 4>/proc/self/fd/{to_write}',
+                "sh",
+                program,
+                *FLAGS,
+            ]
+            + [f"--user-data-dir={self.folder}", "about:blank"],
+            pass_fds=(to_read, to_write),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
