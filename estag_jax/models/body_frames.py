@@ -13,6 +13,7 @@ import numpy as np
 
 from estag_jax.data.system import System
 from estag_jax.graph import Array
+from estag_jax.models.base import lacking
 from estag_jax.models.linear import differences
 from estag_jax.models.mirror import Mirror, find_mirror, given_mirror
 from estag_jax.ops import linalg
@@ -62,17 +63,14 @@ class BodyFrames:
         if not self.walking:
             return polar_frame(backend, history, mean)
         if UP not in (inputs or {}):
-            raise ValueError(
-                "the walking frame needs to know where up is: inputs of predict, or vectors of the "
-                "system, have no 'up'"
-            )
+            raise ValueError(f"the walking frame {lacking(UP)}")
         up = xp.asarray(inputs[UP], history.dtype)
         return walking_frame(backend, history, up, lateral, usual)
 
     def mirrored(self, seen: Array) -> Array:
         """What is seen of the mirror image of a body, left and right exchanged: [..., N*C, 3]."""
-        nodes, channels = np.shape(self.lateral)
-        points = (np.asarray(self.mirror)[:, None] * channels + np.arange(channels)).reshape(-1)
+        channels = np.shape(self.lateral)[1]
+        points = (self.mirror[:, None] * channels + np.arange(channels)).reshape(-1)
         return seen[..., points, :] * np.array([-1, 1, 1], seen.dtype)
 
 

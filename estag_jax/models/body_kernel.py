@@ -124,8 +124,7 @@ class BodyKernel(ClosedForm):
         inputs = fitting_vectors(task, "validation")
 
         def error(predictor: BodyKernelPredictor) -> float:
-            with jax.enable_x64(True):
-                return float(np.mean((predictor.predict(history, inputs) - target) ** 2))
+            return float(np.mean((predictor.predict(history, inputs) - target) ** 2))
 
         tried = [
             (error(_Fit(self, task, seen, TRIED).solve(1.0)), seen)

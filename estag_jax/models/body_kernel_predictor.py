@@ -6,7 +6,6 @@ import dataclasses
 from typing import Any, ClassVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from estag_jax.graph import Array
@@ -65,52 +64,54 @@ class BodyKernelPredictor(Predictor):
     def chosen(self) -> dict[str, Any]:
         return self.linear.chosen | {"samples": int(np.shape(self.norms)[1])}
 
-    def inputs(self, system: Any, size: tuple[int, int] | None = None) -> Any:
-        return self.linear.inputs(system, size)
+    @property
+    def vectors(self) -> tuple[str, ...]:
+        return self.linear.vectors
 
-    def predict(self, history: Array, inputs: Any = None) -> jax.Array:
-        """The predicted frame; pure.
+    def predict(self, history: Array, inputs: Any = None) -> Array:
+        """The predicted frame; pure, for numpy (computed in float64) and under ``jax.jit``.
 
         Args:
           history: past frames [..., N, T, C, 3].
           inputs: as of :class:`BodyPredictor`.
 
         Returns:
-          [..., N, C, 3], at least float32.
+          [..., N, C, 3]; float64 from numpy input, at least float32 from a jax array.
 
         Raises:
           ValueError: as :class:`BodyPredictor`.
         """
-        backend, windows, frames, z = self.linear.seen(jnp.asarray(history), inputs)
-        step = self.linear.step(backend, z) + self._added(z - jnp.asarray(self.mean, z.dtype))
+        backend, windows, frames, z = self.linear.seen(history, inputs)
+        mean = backend.xp.asarray(self.mean, z.dtype)
+        step = self.linear.step(backend, z) + self._added(backend, z - mean)
         frame = self.linear.forecast(backend, windows, frames, step)
         return frame.reshape(*np.shape(history)[:-4], *frame.shape[1:])
 
-    def _added(self, z: jax.Array) -> jax.Array:
+    def _added(self, backend: linalg.Backend, z: Array) -> Array:
         """sum_h (Y_h(z) + mirrored Y_h(mirrored z)) [B, N*C, 3]."""
+        xp, einsum, matmul = backend
         mirrored, count = self.linear.frames.mirrored, len(z)
-        windows = jnp.asarray(self.windows, z.dtype)
+        windows = xp.asarray(self.windows, z.dtype)
+        samples = windows.reshape(len(windows), -1).T
         twice = np.shape(self.norms)[1] > len(windows)
-        if twice:
-            z = jnp.concatenate([z, mirrored(z)])
-
-        def of_head(found: jax.Array, head: Any) -> tuple[jax.Array, None]:
-            lags, points, axes, norms, alpha, outputs = head
-            turned = linalg.einsum("st,btpx->bspx", lags, z)
-            turned = linalg.einsum("pq,btqx->btpx", points, turned) * axes
-            own = jnp.sum(turned * z, axis=(1, 2, 3))
-            sides = [turned, mirrored(turned)] if twice else [turned]
-            samples = windows.reshape(len(windows), -1).T
-            products = [linalg.matmul(side.reshape(len(z), -1), samples) for side in sides]
-            squares = own[:, None] + norms - 2 * jnp.concatenate(products, axis=1)
-            kernel = jnp.exp(-jnp.maximum(squares, 0) / 2)
-            return found.at[:, outputs].add(linalg.matmul(kernel, alpha)), None
-
+        z = xp.concatenate([z, mirrored(z)]) if twice else z
         arrays = self.lags, self.points, self.axes, self.norms, self.alpha
-        heads = (*(jnp.asarray(a, z.dtype) for a in arrays), jnp.asarray(self.outputs))
-        empty = jnp.zeros((len(z), 3 * z.shape[2] + 1), z.dtype)
-        found = jax.lax.scan(of_head, empty, heads)[0][:, :-1].reshape(len(z), -1, 3)
-        return found[:count] + mirrored(found[count:]) if twice else found
+        found = []
+        for lags, points, axes, norms, alpha in zip(*arrays, strict=True):
+            turned = einsum("st,btpx->bspx", xp.asarray(lags, z.dtype), z)
+            turned = einsum("pq,btqx->btpx", xp.asarray(points, z.dtype), turned)
+            turned = turned * xp.asarray(axes, z.dtype)
+            own = xp.sum(turned * z, axis=(1, 2, 3))
+            sides = [turned, mirrored(turned)] if twice else [turned]
+            products = [matmul(side.reshape(len(z), -1), samples) for side in sides]
+            squares = own[:, None] + xp.asarray(norms, z.dtype)
+            squares = squares - 2 * xp.concatenate(products, axis=1)
+            kernel = xp.exp(-xp.maximum(squares, 0) / 2)
+            found.append(matmul(kernel, xp.asarray(alpha, z.dtype)))
+        place = self.outputs.reshape(-1)[:, None] == np.arange(3 * z.shape[2])
+        total = matmul(xp.concatenate(found, axis=1), xp.asarray(place, z.dtype))
+        total = total.reshape(len(z), -1, 3)
+        return total[:count] + mirrored(total[count:]) if twice else total
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         own = {f.name: np.asarray(getattr(self, f.name)) for f in dataclasses.fields(self)[1:]}

@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from estag_jax.data.system import System
 from estag_jax.data.task import Task
 from estag_jax.graph import Array
 from estag_jax.models.base import SPEED, ClosedForm, Predictor
@@ -62,9 +61,9 @@ class BodyPredictor(Predictor):
             "degenerate frames": float(self.degenerate),
         }
 
-    def inputs(self, system: System, size: tuple[int, int] | None = None) -> Any:
-        del size
-        return {UP: system.vectors[UP][None]} if UP in system.vectors else {}
+    @property
+    def vectors(self) -> tuple[str, ...]:
+        return (UP,) if self.frames.walking else ()
 
     def seen(self, history: Array, inputs: Any) -> tuple[linalg.Backend, Array, Array, Array]:
         """Backend, windows [B, N, T, C, 3], frames [B, 3, 3] and z [B, T, N*C, 3] of a history.

@@ -19,6 +19,7 @@ from estag_jax.models.agl_stan import AglStanConfig
 from estag_jax.models.auto import Auto
 from estag_jax.models.autoregression import ArLs, ArLsPerNode
 from estag_jax.models.base import ClosedForm, Method, Network
+from estag_jax.models.body_kernel import BodyKernel
 from estag_jax.models.body_ridge import BodyRidge
 from estag_jax.models.copies import (
     ConstantAcceleration,
@@ -100,6 +101,7 @@ METHODS: dict[str, Entry] = {
     "Frame ridge": Entry(_always(FrameRidge())),
     "Frame kernel": Entry(_always(FrameKernel()), asked=True),
     "Body ridge": Entry(_always(BodyRidge())),
+    "Body kernel": Entry(_always(BodyKernel()), asked=True),
     "Path ridge": Entry(_always(PathRidge()), asked=True),
     "EGNN-s": Entry(partial(_single, frame="first"), "EGNN-s"),
     "EGNN-m": Entry(partial(_single, frame="middle"), "EGNN-m"),
