@@ -277,7 +277,9 @@ def _along_bonds(system: System) -> np.ndarray:
                 reached += near[node]
     parts = np.repeat(part[None] == np.unique(part)[:, None], channels, axis=1)
     anchors = np.arange(nodes) * channels + anchor
-    pairs = [(anchors[i], anchors[j]) for i, others in enumerate(near) for j in others if i < j]
+    pairs = [
+        (anchors[i], anchors[j]) for i, others in enumerate(near) for j in sorted(others) if i < j
+    ]
     pairs += [(i, i - anchor + c) for i in anchors for c in range(channels) if c != anchor]
     unit = np.eye(nodes * channels)
     centres = parts / parts.sum(axis=1, keepdims=True)
