@@ -35,6 +35,7 @@ from estag_jax.models.frame_ridge import FrameRidge
 from estag_jax.models.in_context import InContextAr
 from estag_jax.models.path_ridge import PathRidge
 from estag_jax.models.ridge import VarRidge
+from estag_jax.models.simlpe import SiMlpeConfig
 from estag_jax.models.st_egnn import StEgnnConfig
 from estag_jax.models.st_gnn import StGnnConfig
 from estag_jax.models.st_se3_transformer import StSe3TransformerConfig
@@ -111,6 +112,7 @@ METHODS: dict[str, Entry] = {
     "STGCN": Entry(_always(StgcnConfig(elements="number")), "STGCN", equivariant=False),
     "AGL-STAN": Entry(_always(AglStanConfig(elements="number")), "AGL-STAN", equivariant=False),
     "STAG": Entry(_always(StagConfig(elements="number")), equivariant=False),
+    "siMLPe": Entry(_always(SiMlpeConfig(elements="number")), equivariant=False),
     "ESTAG without layers": Entry(_always(EstagConfig(layers=0))),
     "ESTAG": Entry(_always(EstagConfig()), "ESTAG"),
     "ESTAG as released": Entry(EstagConfig.released, "ESTAG", aliases=("reference", "released")),

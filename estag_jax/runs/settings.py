@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 import tyro
 
+from estag_jax.data.checks import refuse_still
 from estag_jax.data.graphs import GraphConfig
 from estag_jax.data.settings import SplitConfig, WindowConfig
 from estag_jax.data.task import Task
@@ -74,9 +75,10 @@ def prepare(config: RunConfig, report: Report | None = None) -> tuple[RunConfig,
       The settings with window, split and model given, and the task.
 
     Raises:
-      DataError: bad data, or too few frames for the windows.
+      DataError: bad data, in which nothing moves, or too few frames for the windows.
     """
     trajectories = [load(spec, config.graph, config.read, report) for spec in config.data]
+    refuse_still(trajectories)
     task = Task(trajectories, config.window, config.split, config.graph)
     return (
         dataclasses.replace(

@@ -81,7 +81,7 @@ def read_npz(path: str | Path, options: FileOptions = DEFAULT) -> Trajectory:
         fields["length_unit"] = "unit"  # of anything
     fields |= {key: _plain(path, key, arrays[key]) for key in _PLAIN if key in arrays}
     if options.length_unit or "length_unit" in fields:
-        fields["length_unit"] = options.length_unit or keys.length_unit(path, fields["length_unit"])
+        fields["length_unit"] = options.length_unit or keys.length_unit(fields["length_unit"])
     (step, unit), dates, said = _time(path, arrays, options.frame_step, len(positions))
     notes += [*said, *dates.notes]
     vectors = external.of_arrays(path, arrays, len(positions))
@@ -247,7 +247,8 @@ def _time(
     """Time between frames, what the times say, and a note where the step is not the file's."""
     stated, dates = None, unknown(frames)
     stem, unit = keys.time_key(path, arrays, given is not None)
-    if stem.partition("_")[0] in keys.DATES and arrays[stem].size > 1:
+    rate = keys.rate_key(arrays)
+    if stem.partition("_")[0].lower() in keys.DATES and arrays[stem].size > 1:
         times = arrays[stem]
         if times.dtype.kind not in "fiu" or times.shape != (frames,):
             raise DataError(
@@ -256,15 +257,12 @@ def _time(
         dates = clock(path, times, unit, given is not None)
         stated = dates.step and (dates.step, unit)
     elif stem:
-        step = arrays[stem]
-        if step.dtype.kind not in "fiu" or step.size != 1 or not 0 < step.item() < np.inf:
-            words = {"fs": "femtoseconds", "ps": "picoseconds", "s": "seconds"}[unit]
-            raise DataError(
-                f"{path}: {stem} is {_show(step)}, expected one positive number of {words}"
-            )
-        stated = float(step.item()), unit
+        stated = _positive(path, stem, arrays[stem], unit), unit
+    elif rate:
+        stated = 1 / _positive(path, rate, arrays[rate], "frames per second"), "s"
     elif "frame_step" in arrays:
         unit = _plain(path, "time_unit", arrays["time_unit"]) if "time_unit" in arrays else "frame"
+        unit = keys.time_unit(unit)
         stated = _plain(path, "frame_step", arrays["frame_step"]), unit
     elif given is None and "R" in arrays:
         note = f"the file does not give its time step; {MD17_STEP} fs is assumed, as in MD17"
@@ -273,6 +271,13 @@ def _time(
         return (1.0, "frame"), dates, ()  # plain frames of anything
     step, notes = chosen_step(path.name, stated, given, "fs")
     return step, dates, notes
+
+
+def _positive(path: Path, key: str, value: np.ndarray, what: str) -> float:
+    """The one positive number that a key holds."""
+    if value.dtype.kind not in "fiu" or value.size != 1 or not 0 < value.item() < np.inf:
+        raise DataError(f"{path}: {key} is {_show(value)}, expected one positive number of {what}")
+    return float(value.item())
 
 
 def _plain(path: Path, key: str, value: np.ndarray) -> np.ndarray | tuple | float | int | str:
