@@ -12,11 +12,11 @@ import numpy as np
 from estag_jax.data.system import System
 from estag_jax.data.task import Task
 from estag_jax.graph import Array
-from estag_jax.models.base import ClosedForm, Predictor
+from estag_jax.models.base import SPEED, ClosedForm, Predictor
 from estag_jax.models.bond_paths import environments, paths_of
 from estag_jax.models.frame_ridge import AFFORDABLE
 from estag_jax.models.linear import checked
-from estag_jax.models.path_grams import PathGrams, Strengths, at_most, blocks, measure
+from estag_jax.models.path_grams import TRIES, PathGrams, Strengths, at_most, blocks, measure
 from estag_jax.ops import linalg
 from estag_jax.ops.paths import Paths, Scales, path_features
 
@@ -170,17 +170,26 @@ class PathRidge(ClosedForm):
             return why
         if task.systems[0].channels > 1:
             return f"takes nodes of one channel, here they have {task.systems[0].channels}"
+        if (needed := self._operations(task)) > self.operations:
+            return (
+                f"would take {needed:.0e} operations, more than the {self.operations:.0e} allowed "
+                f"(operations; or fewer training windows)"
+            )
+        return None
+
+    def seconds(self, task: Task) -> float:
+        return self._operations(task) / SPEED
+
+    def _operations(self, task: Task) -> float:
+        """Of the Gram matrices, and of the solutions that cross-validation tries."""
         width = at_most(task.window.past)
         rows = sum(
             6 * len(split.train) * system.num_nodes
             for split, system in zip(task.splits, task.systems, strict=True)
         )
-        if (needed := 2 * rows * width**2) > self.operations:
-            return (
-                f"would take {needed:.0e} operations for {rows} equations of {width} weights, more than "
-                f"the {self.operations:.0e} allowed (operations; or fewer training windows)"
-            )
-        return None
+        parts = self.folds if len(task.systems) == 1 else 1
+        classes = sum(len({*sum(environments(system), ())}) for system in task.systems)
+        return 2 * rows * width**2 + TRIES * parts * classes * width**3 / 3
 
     def fit(self, task: Task) -> PathPredictor:
         if why := self.refuse(task):
