@@ -79,7 +79,8 @@ class Forecaster:
 
     def of_system(self, trajectory: Trajectory) -> Forecaster:
         """The same predictor for the system of another trajectory, frames as far apart as there."""
-        return self.bind(self.predictor, self.method, trajectory, self.window)
+        bars = self.predictor.bars_of(trajectory.system)
+        return self.bind(self.predictor, self.method, trajectory, self.window, bars)
 
     def __repr__(self) -> str:
         return (

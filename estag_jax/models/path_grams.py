@@ -61,6 +61,9 @@ GRIDS = {
 ROUNDS = 2
 """Passes over the settings."""
 
+SURE = 2.0
+"""Standard errors by which a value must be better than the one before."""
+
 TRIES = sum(map(len, GRIDS.values())) * (1 + ROUNDS) // 2
 """About how many settings are tried: later passes meet many that were tried before."""
 
@@ -164,9 +167,9 @@ class PathGrams:
         self.numbers.append(number)
 
     @property
-    def classes(self) -> list[str]:
-        """The classes of all levels, that of all nodes first."""
-        return list(self._tree)
+    def classes(self) -> dict[str, int]:
+        """The classes of all levels and the level of each, that of all nodes first."""
+        return {name: level for name, (level, _) in self._tree.items()}
 
     def solve(
         self, classes: Iterable[str], strengths: Strengths, without: int | None = None
@@ -218,7 +221,7 @@ class PathGrams:
                     if tried == best:
                         continue
                     gain = errors - (found := self.errors(tried))
-                    if gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)):
+                    if gain.mean() > SURE * gain.std(ddof=1) / np.sqrt(len(gain)):
                         best, errors = tried, found
             if best == before:
                 break
