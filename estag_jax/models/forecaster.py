@@ -84,7 +84,8 @@ class Forecaster:
 
     def of_system(self, trajectory: Trajectory) -> Forecaster:
         """The same predictor for the system of another trajectory, frames as far apart as there."""
-        bars = self.predictor.bars_of(trajectory.system)
+        known = self.predictor.transfers
+        bars = self.predictor.bars_of(trajectory.system) if known else self.error_bars
         return self.bind(self.predictor, self.method, trajectory, self.window, bars)
 
     def __repr__(self) -> str:

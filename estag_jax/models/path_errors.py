@@ -10,6 +10,9 @@ import numpy as np
 from estag_jax.models.error_bars import JOINT_UP_TO, PERCENTS, ErrorBars
 from estag_jax.ops.error_bars import ORDERS
 
+Tree = Mapping[str, tuple[int, str]]
+"""Level and parent of each class, parents first; the parent of the class of all nodes is ""."""
+
 WINDOWS = 100
 """Of a system that is left out, to measure its errors."""
 
@@ -29,44 +32,41 @@ class LeftOut(NamedTuple):
     squares: np.ndarray
 
 
-def variances(levels: Mapping[str, int], found: Sequence[LeftOut]) -> np.ndarray:
+def variances(tree: Tree, found: Sequence[LeftOut]) -> np.ndarray:
     """The variance of a component of the error of nodes that take the weights of each class.
 
-        σ_c² = (Σ_i mean |e_i|² / 3 + PRIOR σ_L²) / (n_c + PRIOR)
+        σ_c² = max((Σ_i mean |e_i|² / 3 + PRIOR σ_L²) / (n_c + PRIOR), mean of σ² of the classes below c)
 
     over the n_c nodes that took the weights of class c while their system was left out, σ_L² the same
-    mean over the class's level, and no less than that of a deeper level: an environment that was not
-    seen has a larger error bar.
+    mean over the class's level. So an environment that was not seen has a larger error bar than those of
+    its element that were seen have on average.
 
     Args:
-      levels: of each class; 0 for all nodes.
+      tree: level and parent of each class, parents first.
       found: of each system.
 
     Returns:
       [classes].
     """
-    names = [name for one in found for name in one.classes]
+    names = np.array([name for one in found for name in one.classes])
     squares = np.concatenate([one.squares.mean(axis=0) for one in found])
-    at = np.array([levels[name] for name in names])
-    mean = np.zeros(max(levels.values()) + 1)
-    for level in range(len(mean))[::-1]:
-        # Of a level that no node took its weights from, the next one's.
-        here = squares[at == level].mean() if (at == level).any() else 0.0
-        mean[level] = max(here, *mean[level + 1 :], 0.0)
-    mean[mean == 0] = squares.mean()
-    of_class = []
-    for name, level in levels.items():
-        own = squares[[one == name for one in names]]
-        of_class.append((own.sum() + PRIOR * mean[level]) / (len(own) + PRIOR))
-    return np.array(of_class)
+    at = np.array([tree[name][0] for name in names])
+    of_class: dict[str, float] = {}
+    for name, (level, _) in reversed(tree.items()):
+        own, near = squares[names == name], squares[at == level]
+        mean = near.mean() if len(near) else squares.mean()
+        of_class[name] = (own.sum() + PRIOR * mean) / (len(own) + PRIOR)
+        if below := [of_class[child] for child, (_, parent) in tree.items() if parent == name]:
+            of_class[name] = max(of_class[name], float(np.mean(below)))
+    return np.array([of_class[name] for name in tree])
 
 
-def quantiles(levels: Mapping[str, int], found: Sequence[LeftOut]) -> np.ndarray:
+def quantiles(tree: Tree, found: Sequence[LeftOut]) -> np.ndarray:
     """Of |e|² / σ², each system measured with the variances of the others [99]."""
-    index = {name: number for number, name in enumerate(levels)}
+    index = {name: number for number, name in enumerate(tree)}
     distances = []
     for number, one in enumerate(found):
-        of_class = variances(levels, [*found[:number], *found[number + 1 :]])
+        of_class = variances(tree, [*found[:number], *found[number + 1 :]])
         which = [index[name] for name in one.classes]
         distances.append((3 * one.squares / of_class[which]).ravel())
     return np.quantile(np.concatenate(distances), PERCENTS)

@@ -143,7 +143,7 @@ class PathGrams:
         """
         self._cache.clear()
         self._sums.clear()
-        vars(self).pop("_tree", None)
+        vars(self).pop("tree", None)
         if self.both:
             history, target = both_ways(history, target)
         members: dict[tuple[str, ...], list[int]] = {}
@@ -166,11 +166,6 @@ class PathGrams:
         self.windows.append(len(history))
         self.numbers.append(number)
 
-    @property
-    def classes(self) -> dict[str, int]:
-        """The classes of all levels and the level of each, that of all nodes first."""
-        return {name: level for name, (level, _) in self._tree.items()}
-
     def solve(
         self, classes: Iterable[str], strengths: Strengths, without: int | None = None
     ) -> dict[str, np.ndarray]:
@@ -185,7 +180,7 @@ class PathGrams:
         prior = scale / strengths.of(self.kinds) ** 2
         levels = strengths.everything, strengths.element, strengths.environment
         asked, weights = set(classes), {}
-        for name, (level, parent) in self._tree.items():
+        for name, (level, parent) in self.tree.items():
             if name not in asked:
                 continue
             start = weights.get(parent, np.zeros(len(scale)))
@@ -242,7 +237,7 @@ class PathGrams:
         return np.array(logs)
 
     @functools.cached_property
-    def _tree(self) -> dict[str, tuple[int, str]]:
+    def tree(self) -> dict[str, tuple[int, str]]:
         """Level and parent of each class, parents first."""
         chains = sorted({chain for part in self.parts for chain in part})
         return {

@@ -232,10 +232,10 @@ class PathRidge(ClosedForm):
             for part in parts:
                 grams.add(number, history[part], target[part], paths[number], chains[number])
         strengths = grams.choose()
-        levels = grams.classes
+        tree = grams.tree
 
         def predictor(without: int | None = None) -> PathPredictor:
-            weights = grams.solve(levels, strengths, without)
+            weights = grams.solve(tree, strengths, without)
             return PathPredictor(
                 weights=np.stack([*weights.values()]),
                 scales=scales,
@@ -255,5 +255,5 @@ class PathRidge(ClosedForm):
             squares = np.mean(error[:, :, 0] ** 2, axis=-1)
             found.append(LeftOut(others.taken(system), squares))
         return dataclasses.replace(
-            predictor(), variances=variances(levels, found), quantiles=quantiles(levels, found)
+            predictor(), variances=variances(tree, found), quantiles=quantiles(tree, found)
         )

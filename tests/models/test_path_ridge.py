@@ -7,10 +7,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.linalg
-from helpers.bond_paths import HYDROGENS, features, renamed, system, windows
+from helpers.bond_paths import (
+    FULL,
+    HYDROGENS,
+    SPLIT,
+    WINDOW,
+    features,
+    renamed,
+    system,
+    task,
+    trajectory,
+    windows,
+)
 
-from estag_jax.data.graphs import GraphConfig
-from estag_jax.data.settings import SplitConfig, WindowConfig
+from estag_jax.data.settings import WindowConfig
 from estag_jax.data.system import System
 from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
@@ -22,33 +32,6 @@ from estag_jax.models.path_ridge import PathPredictor, PathRidge
 from estag_jax.ops.linalg import NUMPY
 from estag_jax.ops.paths import path_features
 from estag_jax.testing.symmetry import random_symmetry
-
-FULL = GraphConfig(kind="full")
-WINDOW, SPLIT = WindowConfig(past=5, delta=1), SplitConfig(train=40, validation=20, test=20)
-
-
-def trajectory(given, frames=220, seed=0, dtype=np.float64):
-    """Bodies on springs along the bonds of a system."""
-    rng = np.random.default_rng(seed)
-    n = given.num_nodes
-    x, v = 1.5 * rng.normal(size=(n, 3)), 0.05 * rng.normal(size=(n, 3))
-    home, found = x.copy(), []
-    for _ in range(frames):
-        force = -0.5 * (x - home)
-        for i, j in [] if given.bonds is None else np.asarray(given.bonds):
-            apart = x[j] - x[i]
-            pull = (1 - 1.4 / np.linalg.norm(apart)) * apart
-            force[i] += pull
-            force[j] -= pull
-        v = v + 0.1 * force
-        x = x + 0.1 * v
-        found.append(x + 0.001 * rng.normal(size=x.shape))
-    return Trajectory(given, np.array(found, dtype)[:, :, None])
-
-
-def task(*systems, **changes):
-    given = [trajectory(s, seed=k) for k, s in enumerate(systems)]
-    return Task(given, changes.pop("window", WINDOW), changes.pop("split", SPLIT), FULL)
 
 
 @pytest.fixture(scope="module")
