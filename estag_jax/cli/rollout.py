@@ -64,7 +64,8 @@ def rollout(
     if start is None:
         start = int(task.splits[0].test[0])
     history = np.asarray(forecaster.history(trajectory.positions, start))
-    inputs = history[None], forecaster.inputs, steps
+    vectors = trajectory.vectors_at(np.array([start + forecaster.window.last]))
+    inputs = history[None], forecaster.inputs_with(vectors), steps
     paths = None
     if samples and bars is not None:
         drawn = roll_samples(forecaster.predictor, bars, *inputs, samples, seed)[:, :, 0]

@@ -179,6 +179,11 @@ class Trajectory:
         return np.ones(self.num_frames, bool) if self.missing is None else ~self.missing
 
     @property
+    def external(self) -> dict[str, np.ndarray]:
+        """All external vectors by name: the system's [3] and those by frame [frames, 3]."""
+        return {**self.system.vectors, **self.vectors}
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 over everything that a model sees, to tell whether a run saw this very data."""
         digest = hashlib.sha256()
@@ -187,7 +192,7 @@ class Trajectory:
         parts += [system.atomic_numbers, self.missing]
         if graph is not None:
             parts += [graph.receivers, graph.senders, graph.edge_features]
-        for name, vector in sorted({**system.vectors, **self.vectors}.items()):
+        for name, vector in sorted(self.external.items()):
             parts += [np.array(name.encode()), vector]
         for part in parts:
             if part is not None:
@@ -226,8 +231,8 @@ class Trajectory:
 
     def vectors_at(self, frames: Any) -> dict[str, np.ndarray]:
         """External vectors by name: the system's as [1, 3], those by frame at some frames [W, 3]."""
-        system = {name: vector[None] for name, vector in self.system.vectors.items()}
-        return system | {name: vector[frames] for name, vector in self.vectors.items()}
+        external = self.external.items()
+        return {n: v[frames] if n in self.vectors else v[None] for n, v in external}
 
     def noted(self, note: str, **changes: Any) -> Trajectory:
         """:meth:`changed`, with a note that says so."""

@@ -153,8 +153,8 @@ def superimposed(trajectory: Trajectory) -> Trajectory:
     """
     positions = trajectory.positions.astype(np.float64)
     flat = positions.reshape(trajectory.num_frames, -1, 3)
-    vectors = {**trajectory.system.vectors, **trajectory.vectors}
-    vectors = {n: np.broadcast_to(v, (len(flat), 3)).copy() for n, v in vectors.items()}
+    external = trajectory.external.items()
+    vectors = {name: np.broadcast_to(v, (len(flat), 3)).copy() for name, v in external}
     for run in trajectory.runs:
         centroid = flat[run].mean(axis=1, keepdims=True)
         points = flat[run] - centroid

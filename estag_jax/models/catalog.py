@@ -43,6 +43,7 @@ from estag_jax.models.st_tfn import StTfnConfig
 from estag_jax.models.stag import StagConfig
 from estag_jax.models.started import Started
 from estag_jax.models.stgcn import StgcnConfig
+from estag_jax.models.vertical_ridge import VarRidgeVertical
 from estag_jax.nn.config import Head, NetworkConfig
 
 
@@ -95,6 +96,7 @@ METHODS: dict[str, Entry] = {
     "AR-LS per node": Entry(_always(ArLsPerNode())),
     "In-context AR": Entry(_always(InContextAr())),
     "VAR ridge": Entry(_always(VarRidge())),
+    "VAR ridge, vertical apart": Entry(_always(VarRidgeVertical())),
     "Frame ridge": Entry(_always(FrameRidge())),
     "Frame kernel": Entry(_always(FrameKernel()), asked=True),
     "Mode ridge": Entry(_always(ModeRidge()), asked=True),
@@ -126,13 +128,23 @@ CLOSED_FORMS = tuple(n for n, entry in METHODS.items() if isinstance(entry.confi
 """Names of the methods that are solved and not trained."""
 
 YARDSTICKS = tuple(name for name in CLOSED_FORMS if not METHODS[name].asked)
-"""Closed forms that every table has: they take a second or two."""
+"""Closed forms that every table has, as far as its data have their vectors: they take a second or two."""
 
 AUTO = "auto"
 """The name under which ``fit`` chooses a closed form by itself (models.auto)."""
 
 CONFIGS = (*dict.fromkeys(type(entry.config(1)) for entry in METHODS.values()), Auto)
 """The settings' classes, to read them back from a file."""
+
+
+def with_vectors(names: Sequence[str], task: Task) -> tuple[str, ...]:
+    """Those of some methods whose external vectors the task has; networks need none."""
+    known = task.trajectories[0].external
+    return tuple(
+        name
+        for name in names
+        if all(vector in known for vector in getattr(METHODS[name].config(1), "vectors", ()))
+    )
 
 
 def find(name: str) -> str:

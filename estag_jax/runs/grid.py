@@ -99,7 +99,7 @@ def _column(
     known: dict[Any, str] = {}
     numbers = tuple(range(config.train.seed, config.train.seed + seeds))
     device: list[Result] = []
-    for method in _with_closed_forms(methods):
+    for method in _with_closed_forms(methods, task):
         settings = catalog.settings(method, task, head=head)
         label = catalog.label(method, head, config.start)
         path = cells / f"{slug(label)}.json"
@@ -134,14 +134,17 @@ def stored(out: Path) -> list[Result]:
     ]
 
 
-def _with_closed_forms(methods: Sequence[str]) -> tuple[str, ...]:
+def _with_closed_forms(methods: Sequence[str], task: Task) -> tuple[str, ...]:
     """The methods asked for, and closed forms to compare them with: the usual ones, or, where some are asked
-    for by name, those and the two that every figure is divided by."""
+    for by name, those and the two that every figure is divided by. What needs an external vector that the
+    data lack is left out unless it was asked for by name."""
     chosen = set(methods)
+    if chosen == set(catalog.METHODS):
+        chosen = set(catalog.with_vectors(methods, task))
     chosen |= (
         {"Last frame", "VAR ridge"}
         if chosen & set(catalog.CLOSED_FORMS)
-        else set(catalog.YARDSTICKS)
+        else set(catalog.with_vectors(catalog.YARDSTICKS, task))
     )
     return tuple(name for name in catalog.METHODS if name in chosen)
 

@@ -47,8 +47,9 @@ def closed_forms(
       Their names, and rows that say why the others are skipped.
     """
     names, skipped = [], []
+    usual = catalog.with_vectors(catalog.YARDSTICKS, task)
     for name in catalog.CLOSED_FORMS:
-        if name == method or name not in (*catalog.YARDSTICKS, *beside):
+        if name == method or name not in (*usual, *beside):
             continue
         why = catalog.settings(name, task).refuse(task)
         if why is None:

@@ -104,7 +104,8 @@ def fit(
 def _fit_best(config: Auto, task: Task) -> Fit:
     """The fit of the closed form that ``config`` chooses; what it was chosen from is its ``choice``."""
     began = time.perf_counter()
-    methods = {name: catalog.settings(name, task) for name in catalog.CLOSED_FORMS}
+    names = catalog.with_vectors(catalog.CLOSED_FORMS, task)
+    methods = {name: catalog.settings(name, task) for name in names}
     left_out = {name: why for name, method in methods.items() if (why := method.refuse(task))}
     affordable = [name for name in methods if name not in left_out]
     left, fits = config.seconds, {}
