@@ -11,6 +11,7 @@ import numpy as np
 from estag_jax.data.task import Task
 from estag_jax.data.windows import frames_of, gather, inside_frames_of
 from estag_jax.graph import Array
+from estag_jax.io import part_of
 from estag_jax.models.base import SPEED, ClosedForm, Predictor
 from estag_jax.models.frame_regressions import both_ways
 from estag_jax.models.frame_ridge import AFFORDABLE
@@ -111,9 +112,8 @@ class ModePredictor(Predictor):
 
     @classmethod
     def from_arrays(cls, method: ClosedForm, arrays: dict[str, np.ndarray]) -> ModePredictor:
-        own = {name[6:]: array for name, array in arrays.items() if name.startswith("prior/")}
-        rest = {name: array for name, array in arrays.items() if not name.startswith("prior/")}
-        return cls(InContextPredictor.from_arrays(method, own), **rest)
+        own = InContextPredictor.from_arrays(method, part_of(arrays, "prior/"))
+        return cls(own, **{name: array for name, array in arrays.items() if "/" not in name})
 
 
 @dataclasses.dataclass(frozen=True)

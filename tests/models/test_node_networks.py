@@ -45,9 +45,7 @@ def test_not_permutation_equivariant(name):
         assert_equivariant(function, *data, kinds=("permutation",), uses_edges=False)
 
 
-@pytest.mark.parametrize(
-    "name, matters", [("stgcn", True), ("stag", True), ("agl_stan", False), ("simlpe", False)]
-)
+@every_network
 def test_which_networks_look_at_the_graph(name):
     # assert_equivariant turns an edge round, which a symmetric adjacency does not see.
     history, features, graph = make_data()
