@@ -19,6 +19,7 @@ from estag_jax.models.agl_stan import AglStanConfig
 from estag_jax.models.auto import Auto
 from estag_jax.models.autoregression import ArLs, ArLsPerNode
 from estag_jax.models.base import ClosedForm, Method, Network
+from estag_jax.models.constrained import Constrained
 from estag_jax.models.copies import (
     ConstantAcceleration,
     ConstantVelocity,
@@ -130,6 +131,9 @@ CLOSED_FORMS = tuple(n for n, entry in METHODS.items() if isinstance(entry.confi
 YARDSTICKS = tuple(name for name in CLOSED_FORMS if not METHODS[name].asked)
 """Closed forms that every table has, as far as its data have their vectors: they take a second or two."""
 
+CONSTRAINED = "constrained bonds"
+"""Stands behind the name of a method whose forecasts keep bond lengths."""
+
 AUTO = "auto"
 """The name under which ``fit`` chooses a closed form by itself (models.auto)."""
 
@@ -223,6 +227,8 @@ def label(method: str | Method, head: Head | None = None, start: str | None = No
       head: in place of a network's own.
       start: the closed form that a network starts from.
     """
+    if isinstance(method, Constrained):
+        return f"{label(method.method, head, start)} ({CONSTRAINED})"
     if isinstance(method, Started):
         return label(method.network, head, label(method.start))
     if isinstance(method, str):
