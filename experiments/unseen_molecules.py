@@ -3,11 +3,11 @@
     .venv/bin/python experiments/unseen_molecules.py --shared ../shared/data
 
 Zero-shot: each of six molecules is forecast by path ridge that is fitted to the five others, 500 windows
-each, beside AR-LS that is fitted to the same five; the last column is the share of points in the 90 % region of
-the error bars that Path ridge knows for unseen molecules. Few windows: every method is fitted to the first
-windows of the molecule's own training draw; frame ridge and VAR ridge choose λ by 1,000 validation windows
-of the molecule, path ridge by cross-validation inside its few windows. Blocked split, T = 10, Δ = 10,
-2,000 test windows. Errors are in 10⁻³ Å².
+each, beside AR-LS that is fitted to the same five; the last column is the share of points in the 90 %
+region of the error bars that path ridge knows for unseen molecules. Few windows: every method is fitted to
+the first windows of the molecule's own training draw; frame ridge and VAR ridge choose λ by 1,000 validation
+windows of the molecule, path ridge by cross-validation inside its few windows. Blocked split, T = 10,
+Δ = 10, 2,000 test windows. Errors are in 10⁻³ Å².
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from estag_jax.io import did_you_mean
+from estag_jax.io import did_you_mean, printable
 
 COMMANDS = {
     "train": "fit a forecaster and test it beside the closed forms",
@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"estag: {message}", file=sys.stderr)
+    print(f"estag: {printable(message)}", file=sys.stderr)
     sys.exit(code)
 
 

@@ -34,9 +34,10 @@ SPEED = 2e10
 
 def lacking(vector: str) -> str:
     """What is wrong where an external vector is not known, and the remedy."""
+    option = "--read.up z, " if vector == "up" else ""
     return (
-        f"needs the external vector {vector!r}, which the data do not have: --read.{vector} z, "
-        f"or vectors={{{vector!r}: [0, 0, 1]}} in Python"
+        f"needs the external vector {vector!r}, which the data do not have: {option}a key {vector} of the "
+        f"file, or vectors={{{vector!r}: [x, y, z]}} in Python"
     )
 
 

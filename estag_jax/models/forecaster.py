@@ -20,10 +20,10 @@ from estag_jax.data.trajectory import Trajectory
 from estag_jax.graph import Array, Graph
 from estag_jax.io import FileError, part_of, read_npz, write_npz
 from estag_jax.models import catalog
-from estag_jax.models.base import ClosedForm, Method, NetworkPredictor, Predictor
+from estag_jax.models.base import Method, Predictor
+from estag_jax.models.constrained import Constrained, ConstrainedPredictor, predictor_class
 from estag_jax.models.error_bars import Distribution, ErrorBars
 from estag_jax.models.saved_method import method_from_dict, method_to_dict
-from estag_jax.models.started import Started, StartedPredictor
 from estag_jax.ops.rollout import rollout
 
 Vectors = Mapping[str, Array]
@@ -87,6 +87,21 @@ class Forecaster:
         known = self.predictor.transfers
         bars = self.predictor.bars_of(trajectory.system) if known else self.error_bars
         return self.bind(self.predictor, self.method, trajectory, self.window, bars)
+
+    def constrained(self) -> Forecaster:
+        """The same with constrained bonds: forecasts keep the bond lengths of the last past frame.
+
+        Error bars stay those of the forecasts without constraints.
+
+        Raises:
+          ValueError: the system has no bonds, or bonds are constrained already.
+        """
+        if isinstance(self.method, Constrained):
+            raise ValueError("bonds are constrained already")
+        predictor = ConstrainedPredictor(self.predictor)
+        inputs = jax.tree.map(jnp.asarray, predictor.inputs(self.system))
+        changes = {"predictor": predictor, "method": Constrained(self.method), "inputs": inputs}
+        return dataclasses.replace(self, **changes)
 
     def __repr__(self) -> str:
         return (
@@ -317,11 +332,8 @@ class Forecaster:
         fields = part_of(arrays, "system/") | {name: about[name] for name in _SYSTEM_VALUES}
         fields |= {"names": names, "graph": graph, "vectors": part_of(arrays, "vectors/")}
         system = System(**fields)
-        fitted = part_of(arrays, "fitted/")
-        kind = NetworkPredictor
-        if isinstance(method, ClosedForm | Started):
-            kind = StartedPredictor if isinstance(method, Started) else method.predictor
-        predictor = jax.tree.map(jnp.asarray, kind.from_arrays(method, fitted))
+        fitted = predictor_class(method).from_arrays(method, part_of(arrays, "fitted/"))
+        predictor = jax.tree.map(jnp.asarray, fitted)
         inputs = jax.tree.map(jnp.asarray, predictor.inputs(system))
         window = from_dict(WindowConfig, about["window"])
         units = about["frame_step"], about["time_unit"]
