@@ -84,7 +84,9 @@ class Forecaster:
 
     def of_system(self, trajectory: Trajectory) -> Forecaster:
         """The same predictor for the system of another trajectory, frames as far apart as there."""
-        return self.bind(self.predictor, self.method, trajectory, self.window)
+        known = self.predictor.transfers
+        bars = self.predictor.bars_of(trajectory.system) if known else self.error_bars
+        return self.bind(self.predictor, self.method, trajectory, self.window, bars)
 
     def constrained(self) -> Forecaster:
         """The same with constrained bonds: forecasts keep the bond lengths of the last past frame.
