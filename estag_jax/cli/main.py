@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "fit a forecaster and test it beside the closed forms",
     "evaluate": "test a run's best forecaster and print the table",
     "rollout": "forecast many frames and write them as extended XYZ",
+    "spectrum": "say at which frequencies nodes move, and whether learned filters look there",
     "report": "write a run or a table as one HTML file",
     "export": "write a run's forecaster as StableHLO and as plain arrays",
     "table": "fit and test every method on every data set, and tabulate",

@@ -92,7 +92,8 @@ def followed(
     while steps > 1 and not len(rollout_starts(first, trajectory, window, steps, 1)):
         steps -= 1
     history, target = gather(trajectory.positions, first, window)
-    inputs = predictor.inputs(trajectory.system)
+    vectors = trajectory.vectors_at(first + window.last)
+    inputs = predictor.with_vectors(predictor.inputs(trajectory.system), vectors)
     forecast = roll(predictor, history, inputs, steps)[:, 0]
     if steps > 1:
         longer = dataclasses.replace(window, horizons=tuple(range(1, steps + 1)))
