@@ -55,15 +55,18 @@ def rollout(
             f"{run}: looks {forecaster.horizon} steps ahead and cannot be fed with its own "
             f"forecasts; train with --window.horizons 1"
         )
-    bars = forecaster.error_bars
-    if samples and bars is None:
-        raise UsageError(
-            f"{run}: has no error bars to draw from; fit it again, or leave out --samples"
-        )
     _, task = runs.load_task(run, data)
     runs.check_same_system(forecaster, task, run)
     trajectory = task.trajectories[0]
-    forecaster = forecaster.of_system(trajectory)
+    if data:
+        forecaster = forecaster.of_system(trajectory)
+    bars = forecaster.error_bars
+    if samples and bars is None:
+        remedy = "fit it to three systems or more" if data else "fit it again"
+        raise UsageError(
+            f"{run}: has no error bars to draw from for {trajectory.source}; {remedy}, or leave out "
+            f"--samples"
+        )
     if constrain_bonds:
         forecaster = forecaster.constrained()
     for note in forecaster.predictor.notes(trajectory.system):

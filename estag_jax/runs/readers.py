@@ -129,7 +129,8 @@ def evaluate_run(run: str | os.PathLike, data: Sequence[str] | None = None) -> R
         method=forecaster.method,
         predictor=forecaster.predictor,
         chosen=forecaster.chosen,
-        error_bars=forecaster.error_bars,
+        # Those of the run are of its own systems.
+        error_bars=None if data and forecaster.predictor.transfers else forecaster.error_bars,
     )
     names, skipped = closed_forms(task, own.label, config.beside)
     result = evaluate_beside([fit(name, task) for name in names], skipped, own, task)
