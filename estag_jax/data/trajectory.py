@@ -12,6 +12,7 @@ from ase.data import chemical_symbols
 
 from estag_jax.data.settings import Suggested
 from estag_jax.data.system import DataError, System, checked_vectors
+from estag_jax.io import printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +75,10 @@ class Trajectory:
     vectors: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
+        for name in ("source", "provenance", "licence"):
+            object.__setattr__(self, name, printable(getattr(self, name)))
+        for name in ("run_names", "notes"):
+            object.__setattr__(self, name, tuple(map(printable, getattr(self, name))))
         _check_shape(self.source, self.positions)
         expected = self.system.num_nodes, self.system.channels
         if self.positions.shape[1:3] != expected:
@@ -156,7 +161,7 @@ class Trajectory:
             raise DataError(f"{source}: names has {len(names)} entries, expected {nodes}")
         if node_features is not None:
             node_features = np.asarray(node_features, np.float32)
-        names, of_system = tuple(map(str, names)), _of_system(about)
+        names, of_system = tuple(printable(str(name)) for name in names), _of_system(about)
         try:
             system = System(names, atomic_numbers, node_features, channels, **of_system)
         except DataError as error:

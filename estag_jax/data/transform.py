@@ -15,7 +15,16 @@ from estag_jax.data.edges import inside
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 
-LENGTHS = {"Å": 1.0, "A": 1.0, "nm": 10.0, "pm": 0.01, "bohr": 0.529177210903, "m": 1e10, "cm": 1e8}
+LENGTHS = {
+    "Å": 1.0,
+    "A": 1.0,
+    "nm": 10.0,
+    "pm": 0.01,
+    "bohr": 0.529177210903,
+    "m": 1e10,
+    "cm": 1e8,
+    "mm": 1e7,
+}
 """Length units in Å (the bohr of CODATA 2018)."""
 
 

@@ -12,6 +12,7 @@ from estag_jax.data.statistics import power_spectrum
 from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.data.windows import frames_of, gather
+from estag_jax.evaluation.predictions import inputs_of_windows
 from estag_jax.evaluation.rollout import roll
 from estag_jax.evaluation.spectra import thinned
 from estag_jax.evaluation.structure import (
@@ -51,9 +52,7 @@ def long_rollouts(
         return []
     chosen = tested[np.unique(np.linspace(0, len(tested) - 1, starts).round().astype(int))]
     history, _ = gather(trajectory.positions, chosen, window)
-    vectors = trajectory.vectors_at(chosen + window.last)
-    inputs = predictor.with_vectors(predictor.inputs(trajectory.system), vectors)
-    paths = roll(predictor, history, inputs, max(steps))
+    paths = roll(predictor, history, inputs_of_windows(predictor, task, 0, chosen), max(steps))
     paths = np.swapaxes(np.asarray(paths, np.float64), 0, 1)  # [B, S, N, C, 3]
     truth = trajectory.positions[np.unique(frames_of(tested, window))].astype(np.float64)
     return [_figures(paths[:, :length], truth, trajectory, window.delta) for length in steps]

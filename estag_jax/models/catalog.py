@@ -19,6 +19,7 @@ from estag_jax.models.agl_stan import AglStanConfig
 from estag_jax.models.auto import Auto
 from estag_jax.models.autoregression import ArLs, ArLsPerNode
 from estag_jax.models.base import ClosedForm, Method, Network
+from estag_jax.models.constrained import Constrained
 from estag_jax.models.copies import (
     ConstantAcceleration,
     ConstantVelocity,
@@ -32,8 +33,10 @@ from estag_jax.models.estag import EstagConfig
 from estag_jax.models.frame_kernel import FrameKernel
 from estag_jax.models.frame_ridge import FrameRidge
 from estag_jax.models.in_context import InContextAr
+from estag_jax.models.mode_ridge import ModeRidge
 from estag_jax.models.path_ridge import PathRidge
 from estag_jax.models.ridge import VarRidge
+from estag_jax.models.simlpe import SiMlpeConfig
 from estag_jax.models.st_egnn import StEgnnConfig
 from estag_jax.models.st_gnn import StGnnConfig
 from estag_jax.models.st_se3_transformer import StSe3TransformerConfig
@@ -97,6 +100,7 @@ METHODS: dict[str, Entry] = {
     "VAR ridge, vertical apart": Entry(_always(VarRidgeVertical())),
     "Frame ridge": Entry(_always(FrameRidge())),
     "Frame kernel": Entry(_always(FrameKernel()), asked=True),
+    "Mode ridge": Entry(_always(ModeRidge()), asked=True),
     "Path ridge": Entry(_always(PathRidge()), asked=True),
     "EGNN-s": Entry(partial(_single, frame="first"), "EGNN-s"),
     "EGNN-m": Entry(partial(_single, frame="middle"), "EGNN-m"),
@@ -110,6 +114,7 @@ METHODS: dict[str, Entry] = {
     "STGCN": Entry(_always(StgcnConfig(elements="number")), "STGCN", equivariant=False),
     "AGL-STAN": Entry(_always(AglStanConfig(elements="number")), "AGL-STAN", equivariant=False),
     "STAG": Entry(_always(StagConfig(elements="number")), equivariant=False),
+    "siMLPe": Entry(_always(SiMlpeConfig(elements="number")), equivariant=False),
     "ESTAG without layers": Entry(_always(EstagConfig(layers=0))),
     "ESTAG": Entry(_always(EstagConfig()), "ESTAG"),
     "ESTAG as released": Entry(EstagConfig.released, "ESTAG", aliases=("reference", "released")),
@@ -125,6 +130,9 @@ CLOSED_FORMS = tuple(n for n, entry in METHODS.items() if isinstance(entry.confi
 
 YARDSTICKS = tuple(name for name in CLOSED_FORMS if not METHODS[name].asked)
 """Closed forms that every table has, as far as its data have their vectors: they take a second or two."""
+
+CONSTRAINED = "constrained bonds"
+"""Stands behind the name of a method whose forecasts keep bond lengths."""
 
 AUTO = "auto"
 """The name under which ``fit`` chooses a closed form by itself (models.auto)."""
@@ -219,6 +227,8 @@ def label(method: str | Method, head: Head | None = None, start: str | None = No
       head: in place of a network's own.
       start: the closed form that a network starts from.
     """
+    if isinstance(method, Constrained):
+        return f"{label(method.method, head, start)} ({CONSTRAINED})"
     if isinstance(method, Started):
         return label(method.network, head, label(method.start))
     if isinstance(method, str):
