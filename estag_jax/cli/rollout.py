@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from estag_jax.cli.main import Failure, UsageError
+from estag_jax.cli.main import Failure, UsageError, check_out
 from estag_jax.evaluation.metrics import per_window_mse
 from estag_jax.evaluation.rollout import roll, roll_samples
 from estag_jax.io import write_npz
+from estag_jax.runs import folder
 from estag_jax.runs import readers as runs
 from estag_jax.sources.files.export import time_key, write_extxyz
 
@@ -25,7 +26,7 @@ def rollout(
     constrain_bonds: tyro.conf.FlagCreatePairsOff[bool] = False,
     out: Path = Path("rollout.xyz"),
 ) -> None:
-    """Forecast many frames from one window and write them as extended XYZ (ASE, OVITO) or .npz.
+    """Forecast many frames, and write extended XYZ or .npz.
 
     Args:
       run: Folder of the run.
@@ -47,6 +48,8 @@ def rollout(
     if out.is_dir():
         raise UsageError(f"--out is {out}, a folder; name a file, for example {out}/rollout.xyz")
     forecaster = runs.load(run)
+    config, _ = folder.read_run(run)
+    check_out(out, run / folder.FORECASTER, *(data or config.data))
     if forecaster.horizon != 1:
         raise UsageError(
             f"{run}: looks {forecaster.horizon} steps ahead and cannot be fed with its own "
