@@ -25,6 +25,7 @@ import numpy as np
 from estag_jax.data.system import System
 from estag_jax.data.task import Task
 from estag_jax.graph import Array, Graph
+from estag_jax.models.error_bars import ErrorBars
 from estag_jax.nn.config import Elements, NetworkConfig
 
 SPEED = 2e10
@@ -33,9 +34,10 @@ SPEED = 2e10
 
 def lacking(vector: str) -> str:
     """What is wrong where an external vector is not known, and the remedy."""
+    option = "--read.up z, " if vector == "up" else ""
     return (
-        f"needs the external vector {vector!r}, which the data do not have: --read.{vector} z, "
-        f"or vectors={{{vector!r}: [0, 0, 1]}} in Python"
+        f"needs the external vector {vector!r}, which the data do not have: {option}a key {vector} of the "
+        f"file, or vectors={{{vector!r}: [x, y, z]}} in Python"
     )
 
 
@@ -86,6 +88,11 @@ class Predictor(abc.ABC):
         """What a user should know of forecasts for a system, in one line each."""
         del system
         return ()
+
+    def bars_of(self, system: System) -> ErrorBars | None:
+        """Error bars for a system that it was not fitted to; None where it knows none."""
+        del system
+        return None
 
     @abc.abstractmethod
     def predict(self, history: Array, inputs: Any) -> Array:

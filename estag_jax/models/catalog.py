@@ -21,6 +21,7 @@ from estag_jax.models.autoregression import ArLs, ArLsPerNode
 from estag_jax.models.base import ClosedForm, Method, Network
 from estag_jax.models.body_kernel import BodyKernel
 from estag_jax.models.body_ridge import BodyRidge
+from estag_jax.models.constrained import Constrained
 from estag_jax.models.copies import (
     ConstantAcceleration,
     ConstantVelocity,
@@ -34,6 +35,8 @@ from estag_jax.models.estag import EstagConfig
 from estag_jax.models.frame_kernel import FrameKernel
 from estag_jax.models.frame_ridge import FrameRidge
 from estag_jax.models.in_context import InContextAr
+from estag_jax.models.mode_ridge import ModeRidge
+from estag_jax.models.parroting import ContextParroting
 from estag_jax.models.path_ridge import PathRidge
 from estag_jax.models.ridge import VarRidge
 from estag_jax.models.simlpe import SiMlpeConfig
@@ -96,12 +99,14 @@ METHODS: dict[str, Entry] = {
     "AR-LS": Entry(_always(ArLs())),
     "AR-LS per node": Entry(_always(ArLsPerNode())),
     "In-context AR": Entry(_always(InContextAr())),
+    "Context parroting": Entry(_always(ContextParroting()), asked=True),
     "VAR ridge": Entry(_always(VarRidge())),
     "VAR ridge, vertical apart": Entry(_always(VarRidgeVertical())),
     "Frame ridge": Entry(_always(FrameRidge())),
     "Frame kernel": Entry(_always(FrameKernel()), asked=True),
     "Body ridge": Entry(_always(BodyRidge())),
     "Body kernel": Entry(_always(BodyKernel()), asked=True),
+    "Mode ridge": Entry(_always(ModeRidge()), asked=True),
     "Path ridge": Entry(_always(PathRidge()), asked=True),
     "EGNN-s": Entry(partial(_single, frame="first"), "EGNN-s"),
     "EGNN-m": Entry(partial(_single, frame="middle"), "EGNN-m"),
@@ -131,6 +136,9 @@ CLOSED_FORMS = tuple(n for n, entry in METHODS.items() if isinstance(entry.confi
 
 YARDSTICKS = tuple(name for name in CLOSED_FORMS if not METHODS[name].asked)
 """Closed forms that every table has, as far as its data have their vectors: they take a second or two."""
+
+CONSTRAINED = "constrained bonds"
+"""Stands behind the name of a method whose forecasts keep bond lengths."""
 
 AUTO = "auto"
 """The name under which ``fit`` chooses a closed form by itself (models.auto)."""
@@ -225,6 +233,8 @@ def label(method: str | Method, head: Head | None = None, start: str | None = No
       head: in place of a network's own.
       start: the closed form that a network starts from.
     """
+    if isinstance(method, Constrained):
+        return f"{label(method.method, head, start)} ({CONSTRAINED})"
     if isinstance(method, Started):
         return label(method.network, head, label(method.start))
     if isinstance(method, str):

@@ -20,10 +20,10 @@ from estag_jax.data.trajectory import Trajectory
 from estag_jax.graph import Array, Graph
 from estag_jax.io import FileError, part_of, read_npz, write_npz
 from estag_jax.models import catalog
-from estag_jax.models.base import ClosedForm, Method, NetworkPredictor, Predictor
+from estag_jax.models.base import Method, Predictor
+from estag_jax.models.constrained import Constrained, ConstrainedPredictor, predictor_class
 from estag_jax.models.error_bars import Distribution, ErrorBars
 from estag_jax.models.saved_method import method_from_dict, method_to_dict
-from estag_jax.models.started import Started, StartedPredictor
 from estag_jax.ops.rollout import rollout
 
 Vectors = Mapping[str, Array]
@@ -84,7 +84,24 @@ class Forecaster:
 
     def of_system(self, trajectory: Trajectory) -> Forecaster:
         """The same predictor for the system of another trajectory, frames as far apart as there."""
-        return self.bind(self.predictor, self.method, trajectory, self.window)
+        known = self.predictor.transfers
+        bars = self.predictor.bars_of(trajectory.system) if known else self.error_bars
+        return self.bind(self.predictor, self.method, trajectory, self.window, bars)
+
+    def constrained(self) -> Forecaster:
+        """The same with constrained bonds: forecasts keep the bond lengths of the last past frame.
+
+        Error bars stay those of the forecasts without constraints.
+
+        Raises:
+          ValueError: the system has no bonds, or bonds are constrained already.
+        """
+        if isinstance(self.method, Constrained):
+            raise ValueError("bonds are constrained already")
+        predictor = ConstrainedPredictor(self.predictor)
+        inputs = jax.tree.map(jnp.asarray, predictor.inputs(self.system))
+        changes = {"predictor": predictor, "method": Constrained(self.method), "inputs": inputs}
+        return dataclasses.replace(self, **changes)
 
     def __repr__(self) -> str:
         return (
@@ -143,7 +160,7 @@ class Forecaster:
         """The predictor's inputs with external vectors of windows, [3] or [B, 3], in place of the system's.
 
         Raises:
-          ValueError: a vector has another shape, or the predictor looks at others.
+          ValueError: a vector has another shape, or the predictor looks at others alone.
         """
         found, looks_at = {}, self.predictor.vectors
         for name, vector in (vectors or {}).items():
@@ -152,8 +169,9 @@ class Forecaster:
                 raise ValueError(
                     f"vectors: {name} has shape {vector.shape}, expected [3] or [B, 3]"
                 )
-            if looks_at and name not in (*looks_at, *self.system.vectors):
-                raise ValueError(f"vectors: {name!r} is not looked at; it is {', '.join(looks_at)}")
+        if found and looks_at and found.keys().isdisjoint(looks_at):
+            given, own = ", ".join(found), ", ".join(looks_at)
+            raise ValueError(f"vectors are {given}, the forecast looks at {own}")
         return self.predictor.with_vectors(self.inputs, found)
 
     def predict(self, history: Array, vectors: Vectors | None = None) -> jax.Array:
@@ -315,11 +333,8 @@ class Forecaster:
         fields = part_of(arrays, "system/") | {name: about[name] for name in _SYSTEM_VALUES}
         fields |= {"names": names, "graph": graph, "vectors": part_of(arrays, "vectors/")}
         system = System(**fields)
-        fitted = part_of(arrays, "fitted/")
-        kind = NetworkPredictor
-        if isinstance(method, ClosedForm | Started):
-            kind = StartedPredictor if isinstance(method, Started) else method.predictor
-        predictor = jax.tree.map(jnp.asarray, kind.from_arrays(method, fitted))
+        fitted = predictor_class(method).from_arrays(method, part_of(arrays, "fitted/"))
+        predictor = jax.tree.map(jnp.asarray, fitted)
         inputs = jax.tree.map(jnp.asarray, predictor.inputs(system))
         window = from_dict(WindowConfig, about["window"])
         units = about["frame_step"], about["time_unit"]

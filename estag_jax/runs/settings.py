@@ -37,6 +37,8 @@ class RunConfig:
     forecaster of ``model`` alone."""
     start: str | None = None
     """A closed form to start from, such as frame-ridge: the network learns what its forecasts leave."""
+    constrain_bonds: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Give forecasts the bond lengths of the last past frame, as suits rigid skeletons; it harms proteins."""
     read: ReadConfig = ReadConfig()
     """How the data are read."""
     window: WindowConfig | None = None

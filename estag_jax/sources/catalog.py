@@ -25,6 +25,7 @@ from estag_jax.sources.options import (
     SyntheticOptions,
     Transforms,
     XtbOptions,
+    parse_direction,
 )
 
 if TYPE_CHECKING:
@@ -192,6 +193,8 @@ def load(
     spec = os.fspath(spec)
     source, name = find(spec)
     trajectory = source.read(name, _options(spec, source, read), report or silent)
+    if read.up is not None:
+        trajectory = trajectory.with_vectors({"up": parse_direction(read.up)})
     transform.check(trajectory)  # first, so that messages number atoms and frames as the file does
     unit = None if read.unit is None else keys.length_unit(read.unit)
     trajectory = checks.plausible(trajectory, unit)

@@ -128,6 +128,8 @@ class Transforms:
       align: superimpose each frame on the first of its run.
       unit: convert lengths to this unit (Å, nm, bohr, …); None keeps the source's. Where lengths can only
         be in this unit already, they are taken for it.
+      up: the external vector up, against gravity: x, y, z, -x, -y, -z or "0,0,1"; None takes what the
+        source knows.
 
     Raises:
       ValueError: a value is out of its range.
@@ -138,9 +140,30 @@ class Transforms:
     centre: Centre = "source"
     align: bool = False
     unit: str | None = None
+    up: str | None = None
 
     def __post_init__(self):
         check(self, "read", min_frames=1)
+        if self.up is not None:
+            parse_direction(self.up)
+
+
+def parse_direction(text: str) -> tuple[float, ...]:
+    """The direction that "z", "-y" or "0,0.6,0.8" names [3].
+
+    Raises:
+      ValueError: it names none.
+    """
+    sign, axis = (-1.0, text[1:]) if text.startswith("-") else (1.0, text)
+    if axis in ("x", "y", "z"):
+        return tuple(sign if axis == other else 0.0 for other in "xyz")
+    try:
+        direction = tuple(map(float, text.split(",")))
+    except ValueError:
+        direction = ()
+    if len(direction) != 3 or not 0 < math.hypot(*direction) < math.inf:
+        raise ValueError(f"read up is {text!r}, expected x, y, z, -x, -y, -z or 3 numbers as 0,0,1")
+    return direction
 
 
 def parse_step(step: float | str) -> tuple[float, str | None]:
