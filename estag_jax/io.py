@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import platformdirs
 
 Report = Callable[[str, int, int], None]
 """Called with a task's name, how much of it is done, and the total (0 where it is not known)."""
@@ -37,6 +38,12 @@ _DEFLATE = 1040  # at least the most that deflate can shrink anything (1032 : 1)
 
 class FileError(ValueError):
     """A file cannot be read or written; the message is one line for the user."""
+
+
+def cache_folder() -> Path:
+    """The folder of downloads and compiled programs: environment variable ESTAG_DATA, or the user's cache."""
+    given = os.environ.get("ESTAG_DATA")
+    return Path(given).expanduser() if given else platformdirs.user_cache_path("estag_jax")
 
 
 def silent(what: str, done: int, total: int) -> None:
