@@ -16,6 +16,7 @@ from estag_jax.cli.main import Failure, UsageError
 from estag_jax.cli.progress import Display, Epochs
 from estag_jax.data.graphs import DEFAULT_GRAPH, GraphConfig
 from estag_jax.evaluation.result import Result
+from estag_jax.io import reporting
 from estag_jax.models.catalog import choose
 from estag_jax.nn.config import Head
 from estag_jax.report.tables import write_report
@@ -114,7 +115,7 @@ def tabulate(
 ) -> tuple[list[Result], list[Path]]:
     """Runs a grid, or what is missing of it, shows its progress, and writes its files."""
     methods = choose(models)
-    with Display() as shown:
+    with Display() as shown, reporting(shown.stage):
         results = run_grid(
             datasets,
             methods,

@@ -12,6 +12,7 @@ import optax
 import scipy.linalg
 
 from estag_jax.data.task import Task
+from estag_jax.io import tell
 from estag_jax.models.base import SPEED, ClosedForm
 from estag_jax.models.frame_regressions import Regressions, both_ways
 from estag_jax.models.frame_ridge import FramePredictor, FrameRidge
@@ -202,7 +203,8 @@ class _Fit:
             optax.adam(optax.cosine_decay_schedule(rate, max(steps, 1), 0.05)),
         )
         state, noise, order = optimizer.init(self.scales), self.noise(), []
-        for _ in range(steps if held >= 8 else 0):
+        for step in range(steps if held >= 8 else 0):
+            tell("scales", step, steps)
             order = order or list(self.rng.permutation(self.nodes))
             node, start = int(order.pop()), self.rng.uniform(low, high - width)
             inside = (self.starts >= start) & (self.starts < start + width)
@@ -225,6 +227,7 @@ class _Fit:
         noise = self.noise()
         sizes = self.regressions.sizes
         for node, (z, y) in enumerate(self.seen):
+            tell("coefficients", node, self.nodes)
             rings = self.rings[node]
             linear_even, linear_odd, rest_even, rest_odd = _kernels(self.scales, z, z, rings)
             solved = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from estag_jax.io import tell
 from estag_jax.models.frames import Axes, seen_from_nodes
 from estag_jax.models.linear import differences
 from estag_jax.ops.frames import backward_differences
@@ -90,6 +91,7 @@ class Regressions:
                 seen = other @ basis
                 for place, ridge in enumerate(RIDGES):
                     errors[place] += np.sum((seen @ coefficients(ridge) - expected) ** 2)
+            tell("strength of ridge", node + 1, self.nodes)
         return errors / validation[1].size
 
     def solve(self, ridge: float) -> dict[str, np.ndarray]:
@@ -108,6 +110,7 @@ class Regressions:
             even[node] = by_order / sizes[:, None]
             by_order = _ridge(*second, ridge).T.reshape(channels, points, past)
             odd.append(by_order / sizes)
+            tell("weights", node + 1, nodes)
         return {
             "base": self.base,
             "even": even,
