@@ -50,6 +50,11 @@ class WindowConfig:
         return (self.past - 1 + self.horizons[-1]) * self.delta
 
     @property
+    def last(self) -> int:
+        """Trajectory steps from the first history frame to the last."""
+        return (self.past - 1) * self.delta
+
+    @property
     def offsets(self) -> np.ndarray:
         """The frames of a window counted from its start, history and then targets: [T + P]."""
         ahead = self.past - 1 + np.array(self.horizons)

@@ -28,12 +28,15 @@ class Windows(NamedTuple):
       starts: first frame of each window [W].
       history: past frames [W, N, T, C, 3].
       target: frames to predict [W, P, N, C, 3], one for each horizon.
+      vectors: external vectors by name, [1, 3] where they are the system's, [W, 3] where they change: those
+        of the last past frame.
     """
 
     which: int
     starts: np.ndarray
     history: np.ndarray
     target: np.ndarray
+    vectors: dict[str, np.ndarray]
 
 
 def resolve(
@@ -70,7 +73,7 @@ class Task:
 
     Raises:
       DataError: no trajectory, one without enough frames for the windows, or systems that differ in
-        their channels, units, step or edge features.
+        their channels, units, step, edge features or names of external vectors.
     """
 
     def __init__(
@@ -172,7 +175,9 @@ class Task:
             starts = getattr(drawn, part)
             for begin in range(0, len(starts), at_once or max(len(starts), 1)):
                 chosen = starts[begin : begin + (at_once or len(starts))]
-                yield Windows(which, chosen, *gather(trajectory.positions, chosen, self.window))
+                vectors = trajectory.vectors_at(chosen + self.window.last)
+                frames = gather(trajectory.positions, chosen, self.window)
+                yield Windows(which, chosen, *frames, vectors)
 
     def describe(self) -> dict[str, Any]:
         """Facts about the data and the windows, for a result; JSON-ready."""
@@ -218,6 +223,7 @@ def _check_alike(trajectories: Sequence[Trajectory]) -> None:
             "edge features": t.system.graph.edge_width,
             "number of node features": t.system.inputs().shape[-1],
             "type": t.positions.dtype.name,
+            "external vectors": sorted({**t.system.vectors, **t.vectors}),
         }
 
     first = facts(trajectories[0])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from ase.data import chemical_symbols
 
 from estag_jax.data.settings import Suggested
-from estag_jax.data.system import DataError, System
+from estag_jax.data.system import DataError, System, checked_vectors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +54,8 @@ class Trajectory:
       provenance: how it came about.
       licence: of the data.
       notes: what was left out, unwrapped, centred or assumed.
+      vectors: external vectors that change from frame to frame, by name, each [frames, 3] float64; those
+        that do not are the system's. A window has their values in its last past frame.
     """
 
     system: System
@@ -69,6 +71,7 @@ class Trajectory:
     provenance: str = ""
     licence: str = ""
     notes: tuple[str, ...] = ()
+    vectors: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         _check_shape(self.source, self.positions)
@@ -95,6 +98,13 @@ class Trajectory:
             raise DataError(
                 f"{self.source}: the time step is {self.frame_step}, it must be positive"
             )
+        try:
+            vectors = checked_vectors(self.vectors, (self.num_frames, 3), self.known)
+            if twice := sorted(vectors.keys() & self.system.vectors):
+                raise DataError(f"vectors: {twice[0]} is both the system's and given by frame")
+        except DataError as error:
+            raise DataError(f"{self.source}: {error}") from None
+        object.__setattr__(self, "vectors", vectors)
 
     @classmethod
     def from_arrays(
@@ -104,6 +114,7 @@ class Trajectory:
         atomic_numbers: Any = None,
         names: Sequence[str] | None = None,
         node_features: Any = None,
+        vectors: Mapping[str, Any] | None = None,
         **about: Any,
     ) -> Trajectory:
         """A trajectory of arrays in memory.
@@ -114,6 +125,7 @@ class Trajectory:
           atomic_numbers: [N], or None where nodes are not atoms.
           names: N names; by default element symbols, or numbers.
           node_features: [N, F] invariant features besides the elements, or None.
+          vectors: external vectors by name, [3] or, where they change, [frames, 3].
           **about: the other fields of System (length_unit, bonds, bond_orders, anchor,
             contact_distance) and of Trajectory (frame_step, time_unit, lengths, …).
 
@@ -149,7 +161,7 @@ class Trajectory:
             system = System(names, atomic_numbers, node_features, channels, **of_system)
         except DataError as error:
             raise DataError(f"{source}: {error}") from None
-        return cls(system, positions, **about)
+        return cls(system, positions, **about).with_vectors(vectors or {})
 
     @property
     def num_frames(self) -> int:
@@ -175,6 +187,8 @@ class Trajectory:
         parts += [system.atomic_numbers, self.missing]
         if graph is not None:
             parts += [graph.receivers, graph.senders, graph.edge_features]
+        for name, vector in sorted({**system.vectors, **self.vectors}.items()):
+            parts += [np.array(name.encode()), vector]
         for part in parts:
             if part is not None:
                 part = np.ascontiguousarray(part)
@@ -187,6 +201,33 @@ class Trajectory:
         if of_system := _of_system(changes):
             changes["system"] = dataclasses.replace(self.system, **of_system)
         return dataclasses.replace(self, **changes)
+
+    def with_vectors(self, vectors: Mapping[str, Any]) -> Trajectory:
+        """The same with further external vectors: [3] for the system, [frames, 3] by frame.
+
+        A vector that was there under the same name is replaced.
+
+        Raises:
+          DataError: see ``checked_vectors``.
+        """
+        if not vectors:
+            return self
+        system, by_frame = (
+            {n: v for n, v in old.items() if n not in vectors}
+            for old in (self.system.vectors, self.vectors)
+        )
+        for name, vector in vectors.items():
+            (by_frame if np.ndim(vector) > 1 else system)[name] = vector
+        try:
+            of_system = dataclasses.replace(self.system, vectors=system)
+        except DataError as error:
+            raise DataError(f"{self.source}: {error}") from None
+        return dataclasses.replace(self, system=of_system, vectors=by_frame)
+
+    def vectors_at(self, frames: Any) -> dict[str, np.ndarray]:
+        """External vectors by name: the system's as [1, 3], those by frame at some frames [W, 3]."""
+        system = {name: vector[None] for name, vector in self.system.vectors.items()}
+        return system | {name: vector[frames] for name, vector in self.vectors.items()}
 
     def noted(self, note: str, **changes: Any) -> Trajectory:
         """:meth:`changed`, with a note that says so."""

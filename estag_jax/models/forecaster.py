@@ -235,6 +235,7 @@ class Forecaster:
             "about": np.array(json.dumps(about)),
             "system/names": np.array(system.names),
             **{f"system/{name}": getattr(system, name) for name in _SYSTEM_ARRAYS},
+            **{f"vectors/{name}": vector for name, vector in system.vectors.items()},
             **{f"graph/{name}": getattr(graph, name) for name in _GRAPH_ARRAYS},
             **{f"fitted/{name}": value for name, value in self.predictor.to_arrays().items()},
         }
@@ -278,7 +279,8 @@ class Forecaster:
         names = tuple(map(str, arrays["system/names"]))
         graph = Graph(num_nodes=len(names), **part_of(arrays, "graph/"))
         fields = part_of(arrays, "system/") | {name: about[name] for name in _SYSTEM_VALUES}
-        system = System(**fields | {"names": names, "graph": graph})
+        fields |= {"names": names, "graph": graph, "vectors": part_of(arrays, "vectors/")}
+        system = System(**fields)
         fitted = part_of(arrays, "fitted/")
         kind = NetworkPredictor
         if isinstance(method, ClosedForm | Started):

@@ -18,7 +18,11 @@ from estag_jax.io import write_text
 from estag_jax.models.catalog import CLOSED_FORMS, METHODS
 from estag_jax.report.dots import dots
 
-BASES = {"ratio_last_frame": "Last frame", "ratio_var_ridge": "VAR ridge"}
+BASES = {
+    "ratio_last_frame": "Last frame",
+    "ratio_var_ridge": "VAR ridge",
+    "ratio_frame_ridge": "Frame ridge",
+}
 """Columns of ratios, and the methods that other errors are divided by."""
 
 COLUMNS = (
@@ -188,7 +192,7 @@ def _cells(
 ) -> tuple[list[str], list[list[str]]]:
     """Header and lines of the finished rows; with the columns of training if asked for.
 
-    ``short`` leaves out the size of the error bars, for a terminal's width.
+    ``short`` leaves out the last base and the size of the error bars, for a terminal's width.
     """
     finished, (scale, unit) = result.finished, error_unit(result)
     measured = dict.fromkeys(m for row in finished for m in row.metrics)
@@ -196,14 +200,16 @@ def _cells(
     # Those of error bars, which results of earlier versions lack.
     bars = [m for m in CALIBRATION if m in measured and not (short and m == "error_bar")]
     published = any(row.published is not None for row in finished)
-    header = (
-        ["method"] + ["head"] * training + [f"test MSE [{unit}]", "/ last frame", "/ VAR ridge"]
-    )
+    bases = [key for key, name in BASES.items() if result.row(name) in finished]
+    bases = bases[:2] if short else bases
+    header = ["method"] + ["head"] * training + [f"test MSE [{unit}]"]
+    names = (BASES[key] for key in bases)
+    header += [f"/ {name if name[:2].isupper() else name.lower()}" for name in names]
     length = result.data["length_unit"]
     units = {m: _metric_unit(m, length, unit) for m in extra}
-    names = {"covers_90": "90 % covers", "nats": "nats", "error_bar": f"error bar [{length}]"}
+    titles = {"covers_90": "90 % covers", "nats": "nats", "error_bar": f"error bar [{length}]"}
     header += [f"{m} [{units[m]}]" if units[m] else m for m in extra]
-    header += [*(names[m] for m in bars), "parameters"]
+    header += [*(titles[m] for m in bars), "parameters"]
     header += ["seeds", "epochs", "compile [s]", "step [ms]", "train [min]"] * training
     header += [f"*published [{unit}]*"] * published
     lines = []
@@ -214,7 +220,7 @@ def _cells(
         if row.diverged:
             error += f" ({len(row.diverged)} seed(s) diverged)"
         line = [label(row)] + [row.head or "–"] * training
-        line += [error, *map(ratio_text, divided.values())]
+        line += [error, *(ratio_text(divided[key]) for key in bases)]
         line += [
             figure_text(row.metrics[m]["mean"], scale if units[m] == unit else 0)
             if m in row.metrics
