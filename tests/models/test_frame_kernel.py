@@ -86,7 +86,9 @@ def test_it_is_ahead_of_the_linear_map_where_forces_are_not_linear(task, predict
 
 def test_forecasts_are_kernel_regression_spelled_out(task, x64):
     """(K + σ²) α = y with the whole kernel, no part of it collapsed."""
-    found = dataclasses.replace(QUICK, samples=120).fit(task)  # no room for further windows
+    found = dataclasses.replace(QUICK, samples=120, cut=0.0).fit(
+        task
+    )  # no room for further windows
     assert found.chosen["samples"] == 120
     linear, scales = found.linear, found.scales
     (train,), history = task.windows("train"), histories(task)[:10]
@@ -186,6 +188,35 @@ def test_a_molecule_in_float32_loses_less_than_a_hundredth():
         expected = exact if predictor is found else found.linear.predict(history)
         gap, loss = np.mean((rounded - expected) ** 2), np.mean((exact - truth) ** 2)
         assert gap < 1e-4 * loss
+
+
+def test_nystrom_is_near_the_whole_solution_in_float32_too(task, predictor, tmp_path):
+    """Under jit, vmap and grad; its coefficients stay small, so nothing cancels."""
+    method = dataclasses.replace(QUICK, exact=200)
+    fitted = fit(method, bonded(np.float32))
+    found = fitted.predictor
+    assert found.chosen["samples"] == 360 and found.chosen["inducing samples"] == 100
+    assert found.alpha.shape[1] == len(found.windows) == 100
+    (windows,) = task.windows("test")
+    history, truth = windows.history, windows.target[:, 0]
+    errors = [np.mean((p.predict(history) - truth) ** 2) for p in (predictor, found)]
+    assert errors[1] < 1.5 * errors[0]
+    given = jnp.asarray(history, jnp.float32)
+    single = jax.tree.map(
+        lambda a: jnp.asarray(a, jnp.float32 if a.dtype == float else None), found
+    )
+    for one in (jax.jit(single.predict)(given), jax.vmap(single.predict)(given)):
+        assert one.dtype == jnp.float32
+        loss = np.mean((np.asarray(one, float) - truth) ** 2)
+        assert abs(loss - errors[1]) < 1e-2 * errors[1]
+    slope = jax.grad(lambda h: jnp.sum(single.predict(h) ** 2))(given[:8])
+    with jax.enable_x64(True):
+        exact = jax.grad(lambda h: jnp.sum(found.predict(h) ** 2))(jnp.asarray(history[:8]))
+    assert np.abs(np.asarray(slope, float) - exact).max() < 1e-2 * np.abs(exact).max()
+    fitted.forecaster.save(tmp_path / "f.npz")
+    loaded = Forecaster.load(tmp_path / "f.npz")
+    assert loaded.chosen == fitted.chosen
+    np.testing.assert_array_equal(loaded.predict(given), fitted.forecaster.predict(given))
 
 
 def test_the_derivative_is_that_of_finite_differences(task, predictor, x64):
