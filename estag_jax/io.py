@@ -224,6 +224,11 @@ def slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("_.")[-80:] or "data"
 
 
+def printable(text: str) -> str:
+    """A text of a file's for a terminal: what is no letter (control characters, bytes) is escaped."""
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
 def one_line(error: BaseException) -> str:
     """What an error says, for the middle of a line."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -234,6 +239,13 @@ def cause(error: BaseException) -> str:
     """Kind and text of another library's error, on one line of moderate length."""
     text = one_line(error).split(" Error: ")[-1]  # a long preface may name the file once more
     return f"{type(error).__name__}: {text[:200]}{' …' if len(text) > 200 else ''}"
+
+
+def _escaped(character: str) -> str:
+    byte = ord(character) - 0xDC00  # bytes of a path that are no UTF-8
+    if 0x80 <= byte <= 0xFF:
+        return f"\\x{byte:02x}"
+    return character.encode("unicode_escape").decode()
 
 
 def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, whole: int) -> np.ndarray:

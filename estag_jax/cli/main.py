@@ -13,12 +13,13 @@ import os
 import sys
 from collections.abc import Sequence
 
-from estag_jax.io import did_you_mean
+from estag_jax.io import did_you_mean, printable
 
 COMMANDS = {
     "train": "fit a forecaster and test it beside the closed forms",
     "evaluate": "test a run's best forecaster and print the table",
     "rollout": "forecast many frames and write them as extended XYZ",
+    "report": "write a run or a table as one HTML file",
     "export": "write a run's forecaster as StableHLO and as plain arrays",
     "table": "fit and test every method on every data set, and tabulate",
     "info": "say what a run's folder holds",
@@ -80,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"estag: {message}", file=sys.stderr)
+    print(f"estag: {printable(message)}", file=sys.stderr)
     sys.exit(code)
 
 

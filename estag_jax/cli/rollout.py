@@ -22,6 +22,7 @@ def rollout(
     steps: int = 100,
     samples: int | None = None,
     seed: int = 0,
+    constrain_bonds: tyro.conf.FlagCreatePairsOff[bool] = False,
     out: Path = Path("rollout.xyz"),
 ) -> None:
     """Forecast many frames from one window and write them as extended XYZ (ASE, OVITO) or .npz.
@@ -34,6 +35,7 @@ def rollout(
       steps: Frames to predict.
       samples: Paths to draw, each forecast with an error by its error bars; default: one without errors.
       seed: Of the errors.
+      constrain_bonds: Give every forecast the bond lengths of the frame before it, as suits rigid skeletons.
       out: File to write; .npz for arrays, anything else for extended XYZ.
     """
     if steps < 1:
@@ -59,12 +61,15 @@ def rollout(
     runs.check_same_system(forecaster, task, run)
     trajectory = task.trajectories[0]
     forecaster = forecaster.of_system(trajectory)
+    if constrain_bonds:
+        forecaster = forecaster.constrained()
     for note in forecaster.predictor.notes(trajectory.system):
         print(f"note: {trajectory.source}: {note}")
     if start is None:
         start = int(task.splits[0].test[0])
     history = np.asarray(forecaster.history(trajectory.positions, start))
-    inputs = history[None], forecaster.inputs, steps
+    vectors = trajectory.vectors_at(np.array([start + forecaster.window.last]))
+    inputs = history[None], forecaster.inputs_with(vectors), steps
     paths = None
     if samples and bars is not None:
         drawn = roll_samples(forecaster.predictor, bars, *inputs, samples, seed)[:, :, 0]

@@ -84,15 +84,18 @@ def largest_jump(trajectory: Trajectory) -> Jump | None:
     return Jump(float(sizes[at]), float(np.median(sizes)), int(first[at]), int(nodes[at]))
 
 
-def power_spectrum(trajectory: Trajectory) -> tuple[np.ndarray, np.ndarray] | None:
+def power_spectrum(
+    trajectory: Trajectory, segment: int = _SEGMENT
+) -> tuple[np.ndarray, np.ndarray] | None:
     """Power of the velocities by frequency, summed over all coordinates (Welch 1967, Hann windows).
 
     For a molecule this is its vibrational density of states, all atoms weighted alike. Velocities
     are differences of consecutive frames, so motion near the Nyquist frequency is damped by
-    sinc(pi f dt). Segments have at most 2048 frames and overlap by half; runs are not bridged.
+    sinc(pi f dt). Segments overlap by half; runs are not bridged.
 
     Args:
       trajectory: the frames.
+      segment: frames of a segment, at most.
 
     Returns:
       frequencies [F] in 1 / time_unit and power [F] normalised to sum to one; None where no stretch
@@ -101,7 +104,7 @@ def power_spectrum(trajectory: Trajectory) -> tuple[np.ndarray, np.ndarray] | No
     stretches = [s for s in _stretches(trajectory) if s.stop - s.start >= 16]
     if not stretches:
         return None
-    length = min(_SEGMENT, max(s.stop - s.start for s in stretches) - 1)
+    length = min(segment, max(s.stop - s.start for s in stretches) - 1)
     total = np.zeros(length // 2 + 1)
     for stretch in stretches:
         if stretch.stop - stretch.start <= length:

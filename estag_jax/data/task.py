@@ -223,7 +223,7 @@ def _check_alike(trajectories: Sequence[Trajectory]) -> None:
             "edge features": t.system.graph.edge_width,
             "number of node features": t.system.inputs().shape[-1],
             "type": t.positions.dtype.name,
-            "external vectors": sorted({**t.system.vectors, **t.vectors}),
+            "external vectors": sorted(t.external),
         }
 
     first = facts(trajectories[0])

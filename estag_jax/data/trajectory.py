@@ -12,6 +12,7 @@ from ase.data import chemical_symbols
 
 from estag_jax.data.settings import Suggested
 from estag_jax.data.system import DataError, System, checked_vectors
+from estag_jax.io import printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +75,10 @@ class Trajectory:
     vectors: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
+        for name in ("source", "provenance", "licence"):
+            object.__setattr__(self, name, printable(getattr(self, name)))
+        for name in ("run_names", "notes"):
+            object.__setattr__(self, name, tuple(map(printable, getattr(self, name))))
         _check_shape(self.source, self.positions)
         expected = self.system.num_nodes, self.system.channels
         if self.positions.shape[1:3] != expected:
@@ -156,7 +161,7 @@ class Trajectory:
             raise DataError(f"{source}: names has {len(names)} entries, expected {nodes}")
         if node_features is not None:
             node_features = np.asarray(node_features, np.float32)
-        names, of_system = tuple(map(str, names)), _of_system(about)
+        names, of_system = tuple(printable(str(name)) for name in names), _of_system(about)
         try:
             system = System(names, atomic_numbers, node_features, channels, **of_system)
         except DataError as error:
@@ -179,6 +184,11 @@ class Trajectory:
         return np.ones(self.num_frames, bool) if self.missing is None else ~self.missing
 
     @property
+    def external(self) -> dict[str, np.ndarray]:
+        """All external vectors by name: the system's [3] and those by frame [frames, 3]."""
+        return {**self.system.vectors, **self.vectors}
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 over everything that a model sees, to tell whether a run saw this very data."""
         digest = hashlib.sha256()
@@ -187,7 +197,7 @@ class Trajectory:
         parts += [system.atomic_numbers, self.missing]
         if graph is not None:
             parts += [graph.receivers, graph.senders, graph.edge_features]
-        for name, vector in sorted({**system.vectors, **self.vectors}.items()):
+        for name, vector in sorted(self.external.items()):
             parts += [np.array(name.encode()), vector]
         for part in parts:
             if part is not None:
@@ -226,8 +236,8 @@ class Trajectory:
 
     def vectors_at(self, frames: Any) -> dict[str, np.ndarray]:
         """External vectors by name: the system's as [1, 3], those by frame at some frames [W, 3]."""
-        system = {name: vector[None] for name, vector in self.system.vectors.items()}
-        return system | {name: vector[frames] for name, vector in self.vectors.items()}
+        external = self.external.items()
+        return {n: v[frames] if n in self.vectors else v[None] for n, v in external}
 
     def noted(self, note: str, **changes: Any) -> Trajectory:
         """:meth:`changed`, with a note that says so."""

@@ -15,7 +15,16 @@ from estag_jax.data.edges import inside
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 
-LENGTHS = {"Å": 1.0, "A": 1.0, "nm": 10.0, "pm": 0.01, "bohr": 0.529177210903, "m": 1e10, "cm": 1e8}
+LENGTHS = {
+    "Å": 1.0,
+    "A": 1.0,
+    "nm": 10.0,
+    "pm": 0.01,
+    "bohr": 0.529177210903,
+    "m": 1e10,
+    "cm": 1e8,
+    "mm": 1e7,
+}
 """Length units in Å (the bohr of CODATA 2018)."""
 
 
@@ -153,8 +162,8 @@ def superimposed(trajectory: Trajectory) -> Trajectory:
     """
     positions = trajectory.positions.astype(np.float64)
     flat = positions.reshape(trajectory.num_frames, -1, 3)
-    vectors = {**trajectory.system.vectors, **trajectory.vectors}
-    vectors = {n: np.broadcast_to(v, (len(flat), 3)).copy() for n, v in vectors.items()}
+    external = trajectory.external.items()
+    vectors = {name: np.broadcast_to(v, (len(flat), 3)).copy() for name, v in external}
     for run in trajectory.runs:
         centroid = flat[run].mean(axis=1, keepdims=True)
         points = flat[run] - centroid

@@ -75,19 +75,17 @@ def predictions(
     for windows in task.windows(part, width):
         system = task.systems[windows.which]
         if not predictor.compiled:
-            yield (
-                windows,
-                forecast(
-                    predictor, windows.history, predictor.inputs(system), task.window.horizons
-                ),
-            )
+            inputs = predictor.with_vectors(predictor.inputs(system), windows.vectors)
+            yield windows, forecast(predictor, windows.history, inputs, task.window.horizons)
             continue
         size = None if sizes is None else sizes[windows.which]
         if windows.which not in bound:
             bound = {windows.which: jax.tree.map(jnp.asarray, predictor.inputs(system, size))}
         history = _filled(windows.history, width, size[0] if size else system.num_nodes)
+        vectors = {name: _repeated(v, width) for name, v in windows.vectors.items()}
+        inputs = predictor.with_vectors(bound[windows.which], vectors)
         run = _compiled_seeds if seeds else _compiled
-        frames = run(predictor, history, bound[windows.which], task.window.horizons)
+        frames = run(predictor, history, inputs, task.window.horizons)
         frames = np.asarray(frames)[..., : len(windows.starts), :, : system.num_nodes, :, :]
         yield windows, frames
 
@@ -166,6 +164,11 @@ def batch_width(task: Task, hidden: int = 16) -> int:
 
 def _filled(history: np.ndarray, width: int, nodes: int) -> jax.Array:
     """A batch filled up to ``width`` windows (its last) and padding nodes (zeros), on the device(s)."""
-    history = history[np.minimum(np.arange(width), len(history) - 1)]
+    history = _repeated(history, width)
     history = np.pad(history, [(0, 0), (0, nodes - history.shape[1])] + [(0, 0)] * 3)
     return split_over_devices(history, data_mesh() if jax.device_count() > 1 else None)
+
+
+def _repeated(values: np.ndarray, width: int) -> np.ndarray:
+    """Values of windows filled up to ``width`` windows with those of the last."""
+    return values[np.minimum(np.arange(width), len(values) - 1)]

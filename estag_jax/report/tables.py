@@ -74,7 +74,7 @@ def label(row: Row) -> str:
 
 def terminal(result: Result) -> Table:
     """The finished rows of a result for the terminal."""
-    header, lines = _cells(result, training=False, short=True)
+    header, lines = cells(result, training=False, short=True)
     data = result.data
     title = f"{data['source']}: {data['windows']['test']} test windows"
     said = {"caption": _spread(result.finished) or None, "caption_justify": "left"}
@@ -93,9 +93,9 @@ def markdown(results: Sequence[Result]) -> str:
         name = next((row.data for row in result.rows if row.data), "")
         block = [f"## {name}", ""] if name else []
         if finished := result.finished:
-            header, lines = _cells(result, training=any(row.seeds for row in finished))
+            header, lines = cells(result, training=any(row.seeds for row in finished))
             rules = ["---" if name in ("method", "head") else "---:" for name in header]
-            block += [_conditions(result, finished), ""]
+            block += [conditions(result), ""]
             block += ["| " + " | ".join(line) + " |" for line in (header, rules, *lines)] + [""]
         others = [row for row in result.rows if row.status != "finished"]
         block += [f"- {row.name}: {row.status}, {row.reason}" for row in others]
@@ -187,9 +187,7 @@ def error_unit(result: Result) -> tuple[int, str]:
     return scale, f"{f'10^{scale} ' if scale else ''}{result.data['length_unit']}²"
 
 
-def _cells(
-    result: Result, training: bool, short: bool = False
-) -> tuple[list[str], list[list[str]]]:
+def cells(result: Result, training: bool, short: bool = False) -> tuple[list[str], list[list[str]]]:
     """Header and lines of the finished rows; with the columns of training if asked for.
 
     ``short`` leaves out the last base and the size of the error bars, for a terminal's width.
@@ -266,9 +264,9 @@ def _training(row: Row) -> list[str]:
     ]
 
 
-def _conditions(result: Result, finished: Sequence[Row]) -> str:
+def conditions(result: Result) -> str:
     """The sentence above a table."""
-    facts = result.data
+    facts, finished = result.data, result.finished
     window, windows = facts["window"], facts["windows"]
     shared = facts["overlap_with_train"]["test"]["share"]
     spread, systems = _spread(finished), facts.get("systems", 1)

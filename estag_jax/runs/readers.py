@@ -30,7 +30,8 @@ ROLLOUT_STEPS, ROLLOUTS = 20, 200
 
 def catalog_label(config: RunConfig) -> str:
     """The name of a run's method in its table."""
-    return catalog.label(config.method or config.model, start=config.start)
+    label = catalog.label(config.method or config.model, start=config.start)
+    return f"{label} ({catalog.CONSTRAINED})" if config.constrain_bonds else label
 
 
 def closed_forms(
@@ -47,8 +48,9 @@ def closed_forms(
       Their names, and rows that say why the others are skipped.
     """
     names, skipped = [], []
+    usual = catalog.with_vectors(catalog.YARDSTICKS, task)
     for name in catalog.CLOSED_FORMS:
-        if name == method or name not in (*catalog.YARDSTICKS, *beside):
+        if name == method or name not in (*usual, *beside):
             continue
         why = catalog.settings(name, task).refuse(task)
         if why is None:
@@ -118,8 +120,11 @@ def evaluate_run(run: str | os.PathLike, data: Sequence[str] | None = None) -> R
     forecaster = load(run)
     config, task = load_task(run, data)
     check_same_system(forecaster, task, run)
+    label = catalog_label(config)
+    if (chosen := forecaster.chosen.get("method")) is not None:
+        label = label.replace(catalog.AUTO, chosen, 1)
     own = SimpleNamespace(
-        label=forecaster.chosen.get("method", catalog_label(config)),
+        label=label,
         method=forecaster.method,
         predictor=forecaster.predictor,
         chosen=forecaster.chosen,

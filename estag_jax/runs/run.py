@@ -21,7 +21,7 @@ from estag_jax.runs.folder import RunError
 from estag_jax.runs.readers import catalog_label, closed_forms, evaluate_beside
 from estag_jax.runs.settings import RunConfig, prepare
 from estag_jax.training.callbacks import Callback
-from estag_jax.training.fit import fit, refuse_systems
+from estag_jax.training.fit import fit, refuse_constraints, refuse_systems
 from estag_jax.training.loop import Loop
 from estag_jax.training.start import starting_method
 
@@ -106,7 +106,10 @@ def train(
         raise RunError(
             f"start has no effect on {catalog_label(config)}, a closed form; leave it out"
         )
-    baselines, skipped = closed_forms(task, config.method, config.beside)
+    if config.constrain_bonds:
+        refuse_constraints(task)
+    own = "" if config.constrain_bonds else config.method
+    baselines, skipped = closed_forms(task, own, config.beside)
     announce(config, task, skipped)
     with folder.locked(out, take_over):
         folder.bring_back(out)
@@ -121,6 +124,7 @@ def train(
             task,
             train=config.train,
             start=config.start,
+            constrain_bonds=config.constrain_bonds,
             label=None if isinstance(config.model, Auto) else catalog_label(config),
             callbacks=(Checkpoints(out / folder.CHECKPOINTS, key), Saved(out), *callbacks),
         )

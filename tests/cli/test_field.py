@@ -171,6 +171,29 @@ def test_refused_in_one_line(capsys, case):
     assert re.search(words, err), err
 
 
+def test_a_unit_as_a_user_would_type_it(capsys):
+    code, out, _ = info(capsys, npz("a.npz", R=X / 10), "--read.unit", "nm")
+    assert code == 0 and fact(out, "length unit") == "nm" and fact(out, "edges").startswith("6 ")
+    assert "in nm already" in notes(out)
+
+
+@pytest.mark.parametrize("command", [["train", "--out", "r"], ["table", "--out", "t"]])
+def test_nothing_is_trained_on_what_does_not_move(capsys, command):
+    npz("a.npz", R=np.repeat(X[:1], 60, 0))
+    code, out, err = estag(capsys, *command, "--data", "a.npz")
+    assert code in (1, 2) and "nothing moves" in out + err and not os.path.exists("r")
+
+
+def test_what_a_file_says_does_not_reach_the_terminal(capsys):
+    name = os.fsdecode(b"\x1b[2J\xff.npz")
+    arrays = {"positions": X, "names": np.array(["\x1b[2J", *NAMES[1:]])}
+    code, out, _ = info(capsys, npz(name, **arrays, provenance="\x07\x1b[0m", notes=["a\nb"]))
+    assert code == 0 and r"\x1b[2J\xff.npz" in out and r"\x07\x1b[0m" in out and r"a\nb" in out
+    code, _, err = estag(capsys, "data", "info", f"{name}x")
+    assert code == 2 and err.count("\n") == 1
+    assert not set("\x1b\x07\udcff") & set(out + err)
+
+
 def test_a_step_that_is_given_is_heeded(capsys):
     for spec, given, expected in [
         (run("a.xtc", np.zeros(FRAMES)), "2", "2 ps"),

@@ -9,7 +9,7 @@ import pytest
 from estag_jax.data.graphs import GraphConfig, with_graph
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.evaluation.result import Result, Row
-from estag_jax.report.run_figures import sticks
+from estag_jax.report.overlay import sticks
 from estag_jax.report.tables import (
     csv_text,
     figure_text,
