@@ -2,8 +2,8 @@
 
     .venv/bin/python experiments/ablation.py --shared ../shared/data
 
-Blocked split, T = 10, Δ = 10, 500 training and 2,000 test windows. Errors are in 10⁻³ Å². Parity cannot be left
-out: frames of either hand see a molecule with another sign.
+Blocked split, T = 10, Δ = 10, 500 training and 2,000 test windows. Errors are in 10⁻³ Å². Parity
+cannot be left out: it is the symmetry of the forecast under reflection.
 """
 
 from __future__ import annotations

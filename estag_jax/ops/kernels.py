@@ -94,7 +94,7 @@ def initial_scales(past: int) -> Scales:
 
 
 def parity_kernels(
-    scales: Scales, left: Array, right: Array, rings: Array
+    scales: Scales, left: Array, right: Array, rings: Array, added: Any = None
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     """The linear and the other part of the two kernels, in all their terms.
 
@@ -103,12 +103,13 @@ def parity_kernels(
       left: z [n, P, T, 3].
       right: z' [n', P, T, 3].
       rings: of the points [P].
+      added: the dtype of the other parts; None for that of the inputs.
 
     Returns:
       E_lin + β and O_lin, then what is added to them in K_even and K_odd, each [n, n'].
     """
 
-    def products(weights: jax.Array) -> tuple[jax.Array, ...]:
+    def products(weights: jax.Array, left: Array, right: Array) -> tuple[jax.Array, ...]:
         """E and O [n, n'], and half the squared lengths [n] and [n']."""
         # The weights stand on one side alone: a derivative by them is one product of matrices, not two.
         scaled, lengths = left * weights**2, right**2 * weights**2
@@ -120,11 +121,14 @@ def parity_kernels(
         )
 
     linear, product, radial = weights_of(jnp, scales, rings)
-    even, odd, _, _ = products(linear)
-    e_product, o_product, _, _ = products(product)
-    e_radial, o_radial, one, other = products(radial)
-    added = _added(jnp, scales, e_product, o_product, e_radial, o_radial, one, other)
-    return even + jnp.exp(scales.bias), odd, *added
+    even, odd, _, _ = products(linear, left, right)
+    short = scales, product, radial, left, right
+    if added is not None:
+        short = jax.tree.map(lambda leaf: jnp.asarray(leaf, added), short)
+    shorter, product, radial, *sides = short
+    e_product, o_product, _, _ = products(product, *sides)
+    others = _added(jnp, shorter, e_product, o_product, *products(radial, *sides))
+    return even + jnp.exp(scales.bias), odd, *others
 
 
 def weights_of(xp: Any, scales: Scales, rings: Array) -> tuple[Array, Array, Array]:
