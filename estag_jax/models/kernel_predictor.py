@@ -12,7 +12,7 @@ import numpy as np
 from estag_jax.graph import Array
 from estag_jax.models.base import Predictor
 from estag_jax.models.frame_ridge import FramePredictor
-from estag_jax.models.frames import seen_from_nodes
+from estag_jax.models.frames import mean_of_views, seen_from_nodes
 from estag_jax.ops import linalg
 from estag_jax.ops.frames import backward_differences
 from estag_jax.ops.kernels import Directions, Scales, added_kernels, directions, initial_scales
@@ -28,28 +28,33 @@ class FrameKernelPredictor(Predictor):
 
         x*_i = linear_i + τ R_i^T sum_s k(z_i, z_is) α_is
 
+    or the mean of this over the views of i, where nodes are tied (models.symmetries; else V and K are N),
     with the kernel of ops.kernels less its linear part, which is collapsed into ``linear``: its
     coefficients cancel to seven digits, so float32 would lose them. k takes products along few
     ``directions`` of z; those of the samples are kept, in float64 until the caller casts them.
 
     Args:
       linear: the linear part.
-      windows: the samples s [S, N, T, C, 3], for a file.
-      alpha: α for the components 1 and 2 of every channel, then for the third [N, S, 3 C].
+      windows: what the samples are seen in [W, N, T, C, 3], for a file.
+      seen_from: of each class the window and the view of each sample [K, S, 2].
+      classes: of the views [V].
+      alpha: α for the components 1 and 2 of every channel, then for the third [K, S, 3 C].
       scales: of the kernel.
       sizes: of the backward differences, by which they are divided [T].
-      mean: mean shape in each frame, in the unit of the shape [N, M*C, 2].
-      rings: distances along bonds of what each node looks at [N, M*C].
+      mean: mean shape in each frame, in the unit of the shape [K, M*C, 2].
+      rings: distances along bonds of what each node looks at [K, M*C].
       size: τ.
       samples: how many were fitted; with fewer here, these are the inducing ones.
-      directions: of each node, filled up with zeros [N, D, q].
-      features: of the samples along these [N, S, q] each.
+      directions: of each class, filled up with zeros [K, D, q].
+      features: of the samples along these [K, S, q] each.
     """
 
     compiled: ClassVar[bool] = True
 
     linear: FramePredictor
     windows: Array
+    seen_from: Array
+    classes: Array
     alpha: Array
     scales: Scales
     sizes: Array
@@ -62,11 +67,17 @@ class FrameKernelPredictor(Predictor):
 
     def looking(self, cut: float) -> FrameKernelPredictor:
         """The predictor with the directions that its samples give, see ops.kernels.directions."""
-        past = self.differenced(linalg.NUMPY, np.asarray(self.windows, np.float64))
+        past, last = self.differenced(linalg.NUMPY, np.asarray(self.windows, np.float64))
         found, features = [], []
-        for node in range(len(self.rings)):
-            _, z = self.seen(linalg.NUMPY, *past, *self.view(node))
-            along = directions(self.scales, z, self.rings[node], cut)
+        for k, rings in enumerate(self.rings):
+            which, views = self.seen_from[k].T
+            z = np.empty((len(which), *self.mean.shape[1:2], past.shape[2], 3))
+            for view in np.unique(views):
+                own = np.flatnonzero(views == view)
+                given = past[which[own]], last[which[own]], self.linear.axes[:, view]
+                near = self.linear.neighbours[view]
+                _, z[own] = self.seen(linalg.NUMPY, *given, near, self.mean[k])
+            along = directions(self.scales, z, rings, cut)
             found.append(along)
             features.append(along.features(linalg.NUMPY, z))
         return dataclasses.replace(
@@ -81,8 +92,8 @@ class FrameKernelPredictor(Predictor):
     def chosen(self) -> dict[str, Any]:
         found = {name: value for name, value in self.linear.chosen.items() if name != "ridge"}
         found["samples"] = int(self.samples)
-        if len(self.windows) < found["samples"]:
-            found["inducing samples"] = len(self.windows)
+        if (kept := np.shape(self.alpha)[1]) < found["samples"]:
+            found["inducing samples"] = kept
         return found
 
     def predict(self, history: Array, inputs: Any = None) -> Array:
@@ -117,33 +128,26 @@ class FrameKernelPredictor(Predictor):
         scales = jax.tree.map(lambda leaf: xp.asarray(leaf, dtype), self.scales)
         given = self.differenced(backend, past)
 
-        def of_node(node):
-            view, alpha, along, samples = node
-            frames, z = self.seen(backend, *given, *view)
+        def of_view(view):
+            axes, near, k = view
+            mean, alpha, along, samples = jax.tree.map(lambda leaf: leaf[k], fitted)
+            frames, z = self.seen(backend, *given, axes, near, mean)
             features = along.features(backend, z)
             even, odd = added_kernels(backend, scales, features, samples)
             flat = matmul(even, alpha[:, : 2 * channels]).reshape(-1, channels, 2)
             third = matmul(odd, alpha[:, 2 * channels :])[..., None]
             return matmul(xp.concatenate([flat, third], axis=-1), frames)
 
-        def typed(leaf):
-            leaf = xp.asarray(leaf)
-            return leaf.astype(dtype) if xp.issubdtype(leaf.dtype, xp.floating) else leaf
-
-        views = self.linear.axes.T, self.linear.neighbours, self.mean
-        nodes = jax.tree.map(typed, (views, self.alpha, self.directions, self.features))
+        fitted = self.mean, self.alpha, self.directions, self.features
+        fitted = jax.tree.map(lambda leaf: xp.asarray(leaf, dtype), fitted)
+        views = self.linear.axes.T, self.linear.neighbours, self.classes
         if backend is linalg.JAX:
-            added = jax.lax.map(of_node, nodes)
+            added = jax.lax.map(of_view, jax.tree.map(xp.asarray, views))
         else:
-            every = range(len(self.rings))
-            added = np.stack(
-                [of_node(jax.tree.map(lambda leaf, i=i: leaf[i], nodes)) for i in every]
-            )
-        return xp.asarray(self.size, dtype) * xp.moveaxis(added, 0, 1)
-
-    def view(self, node: int) -> tuple[Array, Array, Array]:
-        """The axes, the neighbours and the mean shape of a node."""
-        return self.linear.axes[:, node], self.linear.neighbours[node], self.mean[node]
+            added = np.stack([of_view(view) for view in zip(*views, strict=True)])
+        nodes = np.size(self.linear.degenerate)
+        added = mean_of_views(xp, xp.moveaxis(added, 0, 1), self.linear.axes, nodes)
+        return xp.asarray(self.size, dtype) * added
 
     def differenced(self, backend: linalg.Backend, past: Array) -> tuple[Array, Array]:
         """Differences of all orders, divided by their sizes [B, N, T, C, 3], and the last frame."""
@@ -187,7 +191,7 @@ class FrameKernelPredictor(Predictor):
         windows = np.moveaxis(arrays["frames"][arrays["windows"]], 1, 2)
         arrays = arrays | {"windows": windows}
         linear = FramePredictor(*[0.0] * len(dataclasses.fields(FramePredictor)))
-        empty = cls(linear, 0.0, 0.0, initial_scales(1), 0.0, 0.0, 0.0, 0.0, 0.0)
+        empty = cls(linear, *[0.0] * 4, initial_scales(1), *[0.0] * 5)
         filled = jax.tree_util.tree_map_with_path(lambda path, _: arrays[_name(path)], empty)
         return filled.looking(method.cut)
 

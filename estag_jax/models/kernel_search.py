@@ -14,7 +14,7 @@ from estag_jax.ops import linalg
 from estag_jax.ops.kernels import Scales, parity_kernels
 
 if TYPE_CHECKING:
-    from estag_jax.models.frame_kernel import _Fit
+    from estag_jax.models.kernel_fit import KernelFit
 
 WINDOWS = 360
 """Training windows of a step, at most."""
@@ -26,8 +26,8 @@ ROWS = 1500
 """Samples of a step that are fitted, at most."""
 
 
-def search(fit: _Fit, steps: int, rate: float) -> Scales:
-    """Adam on the logarithm of the error on a held-out block of time, a node and a block each step.
+def search(fit: KernelFit, steps: int, rate: float) -> Scales:
+    """Adam on the logarithm of the error on a held-out block of time, a class of nodes and a block each step.
 
     Windows that share a frame with the block are dropped. Nothing is done where there are too few.
 
@@ -49,8 +49,8 @@ def search(fit: _Fit, steps: int, rate: float) -> Scales:
     state, noise, order = optimizer.init(scales), fit.noise(), []
     for step in range(steps if held >= 8 else 0):
         tell("scales", step, steps)
-        order = order or list(generator.permutation(fit.nodes))
-        node, start = int(order.pop()), generator.uniform(low, high - width)
+        order = order or list(generator.permutation(len(fit.members)))
+        k, start = int(order.pop()), generator.uniform(low, high - width)
         inside = (fit.starts >= start) & (fit.starts < start + width)
         apart = (fit.starts < start - fit.span) | (fit.starts >= start + width + fit.span)
         held_out, rest = np.flatnonzero(inside), np.flatnonzero(apart)
@@ -62,7 +62,11 @@ def search(fit: _Fit, steps: int, rate: float) -> Scales:
         if count < len(rest):
             rest = generator.permutation(rest)[:count]
         held_out = np.concatenate([held_out + k * windows for k in range(fit.ways)])
-        pairs = *fit.seen(node, rest), *fit.seen(node, held_out), fit.rings[node], noise[rest]
+        view = int(fit.members[k][0])
+        if len(fit.members[k]) > 1:
+            view = int(generator.choice(fit.members[k]))
+        sides = *fit.seen(k, rest, view), *fit.seen(k, held_out, view)
+        pairs = *sides, fit.rings[k], noise[rest]
         scales, state = _step(optimizer, scales, state, *pairs)
     return jax.tree.map(np.asarray, scales)
 

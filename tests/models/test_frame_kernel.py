@@ -271,6 +271,6 @@ def test_rings_count_bonds_or_neighbours():
     last = np.zeros((1, 8, 1, 3))
     last[0, :, 0, 0] = np.arange(8) * 1.5
     expected = np.minimum(np.abs(np.subtract.outer(np.arange(8), np.arange(8))), 5)
-    np.testing.assert_array_equal(rings_of(chain, last, near), expected)
+    np.testing.assert_array_equal(rings_of(chain, last, near, np.arange(8)), expected)
     free = System(tuple("abcdefgh"))
-    np.testing.assert_array_equal(rings_of(free, last, near), expected)
+    np.testing.assert_array_equal(rings_of(free, last, near, np.arange(8)), expected)
