@@ -13,7 +13,7 @@ from estag_jax.runs import readers as runs
 
 
 def evaluate(run: tyro.conf.Positional[Path], data: tuple[str, ...] = ()) -> None:
-    """Test a run's best forecaster beside the closed forms and print the table.
+    """Test a run's best forecaster beside the closed forms.
 
     Args:
       run: Folder of the run.

@@ -49,7 +49,7 @@ def table(
     graph: GraphConfig = DEFAULT_GRAPH,
     train: TrainConfig = _TRAIN,
 ) -> None:
-    """Fit and test every method on every data set; finished cells are skipped.
+    """Fit and test every method on every data set.
 
     Args:
       data: Data sets as for estag train; NAME=SOURCE names the column (aspirin=my.npz).
@@ -61,7 +61,7 @@ def table(
       start: A closed form that every network starts from, such as frame-ridge.
       past: T in place of the source's.
       delta: Δ in place of the source's.
-      out: Folder of cells/, table.md, table.csv and table.png.
+      out: Folder, in which finished cells are skipped: cells/, table.md, table.csv and table.png.
       read: How the data are read.
       graph: Which nodes exchange messages.
       train: How the networks are trained.

@@ -105,6 +105,8 @@ def error_bars_of(
 ) -> Sequence[ErrorBars | None] | None:
     """The error bars that something fitted has for each system of a task; None where it has none.
 
+    Those from the validation windows of these systems, else those that the predictor knows for others.
+
     Args:
       one: what ``fit`` returned, a forecaster, or anything else.
       task: whose systems they must suit.
@@ -112,7 +114,9 @@ def error_bars_of(
     """
     held = getattr(one, "error_bars", None)
     if not held:
-        return None
+        known = getattr(getattr(one, "predictor", one), "bars_of", lambda system: None)
+        found = tuple(known(system) for system in task.systems)
+        return None if None in found else found
     bars = (held,) if isinstance(held, ErrorBars) else held[one.best if seed is None else seed]
     shapes = [None if b is None else b.rest.shape for b in bars]
     suited = [(system.num_nodes, system.channels) for system in task.systems]

@@ -90,6 +90,20 @@ def predictions(
         yield windows, frames
 
 
+def inputs_of_windows(predictor: Predictor, task: Task, which: int, starts: np.ndarray) -> Any:
+    """A predictor's inputs for windows of a system, with their external vectors.
+
+    Args:
+      predictor: of one seed.
+      task: the windows.
+      which: number of the trajectory.
+      starts: first frames of the windows [B].
+    """
+    trajectory = task.trajectories[which]
+    vectors = trajectory.vectors_at(starts + task.window.last)
+    return predictor.with_vectors(predictor.inputs(trajectory.system), vectors)
+
+
 def validation_error(
     predictor: Predictor,
     task: Task,

@@ -25,6 +25,7 @@ import numpy as np
 from estag_jax.data.system import System
 from estag_jax.data.task import Task
 from estag_jax.graph import Array, Graph
+from estag_jax.models.error_bars import ErrorBars
 from estag_jax.nn.config import Elements, NetworkConfig
 
 SPEED = 2e10
@@ -87,6 +88,11 @@ class Predictor(abc.ABC):
         """What a user should know of forecasts for a system, in one line each."""
         del system
         return ()
+
+    def bars_of(self, system: System) -> ErrorBars | None:
+        """Error bars for a system that it was not fitted to; None where it knows none."""
+        del system
+        return None
 
     @abc.abstractmethod
     def predict(self, history: Array, inputs: Any) -> Array:

@@ -33,6 +33,7 @@ from estag_jax.models.estag import EstagConfig
 from estag_jax.models.frame_kernel import FrameKernel
 from estag_jax.models.frame_ridge import FrameRidge
 from estag_jax.models.in_context import InContextAr
+from estag_jax.models.mode_ridge import ModeRidge
 from estag_jax.models.path_ridge import PathRidge
 from estag_jax.models.ridge import VarRidge
 from estag_jax.models.simlpe import SiMlpeConfig
@@ -99,6 +100,7 @@ METHODS: dict[str, Entry] = {
     "VAR ridge, vertical apart": Entry(_always(VarRidgeVertical())),
     "Frame ridge": Entry(_always(FrameRidge())),
     "Frame kernel": Entry(_always(FrameKernel()), asked=True),
+    "Mode ridge": Entry(_always(ModeRidge()), asked=True),
     "Path ridge": Entry(_always(PathRidge()), asked=True),
     "EGNN-s": Entry(partial(_single, frame="first"), "EGNN-s"),
     "EGNN-m": Entry(partial(_single, frame="middle"), "EGNN-m"),

@@ -30,10 +30,11 @@ class FrameKernel(ClosedForm):
 
     The steps of every node in its own frame, by the kernels of ops.kernels, even and odd outputs apart:
     (K + σ² I) α = y in float64; of more than ``exact`` samples by Nyström with the linear part exact. The
-    scales of the kernel, shared by all nodes, minimise the error on held-out blocks of the training windows. Where the dynamics is reversible (FrameRidge says so), all
-    windows are taken backwards in time too, and every window is continued before its start and after
-    its end by forecasts of the first fit; with these samples, trusted less, scales and coefficients are
-    fitted once more. Validation windows are used by FrameRidge alone.
+    scales of the kernel, shared by all nodes, minimise the error on held-out blocks of the training
+    windows. Where the dynamics is reversible (FrameRidge says so), all windows are taken backwards in time
+    too, and every window is continued before its start and after its end by forecasts of the first fit;
+    with these samples, trusted less, scales and coefficients are fitted once more. Validation windows are
+    used by FrameRidge alone.
 
     Args:
       steps: of the search for the scales, and of the second search.

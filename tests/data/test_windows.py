@@ -16,7 +16,7 @@ from estag_jax.data.splits import split
 from estag_jax.data.system import DataError
 from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
-from estag_jax.data.windows import WindowConfig, frames_of, gather, starts
+from estag_jax.data.windows import WindowConfig, frames_of, gather, inside_frames_of, starts
 from estag_jax.models.linear import fitting_vectors
 from estag_jax.sources.catalog import ReadConfig
 
@@ -206,3 +206,18 @@ def test_systems_of_one_task_have_the_same_vectors():
         Task([one, two], window, split)
     # One of the system and one by frame have the same name, and are alike.
     Task([one, two.changed(vectors={"up": positions[:, 0]})], window, split)
+
+
+def test_windows_inside_the_frames_of_others():
+    lengths, config = (30, 12), WindowConfig(past=3, delta=2, horizons=(1, 2))
+    drawn = np.array([0, 2, 6, 9, 20, 21, 30, 31])
+    known = {start + offset for start in drawn for offset in (0, 2, 4, 6, 8)}
+    expected = [
+        start
+        for begin, length in zip((0, 30), lengths, strict=True)
+        for start in range(begin, begin + length - 8)
+        if {start + offset for offset in (0, 2, 4, 6, 8)} <= known
+    ]
+    found = inside_frames_of(drawn, lengths, config)
+    assert [*found] == expected and len(expected) > len(drawn)
+    assert [*inside_frames_of(drawn[:1], lengths, config)] == [0]
