@@ -34,6 +34,7 @@ from estag_jax.models.frame_kernel import FrameKernel
 from estag_jax.models.frame_ridge import FrameRidge
 from estag_jax.models.in_context import InContextAr
 from estag_jax.models.mode_ridge import ModeRidge
+from estag_jax.models.parroting import ContextParroting
 from estag_jax.models.path_ridge import PathRidge
 from estag_jax.models.ridge import VarRidge
 from estag_jax.models.simlpe import SiMlpeConfig
@@ -96,6 +97,7 @@ METHODS: dict[str, Entry] = {
     "AR-LS": Entry(_always(ArLs())),
     "AR-LS per node": Entry(_always(ArLsPerNode())),
     "In-context AR": Entry(_always(InContextAr())),
+    "Context parroting": Entry(_always(ContextParroting()), asked=True),
     "VAR ridge": Entry(_always(VarRidge())),
     "VAR ridge, vertical apart": Entry(_always(VarRidgeVertical())),
     "Frame ridge": Entry(_always(FrameRidge())),
