@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from estag_jax.models.estag import ESTAG, EstagConfig
     from estag_jax.models.forecaster import Forecaster
     from estag_jax.ops.rollout import rollout
+    from estag_jax.report.viewer import view
     from estag_jax.runs.pretrained import PRETRAINED, load_pretrained
     from estag_jax.runs.readers import load
     from estag_jax.runs.run import train
@@ -74,6 +75,7 @@ _NAMES = {
     "load_trajectory": "sources.catalog:load",
     "rollout": "ops.rollout",
     "train": "runs.run",
+    "view": "report.viewer",
 }
 
 __all__ = [*_NAMES]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import math
@@ -11,16 +12,22 @@ import threading
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import platformdirs
 
-Report = Callable[[str, int, int], None]
-"""Called with a task's name, how much of it is done, and the total (0 where it is not known)."""
+
+class Report(Protocol):
+    """Called with a task's name, how much of it is done, the total (0 where it is not known), and what
+    else there is to say."""
+
+    def __call__(self, what: str, done: int, total: int, figures: str = "", /) -> None: ...
+
 
 _DAMAGE = (
     OSError,
@@ -46,8 +53,38 @@ def cache_folder() -> Path:
     return Path(given).expanduser() if given else platformdirs.user_cache_path("estag_jax")
 
 
-def silent(what: str, done: int, total: int) -> None:
+def silent(what: str, done: int, total: int, figures: str = "") -> None:
     """The Report that says nothing."""
+
+
+_TOLD: ContextVar[Report] = ContextVar("report", default=silent)
+
+
+@contextlib.contextmanager
+def reporting(report: Report) -> Iterator[None]:
+    """Tells ``report`` of the stages that are told (:func:`tell`) inside the block, by this thread."""
+    token = _TOLD.set(report)
+    try:
+        yield
+    finally:
+        _TOLD.reset(token)
+
+
+@contextlib.contextmanager
+def reporting_as(what: str) -> Iterator[None]:
+    """Gives the stages that are told inside the block the name of a task; of several the outermost."""
+    told = _TOLD.get()
+
+    def named(stage: str, done: int, total: int, figures: str = "") -> None:
+        told(what, done, total, figures or stage)
+
+    with reporting(named):
+        yield
+
+
+def tell(stage: str, done: int, total: int) -> None:
+    """Tells how much of a stage of a long computation is done; heard inside :func:`reporting`."""
+    _TOLD.get()(stage, done, total)
 
 
 def write_atomic(path: str | os.PathLike, write: Callable[[Path], Any]) -> None:
@@ -194,6 +231,11 @@ def slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("_.")[-80:] or "data"
 
 
+def printable(text: str) -> str:
+    """A text of a file's for a terminal: what is no letter (control characters, bytes) is escaped."""
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
 def one_line(error: BaseException) -> str:
     """What an error says, for the middle of a line."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -204,6 +246,13 @@ def cause(error: BaseException) -> str:
     """Kind and text of another library's error, on one line of moderate length."""
     text = one_line(error).split(" Error: ")[-1]  # a long preface may name the file once more
     return f"{type(error).__name__}: {text[:200]}{' …' if len(text) > 200 else ''}"
+
+
+def _escaped(character: str) -> str:
+    byte = ord(character) - 0xDC00  # bytes of a path that are no UTF-8
+    if 0x80 <= byte <= 0xFF:
+        return f"\\x{byte:02x}"
+    return character.encode("unicode_escape").decode()
 
 
 def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, whole: int) -> np.ndarray:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from estag_jax.io import (
     FileError,
     did_you_mean,
+    printable,
     read_json,
     read_npz,
     slug,
@@ -221,6 +222,12 @@ def test_any_cut_is_an_error(tmp_path_factory, cut):
 
 
 # --- words ---
+
+
+def test_what_is_no_letter_is_escaped():
+    assert printable("Å × 分子 a b") == "Å × 分子 a b"
+    assert printable("\x1b[2J\n\tx\u202e") == r"\x1b[2J\n\tx\u202e"
+    assert printable(os.fsdecode(b"bad\xff.npz")) == r"bad\xff.npz"
 
 
 def test_words():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tyro
 
-from estag_jax.cli.main import UsageError
+from estag_jax.cli.main import UsageError, check_out
 from estag_jax.sources.catalog import DEFAULT_READ, ReadConfig, load
 
 
@@ -26,6 +26,8 @@ def data_prepare(
 
     if out is not None and out.suffix != ".npz":
         raise UsageError(f"--out is {out}, it must end in .npz")
+    if out is not None:
+        check_out(out, source)
     with Display() as shown:
         trajectory = load(source, read=read, report=shown.report)
     if out is not None:

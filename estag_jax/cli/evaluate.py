@@ -8,7 +8,7 @@ import tyro
 
 
 def evaluate(run: tyro.conf.Positional[Path], data: tuple[str, ...] = ()) -> None:
-    """Test a run's best forecaster beside the closed forms and print the table.
+    """Test a run's best forecaster beside the closed forms.
 
     Args:
       run: Folder of the run.
@@ -16,6 +16,10 @@ def evaluate(run: tyro.conf.Positional[Path], data: tuple[str, ...] = ()) -> Non
         others (path-ridge).
     """
     from estag_jax.cli.output import print_result
+    from estag_jax.cli.progress import Display
+    from estag_jax.io import reporting
     from estag_jax.runs.readers import evaluate_run
 
-    print_result(evaluate_run(run, data))
+    with Display() as shown, reporting(shown.stage):
+        result = evaluate_run(run, data)
+    print_result(result)

@@ -19,7 +19,7 @@ def export(
     steps: int | None = None,
     platforms: tuple[Platform, ...] = get_args(Platform),
 ) -> None:
-    """Write a run's forecaster as StableHLO, which jax runs without this package, and as plain arrays.
+    """Write a run's forecaster as StableHLO and as plain arrays.
 
     Args:
       run: Folder of the run, or the file of a forecaster.

@@ -44,6 +44,10 @@ def facts_of(trajectory: Trajectory) -> dict[str, Any]:
         "length unit": trajectory.system.length_unit,
         "nodes": f"{trajectory.system.num_nodes}: {' '.join(trajectory.system.names[:40])}{more}",
         "channels": trajectory.system.channels,
+        "external vectors": "; ".join(
+            f"{name} {'by frame' if vector.ndim > 1 else vector}"
+            for name, vector in trajectory.external.items()
+        ),
         "edges": trajectory.system.graph.num_edges,
         "fingerprint": trajectory.fingerprint,
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from estag_jax.cli.main import Failure, UsageError
+from estag_jax.cli.main import Failure, UsageError, check_out
 
 
 def rollout(
@@ -17,9 +17,10 @@ def rollout(
     steps: int = 100,
     samples: int | None = None,
     seed: int = 0,
+    constrain_bonds: tyro.conf.FlagCreatePairsOff[bool] = False,
     out: Path = Path("rollout.xyz"),
 ) -> None:
-    """Forecast many frames from one window and write them as extended XYZ (ASE, OVITO) or .npz.
+    """Forecast many frames, and write extended XYZ or .npz.
 
     Args:
       run: Folder of the run.
@@ -29,11 +30,13 @@ def rollout(
       steps: Frames to predict.
       samples: Paths to draw, each forecast with an error by its error bars; default: one without errors.
       seed: Of the errors.
+      constrain_bonds: Give every forecast the bond lengths of the frame before it, as suits rigid skeletons.
       out: File to write; .npz for arrays, anything else for extended XYZ.
     """
     from estag_jax.evaluation.metrics import per_window_mse
     from estag_jax.evaluation.rollout import roll, roll_samples
     from estag_jax.io import write_npz
+    from estag_jax.runs import folder
     from estag_jax.runs import readers as runs
     from estag_jax.sources.files.export import time_key, write_extxyz
 
@@ -46,26 +49,34 @@ def rollout(
     if out.is_dir():
         raise UsageError(f"--out is {out}, a folder; name a file, for example {out}/rollout.xyz")
     forecaster = runs.load(run)
+    config, _ = folder.read_run(run)
+    check_out(out, run / folder.FORECASTER, *(data or config.data))
     if forecaster.horizon != 1:
         raise UsageError(
             f"{run}: looks {forecaster.horizon} steps ahead and cannot be fed with its own "
             f"forecasts; train with --window.horizons 1"
         )
-    bars = forecaster.error_bars
-    if samples and bars is None:
-        raise UsageError(
-            f"{run}: has no error bars to draw from; fit it again, or leave out --samples"
-        )
     _, task = runs.load_task(run, data)
     runs.check_same_system(forecaster, task, run)
     trajectory = task.trajectories[0]
-    forecaster = forecaster.of_system(trajectory)
+    if data:
+        forecaster = forecaster.of_system(trajectory)
+    bars = forecaster.error_bars
+    if samples and bars is None:
+        remedy = "fit it to three systems or more" if data else "fit it again"
+        raise UsageError(
+            f"{run}: has no error bars to draw from for {trajectory.source}; {remedy}, or leave out "
+            f"--samples"
+        )
+    if constrain_bonds:
+        forecaster = forecaster.constrained()
     for note in forecaster.predictor.notes(trajectory.system):
         print(f"note: {trajectory.source}: {note}")
     if start is None:
         start = int(task.splits[0].test[0])
     history = np.asarray(forecaster.history(trajectory.positions, start))
-    inputs = history[None], forecaster.inputs, steps
+    vectors = trajectory.vectors_at(np.array([start + forecaster.window.last]))
+    inputs = history[None], forecaster.inputs_with(vectors), steps
     paths = None
     if samples and bars is not None:
         drawn = roll_samples(forecaster.predictor, bars, *inputs, samples, seed)[:, :, 0]

@@ -13,6 +13,7 @@ import tyro
 from estag_jax.cli.main import Failure, UsageError
 from estag_jax.config import Head
 from estag_jax.data.settings import DEFAULT_GRAPH, GraphConfig
+from estag_jax.io import reporting
 from estag_jax.sources.catalog import DEFAULT_READ, SOURCES, ReadConfig, find
 from estag_jax.training.settings import TrainConfig
 
@@ -43,7 +44,7 @@ def table(
     graph: GraphConfig = DEFAULT_GRAPH,
     train: TrainConfig = _TRAIN,
 ) -> None:
-    """Fit and test every method on every data set; finished cells are skipped.
+    """Fit and test every method on every data set.
 
     Args:
       data: Data sets as for estag train; NAME=SOURCE names the column (aspirin=my.npz).
@@ -55,7 +56,7 @@ def table(
       start: A closed form that every network starts from, such as frame-ridge.
       past: T in place of the source's.
       delta: Δ in place of the source's.
-      out: Folder of cells/, table.md, table.csv and table.png.
+      out: Folder, in which finished cells are skipped: cells/, table.md, table.csv and table.png.
       read: How the data are read.
       graph: Which nodes exchange messages.
       train: How the networks are trained.
@@ -121,7 +122,7 @@ def tabulate(
     from estag_jax.runs.grid import run_grid
 
     methods = choose(models)
-    with Display() as shown:
+    with Display() as shown, reporting(shown.stage):
         results = run_grid(
             datasets,
             methods,

@@ -5,6 +5,9 @@ Every source passes here. What cannot be true is refused; what is odd becomes a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import ase
 import numpy as np
 from ase.data import atomic_masses, covalent_radii
@@ -12,13 +15,15 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
+from estag_jax.data.settings import TIME_UNITS
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.data.transform import LENGTHS
 
-CLOSE, FAR, ALONE = 0.5, 1.6, 20.0
+CLOSE, FAR, APART, ALONE = 0.5, 1.6, 5.0, 20.0
 """Of the median distance to the nearest atom in sums of covalent radii (bonds have 0.8 to 1.3): what is
-nearer or farther than the outer two cannot be, what is farther than the middle one is worth a question."""
+nearer than the first or farther than the last cannot be, nor what is farther than the third and bonded in
+another unit; what is farther than the second is worth a question."""
 
 HOT, COLD = 1e5, 1.0
 """K; temperatures that no simulation of molecules has, by the displacement in a step."""
@@ -26,28 +31,44 @@ HOT, COLD = 1e5, 1.0
 BALLISTIC = 2.0
 """fs; steps up to here are short enough for displacements to tell a temperature from below."""
 
-SECONDS = {"fs": 1e-15, "ps": 1e-12, "s": 1.0}
+STILL = "nothing moves: all frames are identical, so that there is nothing to forecast"
 SAMPLES = 200
 """Frames that are looked at."""
 
 
-def plausible(trajectory: Trajectory) -> Trajectory:
+def plausible(trajectory: Trajectory, wanted: str | None = None) -> Trajectory:
     """Checks lengths, step and frames of a trajectory; the same with notes on what is odd.
 
     Args:
       trajectory: as a source returned it, with finite positions where frames are known.
+      wanted: the unit that lengths will be converted to. Where atoms are not bonded in the trajectory's
+        unit but are in this one, its lengths are taken to be in it.
 
     Raises:
-      DataError: atoms are far nearer to each other than bonded ones; says which unit would fit.
+      DataError: atoms are far nearer to each other than bonded ones, and says which unit would fit; or a
+        frame holds all nodes in one place.
     """
+    _refuse_empty(trajectory)
+    trajectory, odd = _lengths(trajectory, wanted)
     squares = _squares(trajectory)
     notes = (
-        *_lengths(trajectory),
+        *odd,
         *_same_frames(trajectory),
         *_step(trajectory, squares),
         *_digits(trajectory, squares),
     )
     return trajectory.changed(notes=(*trajectory.notes, *notes)) if notes else trajectory
+
+
+def refuse_still(trajectories: Sequence[Trajectory]) -> None:
+    """Refuses data in which nothing moves, for there is nothing to forecast.
+
+    Raises:
+      DataError: in no trajectory does a node move.
+    """
+    pairs = (pair for t in trajectories for run in t.runs for pair in pairwise(t.positions[run]))
+    if all(np.array_equal(before, after, equal_nan=True) for before, after in pairs):
+        raise DataError(f"{', '.join(t.source for t in trajectories)}: {STILL}")
 
 
 def connected(trajectory: Trajectory) -> Trajectory:
@@ -74,20 +95,38 @@ def _gap(one: np.ndarray, other: np.ndarray) -> float:
     return float(KDTree(one).query(other)[0].min())
 
 
-def _lengths(trajectory: Trajectory) -> list[str]:
+def _lengths(trajectory: Trajectory, wanted: str | None) -> tuple[Trajectory, list[str]]:
     """Refuses atoms far too near or all alone for the unit; a note where another (bohr) would bond them."""
     ratio, found = _bond_ratio(trajectory)
     if CLOSE <= ratio <= FAR:
-        return []
+        return trajectory, []
     fitting = _fitting(trajectory, ratio)
-    if CLOSE <= ratio <= ALONE:
+    if wanted in fitting:
+        note = f"{found}: lengths are taken to be in {wanted} already (--read.unit {wanted})"
+        return trajectory.changed(length_unit=wanted), [note]
+    if CLOSE <= ratio <= (APART if fitting else ALONE):
         if not fitting or trajectory.system.bonds is not None:
-            return []
-        return [f"{found}: is this {fitting[0]}? (--read.length-unit {fitting[0]})"]
+            return trajectory, []
+        return trajectory, [f"{found}: is this {fitting[0]}? (--read.length-unit {fitting[0]})"]
     raise DataError(
         f"{trajectory.source}: {found}: is this {' or '.join(fitting) or 'another unit'}? Write "
         f"--read.length-unit {fitting[0] if fitting else 'UNIT'}, or a key length_unit"
     )
+
+
+def _refuse_empty(trajectory: Trajectory) -> None:
+    """Refuses frames that hold all nodes in one place: what is left of a writer that failed."""
+    nodes = trajectory.system.num_nodes * trajectory.system.channels
+    if nodes < 2:
+        return
+    points = trajectory.positions.reshape(trajectory.num_frames, nodes, 3)
+    suspects = np.flatnonzero((points[:, 0] == points[:, -1]).all(axis=1) & trajectory.known)
+    for k in suspects:
+        if (points[k] == points[k, 0]).all():
+            raise DataError(
+                f"{trajectory.source}: frame {k} (counted from 0) holds all nodes in one place, as a frame "
+                f"that was never written; leave it out and end a run there"
+            )
 
 
 def _bond_ratio(trajectory: Trajectory) -> tuple[float, str]:
@@ -130,7 +169,7 @@ def _same_frames(trajectory: Trajectory) -> list[str]:
     if not twice:
         return []
     if len(twice) == pairs:
-        return ["nothing moves: all frames are identical, so that there is nothing to forecast"]
+        return [STILL]
     return [
         f"frames {twice[0]} and {twice[0] + 1} are identical, {len(twice)} pair(s) in all: written twice at "
         f"a restart? Leave one of them out"
@@ -151,7 +190,7 @@ def _squares(trajectory: Trajectory) -> np.ndarray:
 
 def _step(trajectory: Trajectory, squares: np.ndarray) -> list[str]:
     """A note where atoms move at a speed that the step does not allow: 3/2 k T = m v² / 2."""
-    system, seconds = trajectory.system, SECONDS.get(trajectory.time_unit)
+    system, seconds = trajectory.system, TIME_UNITS.get(trajectory.time_unit)
     unit = LENGTHS.get(system.length_unit)
     if system.atomic_numbers is None or not seconds or not unit or not squares.any():
         return []

@@ -9,6 +9,17 @@ import numpy as np
 
 from estag_jax.config import check
 
+TIME_UNITS = {
+    "fs": 1e-15,
+    "ps": 1e-12,
+    "ns": 1e-9,
+    "us": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "frame": None,
+}
+"""Units of time in seconds; frames are counted where the time is not known."""
+
 
 @dataclasses.dataclass(frozen=True)
 class WindowConfig:
@@ -48,6 +59,11 @@ class WindowConfig:
     def span(self) -> int:
         """Trajectory steps from the first history frame to the last target frame."""
         return (self.past - 1 + self.horizons[-1]) * self.delta
+
+    @property
+    def last(self) -> int:
+        """Trajectory steps from the first history frame to the last."""
+        return (self.past - 1) * self.delta
 
     @property
     def offsets(self) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -31,6 +32,34 @@ def needed(module: str, who: str, install: str) -> Any:
         raise DataError(f"{who} needs {package}; pip install {install}") from error
 
 
+def checked_vectors(vectors: Mapping[str, Any], shape: tuple[int, ...], known: Any = ...) -> dict:
+    """External vectors as float64 arrays, by name.
+
+    Args:
+      vectors: arrays by name.
+      shape: of each, [3] or [frames, 3].
+      known: where they must be finite and have a direction; by default everywhere.
+
+    Raises:
+      DataError: a name is no identifier, or a vector has another shape, is not finite or zero.
+    """
+    found = {}
+    for name, given in vectors.items():
+        if not name.isidentifier():
+            raise DataError(
+                f"vectors: {name!r} is no name, write letters, digits and _ (up, field)"
+            )
+        found[name] = vector = np.asarray(given, np.float64)
+        if vector.shape != shape:
+            raise DataError(f"vectors: {name} has shape {vector.shape}, expected {shape}")
+        size = np.linalg.norm(vector, axis=-1)
+        wrong = np.atleast_1d(~((size > 0) & np.isfinite(size)))[known]
+        if wrong.any():
+            where = f" in {np.count_nonzero(wrong)} frame(s)" if vector.ndim > 1 else f" {vector}"
+            raise DataError(f"vectors: {name} is zero or not finite{where}, it needs a direction")
+    return found
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class System:
     """The nodes of a system and the graph on them.
@@ -51,6 +80,8 @@ class System:
       graph: who sends messages to whom, G = 1; None before data.graphs has built it.
       hydrogens: how many hydrogen atoms that are no nodes each atom carries [N], or None where that is
         not known.
+      vectors: external vectors that turn with the data, by name (up, field, heading), each [3] float64 and
+        not zero. Lengths are kept, as that of a field may matter.
     """
 
     names: tuple[str, ...]
@@ -64,6 +95,7 @@ class System:
     contact_distance: float | None = None
     graph: Graph | None = None
     hydrogens: Array | None = None
+    vectors: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         if self.node_features is None:
@@ -87,6 +119,7 @@ class System:
                 if not 0 <= end < self.num_nodes:
                     there = f"there are nodes 0 … {self.num_nodes - 1}"
                     raise DataError(f"bonds name node {end}, {there}")
+        object.__setattr__(self, "vectors", checked_vectors(self.vectors, (3,)))
 
     @property
     def num_nodes(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -28,12 +28,15 @@ class Windows(NamedTuple):
       starts: first frame of each window [W].
       history: past frames [W, N, T, C, 3].
       target: frames to predict [W, P, N, C, 3], one for each horizon.
+      vectors: external vectors by name, [1, 3] where they are the system's, [W, 3] where they change: those
+        of the last past frame.
     """
 
     which: int
     starts: np.ndarray
     history: np.ndarray
     target: np.ndarray
+    vectors: dict[str, np.ndarray]
 
 
 def resolve(
@@ -70,7 +73,7 @@ class Task:
 
     Raises:
       DataError: no trajectory, one without enough frames for the windows, or systems that differ in
-        their channels, units, step or edge features.
+        their channels, units, step, edge features or names of external vectors.
     """
 
     def __init__(
@@ -96,13 +99,20 @@ class Task:
 
     @classmethod
     def from_windows(
-        cls, system: System | None = None, *, graph: GraphConfig = DEFAULT_GRAPH, **parts: Any
+        cls,
+        system: System | None = None,
+        *,
+        graph: GraphConfig = DEFAULT_GRAPH,
+        vectors: Mapping[str, Mapping[Part, Any]] | None = None,
+        **parts: Any,
     ) -> Task:
         """A task of windows that are already cut, for a data set of your own.
 
         Args:
           system: the nodes; None for plain nodes.
           graph: which nodes exchange messages, where the system has no graph.
+          vectors: external vectors that change from window to window, by name and part [W, 3]; those that
+            do not are the system's.
           **parts: ``train``, ``validation`` and ``test``, each a pair of arrays (history
             [W, N, T, C, 3] or [W, N, T, 3], target [W, N, C, 3] or [W, N, 3]), or any sequence of such
             pairs for single windows (an object with ``__len__`` and ``__getitem__``).
@@ -130,6 +140,11 @@ class Task:
             trajectory = Trajectory.from_arrays(positions, lengths=lengths)
         else:
             trajectory = Trajectory(system, positions, lengths=lengths)
+        by_frame = {
+            name: np.repeat(np.concatenate([given[part] for part in PARTS]), past + 1, axis=0)
+            for name, given in (vectors or {}).items()
+        }
+        trajectory = trajectory.with_vectors(by_frame)
         starts = np.split((past + 1) * np.arange(sum(counts)), np.cumsum(counts)[:-1])
         window = WindowConfig(past=past, delta=1)
         return cls(trajectory, window, [Split(*starts, kind="given")], graph)
@@ -172,7 +187,9 @@ class Task:
             starts = getattr(drawn, part)
             for begin in range(0, len(starts), at_once or max(len(starts), 1)):
                 chosen = starts[begin : begin + (at_once or len(starts))]
-                yield Windows(which, chosen, *gather(trajectory.positions, chosen, self.window))
+                vectors = trajectory.vectors_at(chosen + self.window.last)
+                frames = gather(trajectory.positions, chosen, self.window)
+                yield Windows(which, chosen, *frames, vectors)
 
     def describe(self) -> dict[str, Any]:
         """Facts about the data and the windows, for a result; JSON-ready."""
@@ -218,6 +235,7 @@ def _check_alike(trajectories: Sequence[Trajectory]) -> None:
             "edge features": t.system.graph.edge_width,
             "number of node features": t.system.inputs().shape[-1],
             "type": t.positions.dtype.name,
+            "external vectors": sorted(t.external),
         }
 
     first = facts(trajectories[0])

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from ase.data import chemical_symbols
 
 from estag_jax.data.settings import Suggested
-from estag_jax.data.system import DataError, System
+from estag_jax.data.system import DataError, System, checked_vectors
+from estag_jax.io import printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +55,8 @@ class Trajectory:
       provenance: how it came about.
       licence: of the data.
       notes: what was left out, unwrapped, centred or assumed.
+      vectors: external vectors that change from frame to frame, by name, each [frames, 3] float64; those
+        that do not are the system's. A window has their values in its last past frame.
     """
 
     system: System
@@ -69,8 +72,13 @@ class Trajectory:
     provenance: str = ""
     licence: str = ""
     notes: tuple[str, ...] = ()
+    vectors: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
+        for name in ("source", "provenance", "licence"):
+            object.__setattr__(self, name, printable(getattr(self, name)))
+        for name in ("run_names", "notes"):
+            object.__setattr__(self, name, tuple(map(printable, getattr(self, name))))
         _check_shape(self.source, self.positions)
         expected = self.system.num_nodes, self.system.channels
         if self.positions.shape[1:3] != expected:
@@ -95,6 +103,13 @@ class Trajectory:
             raise DataError(
                 f"{self.source}: the time step is {self.frame_step}, it must be positive"
             )
+        try:
+            vectors = checked_vectors(self.vectors, (self.num_frames, 3), self.known)
+            if twice := sorted(vectors.keys() & self.system.vectors):
+                raise DataError(f"vectors: {twice[0]} is both the system's and given by frame")
+        except DataError as error:
+            raise DataError(f"{self.source}: {error}") from None
+        object.__setattr__(self, "vectors", vectors)
 
     @classmethod
     def from_arrays(
@@ -104,6 +119,7 @@ class Trajectory:
         atomic_numbers: Any = None,
         names: Sequence[str] | None = None,
         node_features: Any = None,
+        vectors: Mapping[str, Any] | None = None,
         **about: Any,
     ) -> Trajectory:
         """A trajectory of arrays in memory.
@@ -114,6 +130,7 @@ class Trajectory:
           atomic_numbers: [N], or None where nodes are not atoms.
           names: N names; by default element symbols, or numbers.
           node_features: [N, F] invariant features besides the elements, or None.
+          vectors: external vectors by name, [3] or, where they change, [frames, 3].
           **about: the other fields of System (length_unit, bonds, bond_orders, anchor,
             contact_distance) and of Trajectory (frame_step, time_unit, lengths, …).
 
@@ -144,12 +161,12 @@ class Trajectory:
             raise DataError(f"{source}: names has {len(names)} entries, expected {nodes}")
         if node_features is not None:
             node_features = np.asarray(node_features, np.float32)
-        names, of_system = tuple(map(str, names)), _of_system(about)
+        names, of_system = tuple(printable(str(name)) for name in names), _of_system(about)
         try:
             system = System(names, atomic_numbers, node_features, channels, **of_system)
         except DataError as error:
             raise DataError(f"{source}: {error}") from None
-        return cls(system, positions, **about)
+        return cls(system, positions, **about).with_vectors(vectors or {})
 
     @property
     def num_frames(self) -> int:
@@ -167,6 +184,11 @@ class Trajectory:
         return np.ones(self.num_frames, bool) if self.missing is None else ~self.missing
 
     @property
+    def external(self) -> dict[str, np.ndarray]:
+        """All external vectors by name: the system's [3] and those by frame [frames, 3]."""
+        return {**self.system.vectors, **self.vectors}
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 over everything that a model sees, to tell whether a run saw this very data."""
         digest = hashlib.sha256()
@@ -175,6 +197,8 @@ class Trajectory:
         parts += [system.atomic_numbers, self.missing]
         if graph is not None:
             parts += [graph.receivers, graph.senders, graph.edge_features]
+        for name, vector in sorted(self.external.items()):
+            parts += [np.array(name.encode()), vector]
         for part in parts:
             if part is not None:
                 part = np.ascontiguousarray(part)
@@ -187,6 +211,33 @@ class Trajectory:
         if of_system := _of_system(changes):
             changes["system"] = dataclasses.replace(self.system, **of_system)
         return dataclasses.replace(self, **changes)
+
+    def with_vectors(self, vectors: Mapping[str, Any]) -> Trajectory:
+        """The same with further external vectors: [3] for the system, [frames, 3] by frame.
+
+        A vector that was there under the same name is replaced.
+
+        Raises:
+          DataError: see ``checked_vectors``.
+        """
+        if not vectors:
+            return self
+        system, by_frame = (
+            {n: v for n, v in old.items() if n not in vectors}
+            for old in (self.system.vectors, self.vectors)
+        )
+        for name, vector in vectors.items():
+            (by_frame if np.ndim(vector) > 1 else system)[name] = vector
+        try:
+            of_system = dataclasses.replace(self.system, vectors=system)
+        except DataError as error:
+            raise DataError(f"{self.source}: {error}") from None
+        return dataclasses.replace(self, system=of_system, vectors=by_frame)
+
+    def vectors_at(self, frames: Any) -> dict[str, np.ndarray]:
+        """External vectors by name: the system's as [1, 3], those by frame at some frames [W, 3]."""
+        external = self.external.items()
+        return {n: v[frames] if n in self.vectors else v[None] for n, v in external}
 
     def noted(self, note: str, **changes: Any) -> Trajectory:
         """:meth:`changed`, with a note that says so."""

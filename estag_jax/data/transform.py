@@ -15,7 +15,16 @@ from estag_jax.data.edges import inside
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 
-LENGTHS = {"Å": 1.0, "A": 1.0, "nm": 10.0, "pm": 0.01, "bohr": 0.529177210903, "m": 1e10, "cm": 1e8}
+LENGTHS = {
+    "Å": 1.0,
+    "A": 1.0,
+    "nm": 10.0,
+    "pm": 0.01,
+    "bohr": 0.529177210903,
+    "m": 1e10,
+    "cm": 1e8,
+    "mm": 1e7,
+}
 """Length units in Å (the bohr of CODATA 2018)."""
 
 
@@ -113,6 +122,7 @@ def take_runs(trajectory: Trajectory, min_frames: int) -> Trajectory:
     changes["run_names"] = tuple(compress(trajectory.run_names, keep))
     if trajectory.missing is not None:
         changes["missing"] = trajectory.missing[frames]
+    changes["vectors"] = {name: vector[frames] for name, vector in trajectory.vectors.items()}
     # The published lists number the runs that are there in full.
     return trajectory.noted(note, published=None, **changes)
 
@@ -148,9 +158,12 @@ def superimposed(trajectory: Trajectory) -> Trajectory:
 
     argmin_{R,t} sum_i |R x_i(t) + t - x_i(0)|² over proper rotations; W. Kabsch, Acta Cryst. A32
     (1976) 922. The system's own tumbling is thereby taken out of what is forecast.
+    External vectors turn with their frames, and so change from frame to frame.
     """
     positions = trajectory.positions.astype(np.float64)
     flat = positions.reshape(trajectory.num_frames, -1, 3)
+    external = trajectory.external.items()
+    vectors = {name: np.broadcast_to(v, (len(flat), 3)).copy() for name, v in external}
     for run in trajectory.runs:
         centroid = flat[run].mean(axis=1, keepdims=True)
         points = flat[run] - centroid
@@ -159,8 +172,10 @@ def superimposed(trajectory: Trajectory) -> Trajectory:
         u, _, v = np.linalg.svd(np.einsum("fpi,pj->fij", points[known], first))
         u[..., -1] *= np.sign(np.linalg.det(u @ v))[:, None]  # no reflection
         points[known] = points[known] @ (u @ v)
+        for vector in vectors.values():
+            vector[run.start + known] = np.einsum("fi,fij->fj", vector[run.start + known], u @ v)
         flat[run] = points + origin
-    return trajectory.noted(
+    return trajectory.with_vectors(vectors).noted(
         "superimposed: each frame on the first of its run, over all points",
         positions=flat.reshape(positions.shape).astype(trajectory.positions.dtype),
     )

@@ -7,6 +7,7 @@ each; frames are copied only when gathered.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from itertools import accumulate
 
@@ -102,3 +103,24 @@ def gather(
         history[:, :, t] = positions[starts + t * config.delta]
     targets = positions[starts[:, None] + config.offsets[config.past :]]
     return history, targets
+
+
+def evenly(rows: np.ndarray, most: int) -> np.ndarray:
+    """Rows at even distances, ``most`` of them or all."""
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).round().astype(int)]
+
+
+def inside_frames_of(given: np.ndarray, lengths: Sequence[int], config: WindowConfig) -> np.ndarray:
+    """The starts of all windows whose every frame is a frame of some of the given windows.
+
+    Args:
+      given: starts [W].
+      lengths: frames of each run.
+      config: the shape of a window; its ``stride`` is not looked at.
+
+    Returns:
+      int64 [V], increasing, the given ones among them.
+    """
+    others = np.ones(sum(lengths), bool)
+    others[frames_of(given, config)] = False
+    return starts(lengths, dataclasses.replace(config, stride=1), missing=others)

@@ -12,6 +12,7 @@ import numpy as np
 
 from estag_jax.data.task import Part, Task, Windows
 from estag_jax.evaluation.metrics import per_window_mse
+from estag_jax.io import tell
 from estag_jax.models.base import Predictor
 from estag_jax.models.error_bars import ErrorBars
 from estag_jax.models.error_bars_fit import fit_error_bars
@@ -74,21 +75,33 @@ def predictions(
     for windows in task.windows(part, width):
         system = task.systems[windows.which]
         if not predictor.compiled:
-            yield (
-                windows,
-                forecast(
-                    predictor, windows.history, predictor.inputs(system), task.window.horizons
-                ),
-            )
+            inputs = predictor.with_vectors(predictor.inputs(system), windows.vectors)
+            yield windows, forecast(predictor, windows.history, inputs, task.window.horizons)
             continue
         size = None if sizes is None else sizes[windows.which]
         if windows.which not in bound:
             bound = {windows.which: jax.tree.map(jnp.asarray, predictor.inputs(system, size))}
         history = _filled(windows.history, width, size[0] if size else system.num_nodes)
+        vectors = {name: _repeated(v, width) for name, v in windows.vectors.items()}
+        inputs = predictor.with_vectors(bound[windows.which], vectors)
         run = _compiled_seeds if seeds else _compiled
-        frames = run(predictor, history, bound[windows.which], task.window.horizons)
+        frames = run(predictor, history, inputs, task.window.horizons)
         frames = np.asarray(frames)[..., : len(windows.starts), :, : system.num_nodes, :, :]
         yield windows, frames
+
+
+def inputs_of_windows(predictor: Predictor, task: Task, which: int, starts: np.ndarray) -> Any:
+    """A predictor's inputs for windows of a system, with their external vectors.
+
+    Args:
+      predictor: of one seed.
+      task: the windows.
+      which: number of the trajectory.
+      starts: first frames of the windows [B].
+    """
+    trajectory = task.trajectories[which]
+    vectors = trajectory.vectors_at(starts + task.window.last)
+    return predictor.with_vectors(predictor.inputs(trajectory.system), vectors)
 
 
 def validation_error(
@@ -132,11 +145,14 @@ def validated(
     points = max(system.num_nodes * system.channels for system in task.systems)
     every = -(-task.count("validation") * points // POINTS)
     parts: list[list[tuple[np.ndarray, ...]]] = [[] for _ in task.systems]
+    done, total = 0, task.count("validation")
     for windows, frames in predictions(predictor, task, "validation", sizes, hidden):
         forecast, target = np.asarray(frames[:, 0]), windows.target[:, 0]
         errors.append(per_window_mse(forecast, target))
         of_bars = windows.starts, windows.history, forecast, target
         parts[windows.which].append(tuple(each[::every] for each in of_bars))
+        done += len(windows.starts)
+        tell("validation windows", done, total)
     bars: list[ErrorBars | None] = []
     for system, found in zip(task.systems, parts, strict=True):
         if not found:
@@ -162,6 +178,11 @@ def batch_width(task: Task, hidden: int = 16) -> int:
 
 def _filled(history: np.ndarray, width: int, nodes: int) -> jax.Array:
     """A batch filled up to ``width`` windows (its last) and padding nodes (zeros), on the device(s)."""
-    history = history[np.minimum(np.arange(width), len(history) - 1)]
+    history = _repeated(history, width)
     history = np.pad(history, [(0, 0), (0, nodes - history.shape[1])] + [(0, 0)] * 3)
     return split_over_devices(history, data_mesh() if jax.device_count() > 1 else None)
+
+
+def _repeated(values: np.ndarray, width: int) -> np.ndarray:
+    """Values of windows filled up to ``width`` windows with those of the last."""
+    return values[np.minimum(np.arange(width), len(values) - 1)]

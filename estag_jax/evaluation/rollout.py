@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -15,7 +16,7 @@ from estag_jax.data.settings import WindowConfig
 from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.data.windows import gather, known
-from estag_jax.evaluation.predictions import batch_width
+from estag_jax.evaluation.predictions import batch_width, inputs_of_windows
 from estag_jax.models.base import Predictor
 from estag_jax.models.error_bars import ErrorBars
 from estag_jax.ops.rollout import rollout
@@ -25,6 +26,8 @@ def rollout_errors(
     predictor: Predictor, task: Task, steps: int = 20, limit: int = 200, hidden: int = 16
 ) -> np.ndarray:
     """Squared error at each step of rollouts from the first test windows.
+
+    External vectors that change keep the value that they have in the last frame of the history.
 
     Args:
       predictor: of one seed.
@@ -43,9 +46,10 @@ def rollout_errors(
     for which, starts in _starts(task, steps, limit):
         trajectory = task.trajectories[which]
         longer = dataclasses.replace(task.window, past=task.window.past + steps - 1, horizons=(1,))
-        inputs = predictor.inputs(trajectory.system)
         for begin in range(0, len(starts), width):
-            frames, last = gather(trajectory.positions, starts[begin : begin + width], longer)
+            chosen = starts[begin : begin + width]
+            inputs = inputs_of_windows(predictor, task, which, chosen)
+            frames, last = gather(trajectory.positions, chosen, longer)
             frames = np.concatenate([frames, np.moveaxis(last, 1, 2)], axis=2)
             history, truth = frames[:, :, : task.window.past], frames[:, :, task.window.past :]
             predicted = np.asarray(roll(predictor, history, inputs, steps), np.float64)
@@ -69,6 +73,7 @@ def roll_samples(
     steps: int,
     samples: int,
     seed: int = 0,
+    vectors: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> np.ndarray:
     """Paths [1 + K, steps, B, N, C, 3] whose every forecast has an error drawn from its error bars.
 
@@ -82,7 +87,10 @@ def roll_samples(
       steps: frames to predict.
       samples: K.
       seed: of the errors.
+      vectors: external vectors of the windows by name, [1, 3] or [B, 3]; else the system's.
     """
+    copied = {n: v if len(v) == 1 else np.tile(v, (samples + 1, 1)) for n, v in vectors.items()}
+    inputs = predictor.with_vectors(inputs, copied)
     several = np.concatenate([history] * (samples + 1))
     shape = (steps, *several.shape[:2], several.shape[3], 6)
     noise = np.random.default_rng(seed).standard_normal(shape).astype(several.dtype)
@@ -136,8 +144,9 @@ def expected_errors(
             continue
         history, _ = gather(trajectory.positions, found, task.window)
         inputs = predictor.inputs(trajectory.system)
+        vectors = trajectory.vectors_at(found + task.window.last)
         with np.errstate(over="ignore", invalid="ignore"):
-            paths = roll_samples(predictor, own, history, inputs, steps, samples)
+            paths = roll_samples(predictor, own, history, inputs, steps, samples, vectors=vectors)
             square = ((paths[1:] - paths[0]) ** 2).mean((3, 4, 5))  # [K, S, B]
         square = np.swapaxes(square, 0, 1).reshape(steps, -1)
         return np.where(np.isfinite(square), square, np.inf)

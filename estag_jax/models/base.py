@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import flax.linen as nn
@@ -24,10 +25,20 @@ import numpy as np
 from estag_jax.data.system import System
 from estag_jax.data.task import Task
 from estag_jax.graph import Array, Graph
+from estag_jax.models.error_bars import ErrorBars
 from estag_jax.nn.config import Elements, NetworkConfig
 
 SPEED = 2e10
 """Floating-point operations a second of one core, for estimates of how long a fit takes."""
+
+
+def lacking(vector: str) -> str:
+    """What is wrong where an external vector is not known, and the remedy."""
+    option = "--read.up z, " if vector == "up" else ""
+    return (
+        f"needs the external vector {vector!r}, which the data do not have: {option}a key {vector} of the "
+        f"file, or vectors={{{vector!r}: [x, y, z]}} in Python"
+    )
 
 
 class Predictor(abc.ABC):
@@ -47,6 +58,11 @@ class Predictor(abc.ABC):
         """How many numbers were fitted."""
 
     @property
+    def vectors(self) -> tuple[str, ...]:
+        """External vectors that ``predict`` looks at: inputs[name] has them as [1, 3] or [B, 3]."""
+        return ()
+
+    @property
     def chosen(self) -> dict[str, Any]:
         """What the fit chose from the data (λ, whether time is reversed …), JSON-ready, for the result."""
         return {}
@@ -54,16 +70,29 @@ class Predictor(abc.ABC):
     def inputs(self, system: System, size: tuple[int, int] | None = None) -> Any:
         """What ``predict`` needs to know of a system besides the frames: a pytree of arrays.
 
+        By default the external vectors that it looks at, as far as the system has them.
+
         Args:
           system: the nodes and their graph.
           size: nodes and edges to pad to, for predictors that are ``compiled``; None for no padding.
         """
-        del system, size
+        del size
+        return {name: system.vectors[name][None] for name in self.vectors if name in system.vectors}
+
+    def with_vectors(self, inputs: Any, vectors: Mapping[str, Array]) -> Any:
+        """Inputs with the external vectors of windows, [1, 3] or [B, 3], in place of the system's."""
+        mine = {name: vectors[name] for name in self.vectors if name in vectors}
+        return {**inputs, **mine} if mine else inputs
 
     def notes(self, system: System) -> tuple[str, ...]:
         """What a user should know of forecasts for a system, in one line each."""
         del system
         return ()
+
+    def bars_of(self, system: System) -> ErrorBars | None:
+        """Error bars for a system that it was not fitted to; None where it knows none."""
+        del system
+        return None
 
     @abc.abstractmethod
     def predict(self, history: Array, inputs: Any) -> Array:
@@ -103,6 +132,8 @@ class ClosedForm(abc.ABC):
     """Past frames without which it cannot be fitted."""
     tied: ClassVar[bool] = False
     """Whether its weights belong to the nodes of one system."""
+    vectors: ClassVar[tuple[str, ...]] = ()
+    """External vectors without which it cannot be fitted."""
 
     @abc.abstractmethod
     def fit(self, task: Task) -> Predictor:
@@ -125,6 +156,9 @@ class ClosedForm(abc.ABC):
         """Why a task cannot be fitted or costs too much, in one line, or None; called before any work."""
         if self.tied and len(task.systems) > 1:
             return "has weights for the nodes of one system and the task has several"
+        for name in self.vectors:
+            if name not in task.trajectories[0].external:
+                return lacking(name)
         past = task.window.past
         return None if past >= self.needs else f"needs {self.needs} past frames, T is {past}"
 

@@ -19,6 +19,7 @@ from estag_jax.models.agl_stan import AglStanConfig
 from estag_jax.models.auto import Auto
 from estag_jax.models.autoregression import ArLs, ArLsPerNode
 from estag_jax.models.base import ClosedForm, Method, Network
+from estag_jax.models.constrained import Constrained
 from estag_jax.models.copies import (
     ConstantAcceleration,
     ConstantVelocity,
@@ -32,8 +33,11 @@ from estag_jax.models.estag import EstagConfig
 from estag_jax.models.frame_kernel import FrameKernel
 from estag_jax.models.frame_ridge import FrameRidge
 from estag_jax.models.in_context import InContextAr
+from estag_jax.models.mode_ridge import ModeRidge
+from estag_jax.models.parroting import ContextParroting
 from estag_jax.models.path_ridge import PathRidge
 from estag_jax.models.ridge import VarRidge
+from estag_jax.models.simlpe import SiMlpeConfig
 from estag_jax.models.st_egnn import StEgnnConfig
 from estag_jax.models.st_gnn import StGnnConfig
 from estag_jax.models.st_se3_transformer import StSe3TransformerConfig
@@ -41,6 +45,7 @@ from estag_jax.models.st_tfn import StTfnConfig
 from estag_jax.models.stag import StagConfig
 from estag_jax.models.started import Started
 from estag_jax.models.stgcn import StgcnConfig
+from estag_jax.models.vertical_ridge import VarRidgeVertical
 from estag_jax.nn.config import Head, NetworkConfig
 
 
@@ -92,9 +97,12 @@ METHODS: dict[str, Entry] = {
     "AR-LS": Entry(_always(ArLs())),
     "AR-LS per node": Entry(_always(ArLsPerNode())),
     "In-context AR": Entry(_always(InContextAr())),
+    "Context parroting": Entry(_always(ContextParroting()), asked=True),
     "VAR ridge": Entry(_always(VarRidge())),
+    "VAR ridge, vertical apart": Entry(_always(VarRidgeVertical())),
     "Frame ridge": Entry(_always(FrameRidge())),
     "Frame kernel": Entry(_always(FrameKernel()), asked=True),
+    "Mode ridge": Entry(_always(ModeRidge()), asked=True),
     "Path ridge": Entry(_always(PathRidge()), asked=True),
     "EGNN-s": Entry(partial(_single, frame="first"), "EGNN-s"),
     "EGNN-m": Entry(partial(_single, frame="middle"), "EGNN-m"),
@@ -108,6 +116,7 @@ METHODS: dict[str, Entry] = {
     "STGCN": Entry(_always(StgcnConfig(elements="number")), "STGCN", equivariant=False),
     "AGL-STAN": Entry(_always(AglStanConfig(elements="number")), "AGL-STAN", equivariant=False),
     "STAG": Entry(_always(StagConfig(elements="number")), equivariant=False),
+    "siMLPe": Entry(_always(SiMlpeConfig(elements="number")), equivariant=False),
     "ESTAG without layers": Entry(_always(EstagConfig(layers=0))),
     "ESTAG": Entry(_always(EstagConfig()), "ESTAG"),
     "ESTAG as released": Entry(EstagConfig.released, "ESTAG", aliases=("reference", "released")),
@@ -122,13 +131,26 @@ CLOSED_FORMS = tuple(n for n, entry in METHODS.items() if isinstance(entry.confi
 """Names of the methods that are solved and not trained."""
 
 YARDSTICKS = tuple(name for name in CLOSED_FORMS if not METHODS[name].asked)
-"""Closed forms that every table has: they take a second or two."""
+"""Closed forms that every table has, as far as its data have their vectors: they take a second or two."""
+
+CONSTRAINED = "constrained bonds"
+"""Stands behind the name of a method whose forecasts keep bond lengths."""
 
 AUTO = "auto"
 """The name under which ``fit`` chooses a closed form by itself (models.auto)."""
 
 CONFIGS = (*dict.fromkeys(type(entry.config(1)) for entry in METHODS.values()), Auto)
 """The settings' classes, to read them back from a file."""
+
+
+def with_vectors(names: Sequence[str], task: Task) -> tuple[str, ...]:
+    """Those of some methods whose external vectors the task has; networks need none."""
+    known = task.trajectories[0].external
+    return tuple(
+        name
+        for name in names
+        if all(vector in known for vector in getattr(METHODS[name].config(1), "vectors", ()))
+    )
 
 
 def find(name: str) -> str:
@@ -207,6 +229,8 @@ def label(method: str | Method, head: Head | None = None, start: str | None = No
       head: in place of a network's own.
       start: the closed form that a network starts from.
     """
+    if isinstance(method, Constrained):
+        return f"{label(method.method, head, start)} ({CONSTRAINED})"
     if isinstance(method, Started):
         return label(method.network, head, label(method.start))
     if isinstance(method, str):

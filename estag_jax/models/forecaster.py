@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -18,11 +20,14 @@ from estag_jax.data.trajectory import Trajectory
 from estag_jax.graph import Array, Graph
 from estag_jax.io import FileError, part_of, read_npz, write_npz
 from estag_jax.models import catalog
-from estag_jax.models.base import ClosedForm, Method, NetworkPredictor, Predictor
+from estag_jax.models.base import Method, Predictor
+from estag_jax.models.constrained import Constrained, ConstrainedPredictor, predictor_class
 from estag_jax.models.error_bars import Distribution, ErrorBars
 from estag_jax.models.saved_method import method_from_dict, method_to_dict
-from estag_jax.models.started import Started, StartedPredictor
 from estag_jax.ops.rollout import rollout
+
+Vectors = Mapping[str, Array]
+"""External vectors by name."""
 
 FORMAT, VERSION = "estag_jax forecaster", 1
 # Fields of a system and its graph in a file; arrays that are None are left out.
@@ -79,7 +84,24 @@ class Forecaster:
 
     def of_system(self, trajectory: Trajectory) -> Forecaster:
         """The same predictor for the system of another trajectory, frames as far apart as there."""
-        return self.bind(self.predictor, self.method, trajectory, self.window)
+        known = self.predictor.transfers
+        bars = self.predictor.bars_of(trajectory.system) if known else self.error_bars
+        return self.bind(self.predictor, self.method, trajectory, self.window, bars)
+
+    def constrained(self) -> Forecaster:
+        """The same with constrained bonds: forecasts keep the bond lengths of the last past frame.
+
+        Error bars stay those of the forecasts without constraints.
+
+        Raises:
+          ValueError: the system has no bonds, or bonds are constrained already.
+        """
+        if isinstance(self.method, Constrained):
+            raise ValueError("bonds are constrained already")
+        predictor = ConstrainedPredictor(self.predictor)
+        inputs = jax.tree.map(jnp.asarray, predictor.inputs(self.system))
+        changes = {"predictor": predictor, "method": Constrained(self.method), "inputs": inputs}
+        return dataclasses.replace(self, **changes)
 
     def __repr__(self) -> str:
         return (
@@ -134,17 +156,37 @@ class Forecaster:
             )
         return jnp.moveaxis(jnp.asarray(frames[start:need:delta]), 0, 1)
 
-    def predict(self, history: Array) -> jax.Array:
+    def inputs_with(self, vectors: Vectors | None) -> Any:
+        """The predictor's inputs with external vectors of windows, [3] or [B, 3], in place of the system's.
+
+        Raises:
+          ValueError: a vector has another shape, or the predictor looks at others alone.
+        """
+        found, looks_at = {}, self.predictor.vectors
+        for name, vector in (vectors or {}).items():
+            found[name] = vector = jnp.atleast_2d(jnp.asarray(vector))
+            if vector.ndim != 2 or vector.shape[1] != 3:
+                raise ValueError(
+                    f"vectors: {name} has shape {vector.shape}, expected [3] or [B, 3]"
+                )
+        if found and looks_at and found.keys().isdisjoint(looks_at):
+            given, own = ", ".join(found), ", ".join(looks_at)
+            raise ValueError(f"vectors are {given}, the forecast looks at {own}")
+        return self.predictor.with_vectors(self.inputs, found)
+
+    def predict(self, history: Array, vectors: Vectors | None = None) -> jax.Array:
         """The frame ``horizon`` steps after the history, by default the next one.
 
         Args:
           history: past frames, oldest first [N, T, C, 3], or of several windows [B, N, T, C, 3].
+          vectors: external vectors at the last of them by name, [3] or one for each window [B, 3]; by
+            default those of the system.
 
         Returns:
           [N, C, 3], or [B, N, C, 3].
 
         Raises:
-          ValueError: another shape.
+          ValueError: another shape, or an external vector is not known.
         """
         history = jnp.asarray(history)
         expected = (self.system.num_nodes, self.past, self.system.channels, 3)
@@ -152,16 +194,20 @@ class Forecaster:
             raise ValueError(
                 f"history has shape {history.shape}, expected {expected}, or (windows, *{expected})"
             )
+        inputs = self.inputs_with(vectors)
         if history.ndim == 4:
-            return self.predictor.predict(history[None], self.inputs)[0]
-        return self.predictor.predict(history, self.inputs)
+            return self.predictor.predict(history[None], inputs)[0]
+        return self.predictor.predict(history, inputs)
 
-    def distribution(self, history: Array, joint: bool = False) -> Distribution:
+    def distribution(
+        self, history: Array, joint: bool = False, vectors: Vectors | None = None
+    ) -> Distribution:
         """The forecast with its error bars, see models.error_bars; pure.
 
         Args:
           history: past frames, oldest first [N, T, C, 3], or of several windows [B, N, T, C, 3].
           joint: the covariance of all components together, in place of each point's.
+          vectors: as for ``predict``.
 
         Returns:
           Mean [..., N, C, 3], covariance [..., N, C, 3, 3] or, joint, [..., 3NC, 3NC], and the radius of
@@ -171,7 +217,7 @@ class Forecaster:
           ValueError: another shape, there are no error bars, or too many points for a joint covariance.
         """
         history, bars = jnp.asarray(history), self._bars()
-        forecast = self.predict(history)
+        forecast = self.predict(history, vectors)
         if history.ndim == 5:
             return bars.distribution(history, forecast, joint)
         mean, covariance, radius = bars.distribution(history[None], forecast[None], joint)
@@ -183,7 +229,12 @@ class Forecaster:
         return self.error_bars
 
     def rollout(
-        self, history: Array, steps: int, samples: int | None = None, seed: int = 0
+        self,
+        history: Array,
+        steps: int,
+        samples: int | None = None,
+        seed: int = 0,
+        vectors: Vectors | None = None,
     ) -> jax.Array:
         """The next ``steps`` frames, each from the T before it, in one lax.scan.
 
@@ -193,6 +244,7 @@ class Forecaster:
           samples: K paths, to each forecast of which an error drawn from the error bars is added; None
             for one path without errors (static under jit).
           seed: of the errors.
+          vectors: as for ``predict``; they stay as they are over the steps.
 
         Returns:
           [steps, N, C, 3], or [steps, B, N, C, 3]; with ``samples`` [K, steps, …].
@@ -206,15 +258,15 @@ class Forecaster:
                 f"this forecaster looks {self.horizon} steps ahead and cannot be fed with its own "
                 f"forecasts; train with --window.horizons 1"
             )
-        history = jnp.asarray(history)
+        history, predict = jnp.asarray(history), partial(self.predict, vectors=vectors)
         if samples is None:
-            return rollout(self.predict, history, steps)
+            return rollout(predict, history, steps)
         bars, windows = self._bars(), history if history.ndim == 5 else history[None]
 
         def path(key: jax.Array) -> jax.Array:
             shape = (steps, *windows.shape[:2], *windows.shape[3:-1], 6)
             noise = jax.random.normal(key, shape, history.dtype)
-            return rollout(self.predict, windows, steps, noise, bars.draw)
+            return rollout(predict, windows, steps, noise, bars.draw)
 
         paths = jax.vmap(path)(jax.random.split(jax.random.key(seed), samples))
         return paths if history.ndim == 5 else paths[:, :, 0]
@@ -235,6 +287,7 @@ class Forecaster:
             "about": np.array(json.dumps(about)),
             "system/names": np.array(system.names),
             **{f"system/{name}": getattr(system, name) for name in _SYSTEM_ARRAYS},
+            **{f"vectors/{name}": vector for name, vector in system.vectors.items()},
             **{f"graph/{name}": getattr(graph, name) for name in _GRAPH_ARRAYS},
             **{f"fitted/{name}": value for name, value in self.predictor.to_arrays().items()},
         }
@@ -278,12 +331,10 @@ class Forecaster:
         names = tuple(map(str, arrays["system/names"]))
         graph = Graph(num_nodes=len(names), **part_of(arrays, "graph/"))
         fields = part_of(arrays, "system/") | {name: about[name] for name in _SYSTEM_VALUES}
-        system = System(**fields | {"names": names, "graph": graph})
-        fitted = part_of(arrays, "fitted/")
-        kind = NetworkPredictor
-        if isinstance(method, ClosedForm | Started):
-            kind = StartedPredictor if isinstance(method, Started) else method.predictor
-        predictor = jax.tree.map(jnp.asarray, kind.from_arrays(method, fitted))
+        fields |= {"names": names, "graph": graph, "vectors": part_of(arrays, "vectors/")}
+        system = System(**fields)
+        fitted = predictor_class(method).from_arrays(method, part_of(arrays, "fitted/"))
+        predictor = jax.tree.map(jnp.asarray, fitted)
         inputs = jax.tree.map(jnp.asarray, predictor.inputs(system))
         window = from_dict(WindowConfig, about["window"])
         units = about["frame_step"], about["time_unit"]

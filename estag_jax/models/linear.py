@@ -129,3 +129,9 @@ def fitting_windows(task: Task, part: Part) -> tuple[np.ndarray, np.ndarray]:
     """History and target of a part, as float64."""
     (windows,) = task.windows(part)
     return checked(windows.history, windows.target)
+
+
+def fitting_vectors(task: Task, part: Part) -> dict[str, np.ndarray]:
+    """External vectors of the windows of a part, by name [1 or W, 3], in the order of fitting_windows."""
+    (trajectory,), (drawn,) = task.trajectories, task.splits
+    return trajectory.vectors_at(getattr(drawn, part) + task.window.last)

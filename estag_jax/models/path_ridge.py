@@ -12,11 +12,14 @@ import numpy as np
 from estag_jax.data.system import System
 from estag_jax.data.task import Task
 from estag_jax.graph import Array
-from estag_jax.models.base import ClosedForm, Predictor
+from estag_jax.io import tell
+from estag_jax.models.base import SPEED, ClosedForm, Predictor
 from estag_jax.models.bond_paths import environments, paths_of
+from estag_jax.models.error_bars import ErrorBars
 from estag_jax.models.frame_ridge import AFFORDABLE
 from estag_jax.models.linear import checked
-from estag_jax.models.path_grams import PathGrams, Strengths, at_most, blocks, measure
+from estag_jax.models.path_errors import WINDOWS, LeftOut, error_bars, quantiles, variances
+from estag_jax.models.path_grams import TRIES, PathGrams, Strengths, at_most, blocks, measure
 from estag_jax.ops import linalg
 from estag_jax.ops.paths import Paths, Scales, path_features
 
@@ -37,6 +40,8 @@ class PathPredictor(Predictor):
       strengths: λ of all nodes, elements and environments, and the prior of terms with ρ or μ [4].
       classes: their names, in the order of the weights.
       systems: how many were fitted.
+      variances: of an error, by class (models.path_errors) [classes], and
+      quantiles: of their distances [99]; None of a fit to fewer than three systems.
     """
 
     transfers: ClassVar[bool] = True
@@ -46,6 +51,8 @@ class PathPredictor(Predictor):
     strengths: Array
     classes: tuple[str, ...] = dataclasses.field(metadata={"static": True})
     systems: int = dataclasses.field(metadata={"static": True})
+    variances: Array | None = None
+    quantiles: Array | None = None
 
     @property
     def parameters(self) -> int:
@@ -63,11 +70,22 @@ class PathPredictor(Predictor):
         """The bond paths, and which class each node has [N]."""
         del size
         index = {name: number for number, name in enumerate(self.classes)}
-        which = [
-            next(index[name] for name in reversed(chain) if name in index)
+        return paths_of(system), np.array([index[name] for name in self.taken(system)])
+
+    def taken(self, system: System) -> tuple[str, ...]:
+        """The class whose weights each node takes: the nearest that was in training."""
+        known = {*self.classes}
+        return tuple(
+            next(name for name in reversed(chain) if name in known)
             for chain in environments(system)
-        ]
-        return paths_of(system), np.array(which)
+        )
+
+    def bars_of(self, system: System) -> ErrorBars | None:
+        if self.variances is None:
+            return None
+        _, which = self.inputs(system)
+        past = np.size(self.scales.differences) + 1
+        return error_bars(np.asarray(self.variances)[which], np.asarray(self.quantiles), past)
 
     def unseen(self, system: System) -> tuple[str, ...]:
         """The environments of a system that the training set does not have."""
@@ -120,6 +138,11 @@ class PathPredictor(Predictor):
             "strengths": np.asarray(self.strengths),
             "classes": np.array(json.dumps(self.classes)),
             "systems": np.array(self.systems),
+            **{
+                name: np.asarray(getattr(self, name))
+                for name in ("variances", "quantiles")
+                if getattr(self, name) is not None
+            },
             **{f"scales/{name}": np.asarray(a) for name, a in self.scales._asdict().items()},
         }
 
@@ -132,6 +155,8 @@ class PathPredictor(Predictor):
             arrays["strengths"],
             tuple(json.loads(str(arrays["classes"]))),
             int(arrays["systems"]),
+            arrays.get("variances"),
+            arrays.get("quantiles"),
         )
 
 
@@ -170,17 +195,26 @@ class PathRidge(ClosedForm):
             return why
         if task.systems[0].channels > 1:
             return f"takes nodes of one channel, here they have {task.systems[0].channels}"
+        if (needed := self._operations(task)) > self.operations:
+            return (
+                f"would take {needed:.0e} operations, more than the {self.operations:.0e} allowed "
+                f"(operations; or fewer training windows)"
+            )
+        return None
+
+    def seconds(self, task: Task) -> float:
+        return self._operations(task) / SPEED
+
+    def _operations(self, task: Task) -> float:
+        """Of the Gram matrices, and of the solutions that cross-validation tries."""
         width = at_most(task.window.past)
         rows = sum(
             6 * len(split.train) * system.num_nodes
             for split, system in zip(task.splits, task.systems, strict=True)
         )
-        if (needed := 2 * rows * width**2) > self.operations:
-            return (
-                f"would take {needed:.0e} operations for {rows} equations of {width} weights, more than "
-                f"the {self.operations:.0e} allowed (operations; or fewer training windows)"
-            )
-        return None
+        parts = self.folds if len(task.systems) == 1 else 1
+        classes = sum(len({*sum(environments(system), ())}) for system in task.systems)
+        return 2 * rows * width**2 + TRIES * parts * classes * width**3 / 3
 
     def fit(self, task: Task) -> PathPredictor:
         if why := self.refuse(task):
@@ -198,13 +232,30 @@ class PathRidge(ClosedForm):
                 parts = blocks(task.splits[0].train, self.folds)
             for part in parts:
                 grams.add(number, history[part], target[part], paths[number], chains[number])
+            tell("systems", number + 1, len(windows))
         strengths = grams.choose()
-        classes = grams.classes
-        weights = grams.solve(classes, strengths)
-        return PathPredictor(
-            weights=np.stack([weights[name] for name in classes]),
-            scales=scales,
-            strengths=np.array(dataclasses.astuple(strengths)),
-            classes=tuple(classes),
-            systems=len(windows),
+        tree = grams.tree
+
+        def predictor(without: int | None = None) -> PathPredictor:
+            weights = grams.solve(tree, strengths, without)
+            return PathPredictor(
+                weights=np.stack([*weights.values()]),
+                scales=scales,
+                strengths=np.array(dataclasses.astuple(strengths)),
+                classes=tuple(weights),
+                systems=len(windows),
+            )
+
+        if len(windows) < 3:
+            return predictor()
+        found = []
+        for number, (system, (history, target)) in enumerate(
+            zip(task.systems, windows, strict=True)
+        ):
+            others, some = predictor(number), slice(None, None, -(-len(history) // WINDOWS))
+            error = target[some] - others(history[some], system)
+            squares = np.mean(error[:, :, 0] ** 2, axis=-1)
+            found.append(LeftOut(others.taken(system), squares))
+        return dataclasses.replace(
+            predictor(), variances=variances(tree, found), quantiles=quantiles(tree, found)
         )

@@ -6,8 +6,8 @@ import dataclasses
 
 import numpy as np
 
-from estag_jax.data.task import Task
-from estag_jax.models.base import SPEED
+from estag_jax.data.task import Part, Task
+from estag_jax.models.base import SPEED, Predictor
 from estag_jax.models.linear import LinearForm, LinearPredictor, coupled_rows, fitting_windows
 from estag_jax.ops.ridge import line_search, ridge_path
 
@@ -56,27 +56,36 @@ class VarRidge(LinearForm):
         tried = 2 * rank * points * 3 * task.count("validation")
         return (solved + 30 * tried) / SPEED
 
-    def fit(self, task: Task) -> LinearPredictor:
+    def fit(self, task: Task) -> Predictor:
         if why := self.refuse(task):
             raise ValueError(f"VAR ridge {why}")
+        return self.solve(*(self.rows(task, part) for part in ("train", "validation")))
+
+    def rows(self, task: Task, part: Part) -> tuple[np.ndarray, np.ndarray]:
+        """What a part's windows say of each coordinate: [W, 3, N*C, T] and steps [W, 3, N*C]."""
+        past, future = fitting_windows(task, part)
+        step = np.moveaxis(future - past[:, :, -1], -1, 1)
+        return coupled_rows(np, past), step.reshape(*step.shape[:2], -1)
+
+    def solve(self, *parts: tuple[np.ndarray, np.ndarray]) -> LinearPredictor:
+        """The ridge regression on the training rows, λ by the validation rows."""
+
+        def matrix_rows(x: np.ndarray) -> np.ndarray:
+            return x.reshape(x.shape[0] * x.shape[1], -1)
+
         used = slice(None) if self.centred else slice(-1)
-
-        def regression(part) -> tuple[np.ndarray, np.ndarray]:
-            past, future = fitting_windows(task, part)
-            rows = coupled_rows(np, past)[..., used]  # [W, 3, N*C, T or T-1]
-            step = np.moveaxis(future - past[:, :, -1], -1, 1)
-            return rows.reshape(len(past) * 3, -1), step.reshape(len(past) * 3, -1)
-
-        basis, coefficients = ridge_path(*regression("train"))
-        val_design, val_step = regression("validation")
+        (design, step), (val_design, val_step) = (
+            (matrix_rows(x[..., used]), matrix_rows(y)) for x, y in parts
+        )
+        basis, coefficients = ridge_path(design, step)
         val_design = val_design @ basis
 
         def validation_error(exponent: float) -> float:
             return float(np.mean((val_design @ coefficients(10.0**exponent) - val_step) ** 2))
 
         ridge = 10.0 ** line_search(validation_error)
-        points = val_step.shape[1]
+        points, past = parts[0][0].shape[-2:]
         matrix = (basis @ coefficients(ridge)).T
-        weights = np.zeros((points, points, task.window.past))
+        weights = np.zeros((points, points, past))
         weights[..., used] = matrix.reshape(points, points, -1)
         return LinearPredictor(weights, np.float64(ridge), matrix.size)

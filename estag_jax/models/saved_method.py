@@ -7,11 +7,15 @@ from typing import Any
 from estag_jax.config import from_dict, to_dict
 from estag_jax.models import catalog
 from estag_jax.models.base import Method
+from estag_jax.models.constrained import Constrained
 from estag_jax.models.started import Started
 
 
 def method_to_dict(method: Method) -> dict[str, Any]:
     """The settings of a method, JSON-ready; of one's own method its name."""
+    if isinstance(method, Constrained):
+        own = method_to_dict(method.method)
+        return {"type": "Constrained", "method": own, "sweeps": method.sweeps}
     if isinstance(method, Started):
         parts = {"network": method.network, "start": method.start}
         return {"type": "Started"} | {k: method_to_dict(part) for k, part in parts.items()}
@@ -31,6 +35,8 @@ def method_from_dict(saved: dict[str, Any], given: Any) -> Method:
     Raises:
       ValueError: it is one's own and not given, or not known.
     """
+    if saved["type"] == "Constrained":
+        return Constrained(method_from_dict(saved["method"], given), saved["sweeps"])
     if saved["type"] == "Started":
         network = method_from_dict(saved["network"], given)
         return Started(network, method_from_dict(saved["start"], None))

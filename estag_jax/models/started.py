@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import jax
@@ -60,8 +61,17 @@ class StartedPredictor(Predictor):
     def chosen(self) -> dict[str, Any]:
         return self.start.chosen
 
+    @property
+    def vectors(self) -> tuple[str, ...]:
+        return self.start.vectors
+
     def inputs(self, system: System, size: tuple[int, int] | None = None) -> tuple[Any, Any]:
         return self.network.inputs(system, size), self.start.inputs(system, size)
+
+    def with_vectors(
+        self, inputs: tuple[Any, Any], vectors: Mapping[str, Array]
+    ) -> tuple[Any, Any]:
+        return inputs[0], self.start.with_vectors(inputs[1], vectors)
 
     def predict(self, history: Array, inputs: tuple[Any, Any]) -> jax.Array:
         history = jnp.asarray(history)

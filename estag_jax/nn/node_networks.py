@@ -1,4 +1,4 @@
-"""What STGCN, STAG and AGL-STAN share: networks with parameters or statistics of single nodes."""
+"""What STGCN, STAG, AGL-STAN and siMLPe share: networks with parameters or statistics of single nodes."""
 
 from __future__ import annotations
 

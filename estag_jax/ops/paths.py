@@ -8,13 +8,17 @@ weights is an exactly equivariant step.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from estag_jax.graph import Array
 from estag_jax.ops.frames import backward_differences
 from estag_jax.ops.linalg import Backend
+
+Kind = Literal["own", "bonds", "far", "factors", "products"]
+"""Of features: the node's own differences, those of bonds up to two bonds away with lengths and places,
+of bonds further away, any of these times ρ or μ, and products of two differences."""
 
 SQUARED, DAMPED = 3, 4
 """Orders of the differences in products of two differences, and of a difference and a stretch."""
@@ -68,7 +72,7 @@ class Scales(NamedTuple):
 
 def path_features(
     backend: Backend, history: Array, paths: Paths, scales: Scales
-) -> Iterator[tuple[bool, Array]]:
+) -> Iterator[tuple[Kind, Array]]:
     """The features of every node, group by group.
 
     With d^m_ab = (D_m x_b - D_m x_a) / s_m, u_ab the unit vector at the last frame, a, b, c, e those along
@@ -84,7 +88,7 @@ def path_features(
       scales: units.
 
     Yields:
-      Whether the features are those times ρ or μ, and the features [B, N, features, 3].
+      The kind of the features, and the features [B, N, features, 3].
     """
     xp, einsum, matmul = backend
     nodes, batch = history.shape[1], history.shape[0]
@@ -127,12 +131,12 @@ def path_features(
         """The part along the node's own normal [B, N, F, 3]."""
         return normal[:, :, None] * einsum("bnc,bnfc->bnf", normal, vectors)[..., None]
 
-    def split(features):
+    def split(features, kind="bonds"):
         """The features without a factor, and those with one."""
         orders = own.shape[2]
-        yield False, features[:, :, :orders]
+        yield kind, features[:, :, :orders]
         if features.shape[2] > orders:
-            yield True, features[:, :, orders:]
+            yield "factors", features[:, :, orders:]
 
     def table(ends):
         """The nodes of the paths, -1 replaced by a node that exists, and which paths there are."""
@@ -170,12 +174,12 @@ def path_features(
         squared = xp.sum(across[..., low, :] * across[..., high, :], -1)
         radial = along_a[..., low] * along_a[..., high]
         weights = xp.concatenate([stretch**2, squared, radial, stretch * along_a], -1)
-        yield False, over_paths(weights, a)
+        yield "products", over_paths(weights, a)
         turned = einsum(
             "bnkmc,bnkq->bnmqc", across[..., :SQUARED, :], along_a[..., :SQUARED]
         ).reshape(batch, nodes, -1, 3)
-        yield False, turned
-        yield False, einsum("bnk,bnkmc->bnmc", stretch[..., 0], across)
+        yield "products", turned
+        yield "products", einsum("bnk,bnkmc->bnmc", stretch[..., 0], across)
 
     # The node's own differences.
     there, j = table(paths.one)
@@ -190,20 +194,20 @@ def path_features(
         return found.reshape(batch, nodes, -1, 3)
 
     along_bonds, in_plane = mapped(bonded, a, a), flat(own)
-    yield False, own
-    yield from split(along_bonds)
-    yield False, in_plane
+    yield "own", own
+    yield from split(along_bonds, "own")
+    yield "own", in_plane
     for one in (own, in_plane):
-        yield True, (factors * one[:, :, None]).reshape(batch, nodes, -1, 3)
+        yield "factors", (factors * one[:, :, None]).reshape(batch, nodes, -1, 3)
     fork, j2, k2 = table(paths.fork)
     two, j3, k3 = table(paths.two)
     b3 = unit(vectors(j3, k3))
     further = mapped(weighted(two), b3, b3)
     crossed = mapped(weighted(fork), unit(vectors(here, j2)), unit(vectors(here, k2)))
-    yield False, further
-    yield False, crossed
+    yield "own", further
+    yield "own", crossed
     for one in (own, along_bonds[:, :, : own.shape[2]], in_plane, further, crossed):
-        yield True, mass[:, None, None] * one
+        yield "factors", mass[:, None, None] * one
 
     # One bond.
     for one in (stretches := plain(bonded, d), along(bonded, a, a, d), flat(stretches)):
@@ -230,28 +234,28 @@ def path_features(
     # Three and four bonds.
     three, j, k, l = table(paths.three)  # noqa: E741
     a, b, c, d = (*(unit(vectors(*ends)) for ends in ((here, j), (j, k), (k, l))), moved(k, l))
-    yield False, (stretches := plain(weighted(three), d))
-    yield False, flat(stretches)
+    yield "far", (stretches := plain(weighted(three), d))
+    yield "far", flat(stretches)
     for left in (a, b, c):
-        yield False, along(weighted(three), left, c, d)
+        yield "far", along(weighted(three), left, c, d)
     far = xp.sum(three * vectors(here, l), 2, keepdims=True)
     there, j, k, l, q = table(paths.four)  # noqa: E741
     d = moved(l, q)
-    yield False, (stretches := plain(weighted(there), d))
-    yield False, flat(stretches)
-    yield False, along(weighted(there), unit(vectors(here, j)), unit(vectors(l, q)), d)
+    yield "far", (stretches := plain(weighted(there), d))
+    yield "far", flat(stretches)
+    yield "far", along(weighted(there), unit(vectors(here, j)), unit(vectors(l, q)), d)
 
     # Lengths and places at the last frame.
     there, j = table(paths.one)
     v = vectors(here, j)
     long = (length(v) - scales.bond) / scales.spread
-    yield False, over_paths(there * xp.stack([rho**0, rho, long, long * rho], -1), unit(v))
+    yield "bonds", over_paths(there * xp.stack([rho**0, rho, long, long * rho], -1), unit(v))
     v3 = vectors(here, k3)
     long = (length(v3) - scales.angle) / scales.spread
-    yield False, over_paths(two * xp.stack([long**0, long], -1), unit(v3))
-    yield False, over_paths(weighted(two), b3)
+    yield "bonds", over_paths(two * xp.stack([long**0, long], -1), unit(v3))
+    yield "bonds", over_paths(weighted(two), b3)
     near = [xp.sum(mask * each, 2, keepdims=True) for mask, each in ((there, v), (two, v3))]
-    yield False, flat(xp.concatenate([*near, far], 2)) / scales.spread
+    yield "bonds", flat(xp.concatenate([*near, far], 2)) / scales.spread
 
     # Products of two differences.
     yield from products(there, here, j)

@@ -1,4 +1,4 @@
-"""Charts of errors as PNG files: over training, and by horizon."""
+"""Charts of errors: over training, by horizon, and inside error bars."""
 
 from __future__ import annotations
 
@@ -121,6 +121,32 @@ def rollout_error(
         time.tick_params(labelsize=9, colors=INK)
         time.spines["top"].set_visible(False)
     return finish(figure, path, "Error of repeated forecasts", subtitle)
+
+
+def calibration(levels: np.ndarray, shares: np.ndarray, path: str | Path, name: str) -> Path:
+    """How often the truth is inside regions of error bars, by the probability they are meant to have.
+
+    Args:
+      levels: probabilities of the regions [L].
+      shares: of the points whose truth is inside [L].
+      path: the PNG or SVG to write.
+      name: of the forecaster.
+
+    Returns:
+      The path.
+    """
+    figure = blank_figure(4.6)
+    axes = figure.add_axes((0.85 / WIDTH, 0.6 / 4.6, 3.2 / WIDTH, 3.2 / 4.6))
+    axes.plot([0, 1], [0, 1], color="#777777", lw=1, ls="--", label="as meant")
+    axes.plot(levels, shares, color=BLUE, lw=2.2, label=name)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    plain(axes, "Probability of the region", "Share of test points inside")
+    axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper left")
+    off = shares[np.argmin(np.abs(levels - 0.9))]
+    return finish(
+        figure, path, "Calibration of the error bars", f"The regions of 90 % hold {off:.1%}"
+    )
 
 
 def _chart(

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
+from estag_jax.data.system import System
 from estag_jax.report.style import (
     EDGE,
     FAINT,
@@ -94,7 +95,7 @@ def overlay(
     frames[1:-1] = [
         np.where(np.isfinite(a).all(-1, keepdims=True), a, np.nan) for a in frames[1:-1]
     ]
-    channels, view = channels[0], _view(frames[-1].reshape(-1, 3))
+    channels, view = channels[0], widest_view(frames[-1].reshape(-1, 3))
     flat = [(a.reshape(-1, 3) - frames[-1].mean((0, 1))) @ view for a in frames]
     nodes = flat[-1][::channels]
     moves = [(a[::channels] - nodes)[:, :2] for a in flat[:-1]]
@@ -126,7 +127,7 @@ def overlay(
     radius, bar = 0.21 * scale * spacing, round_down(0.8 / scale)
     fine = min(1.0, radius / 0.06)  # thinner lines where many nodes make the balls small
     pairs = np.unique(np.sort(np.reshape(bonds, (-1, 2)).astype(int)), axis=0) * channels
-    colours, kinds = _node_colours(names, channels)
+    colours, kinds = node_colours(names, channels)
 
     _balls_and_sticks(axes, last, [FAINT] * len(last), pairs, radius)
     _balls_and_sticks(axes, truth, colours, pairs, radius)
@@ -174,7 +175,15 @@ def overlay(
     return finish(figure, path, title, subtitle)
 
 
-def _node_colours(names: Sequence[str], channels: int) -> tuple[list[str], dict[str, str]]:
+def sticks(system: System) -> np.ndarray:
+    """Pairs of nodes that a picture joins [P, 2]: the bonds, or where none are known the edges."""
+    if system.bonds is not None and len(system.bonds):
+        return np.asarray(system.bonds)
+    pairs = np.stack([system.graph.senders[0], system.graph.receivers[0]], axis=1)
+    return np.unique(np.sort(pairs, axis=1), axis=0)
+
+
+def node_colours(names: Sequence[str], channels: int) -> tuple[list[str], dict[str, str]]:
     """Colours of all points, the channels of a node together, and what each colour stands for."""
     if channels == 1 and all(name in atomic_numbers for name in names):
         colours = [ELEMENTS.get(name, PURPLE) for name in names]
@@ -184,7 +193,7 @@ def _node_colours(names: Sequence[str], channels: int) -> tuple[list[str], dict[
     return colours * len(names), dict(zip(labels, colours, strict=True))
 
 
-def _view(points: np.ndarray) -> np.ndarray:
+def widest_view(points: np.ndarray) -> np.ndarray:
     """Right, up, towards the viewer as columns [3, 3]: the widest plane of points [P, 3], tilted."""
     right, up = np.linalg.eigh(np.cov(points.T, ddof=0))[1].T[:0:-1]
     right, up = (a * np.sign(a[np.argmax(np.abs(a))]) for a in (right, up))  # of either sign, one

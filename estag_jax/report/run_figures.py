@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from estag_jax.data.system import System
+from estag_jax.evaluation.result import Result
+from estag_jax.models.forecaster import Forecaster
 from estag_jax.report.charts import loss_curve, rollout_error
-from estag_jax.report.overlay import overlay
+from estag_jax.report.overlay import overlay, sticks
 from estag_jax.report.style import FORECASTS
 from estag_jax.runs import folder
 from estag_jax.runs.run import Finished
@@ -35,17 +37,15 @@ def draw(out: Path, finished: Finished) -> list[Path]:
     unit, name = system.length_unit, result.rows[-1].name
     files = []
     if evaluations := folder.read_metrics(out):
-        level = (*REFERENCES, *beside)
-        rows = [row for row in result.rows if row.name in level and row.validation_mse]
-        levels = {row.name: row.validation_mse[0] for row in rows}
-        files.append(loss_curve(evaluations, levels, unit, figures / "loss.png"))
+        files.append(draw_loss(evaluations, result, unit, figures / "loss.png", [*beside]))
     windows = next(task.windows("test", 1))
-    bars = forecaster.error_bars and forecaster.distribution(windows.history[0])
+    history, vectors = windows.history[0], windows.vectors
+    bars = forecaster.error_bars and forecaster.distribution(history, vectors=vectors)
     files.append(
         overlay(
             windows.target[0, 0],
-            np.asarray(forecaster.predict(windows.history[0])),
-            windows.history[0, :, -1],
+            np.asarray(forecaster.predict(history, vectors)),
+            history[:, -1],
             sticks(system),
             system.names,
             figures / "overlay.png",
@@ -53,42 +53,51 @@ def draw(out: Path, finished: Finished) -> list[Path]:
             unit=unit,
             name=name if beside else "prediction",
             others={
-                label: np.asarray(other.predict(windows.history[0]))
+                label: np.asarray(other.predict(history, vectors))
                 for label, other in beside.items()
             },
             regions=bars and bars.radius**2 * bars.covariance,
         )
     )
-    rollout = result.rollout
-    if rollout:
-        curves = {
-            label: np.array([np.nan if e is None else e for e in found["median"]])
-            for label, found in rollout["predictors"].items()
-        }
-        diverged = rollout["predictors"][name]["diverged"][-1]
-        expected = rollout["predictors"][name].get("expected")
-        files.append(
-            rollout_error(
-                np.arange(1, rollout["steps"] + 1),
-                curves,
-                unit,
-                figures / "rollout.png",
-                step=forecaster.time_step,
-                time_unit=forecaster.time_unit,
-                emphasise=(name, *beside),
-                band=expected and (expected["low"], expected["high"]),
-                subtitle=f"Median of {rollout['windows']} starts, each predictor fed with its own "
-                f"forecasts; of {name} {diverged:.0%} diverged"
-                + "\nBand: nine in ten of the errors that its error bars expect"
-                * bool(expected),
-            )
-        )
+    if result.rollout:
+        files.append(draw_rollout(result, forecaster, [*beside], figures / "rollout.png"))
     return files
 
 
-def sticks(system: System) -> np.ndarray:
-    """Pairs of nodes that a picture joins [P, 2]: the bonds, or where none are known the edges."""
-    if system.bonds is not None and len(system.bonds):
-        return np.asarray(system.bonds)
-    pairs = np.stack([system.graph.senders[0], system.graph.receivers[0]], axis=1)
-    return np.unique(np.sort(pairs, axis=1), axis=0)
+def draw_loss(
+    evaluations: Sequence[dict],
+    result: Result | None,
+    unit: str,
+    path: Path,
+    beside: Sequence[str] = (),
+) -> Path:
+    """The error during training beside the validation errors of closed forms."""
+    level = (*REFERENCES, *beside)
+    rows = [] if result is None else result.rows
+    levels = {r.name: r.validation_mse[0] for r in rows if r.name in level and r.validation_mse}
+    return loss_curve(evaluations, levels, unit, path)
+
+
+def draw_rollout(result: Result, forecaster: Forecaster, beside: Sequence[str], path: Path) -> Path:
+    """The errors of rollouts by horizon; those of a run's own method, the last row, stand out."""
+    rollout, name = result.rollout, result.rows[-1].name
+    curves = {
+        label: np.array([np.nan if e is None else e for e in found["median"]])
+        for label, found in rollout["predictors"].items()
+    }
+    diverged = rollout["predictors"][name]["diverged"][-1]
+    expected = rollout["predictors"][name].get("expected")
+    return rollout_error(
+        np.arange(1, rollout["steps"] + 1),
+        curves,
+        forecaster.system.length_unit,
+        path,
+        step=forecaster.time_step,
+        time_unit=forecaster.time_unit,
+        emphasise=(name, *beside),
+        band=expected and (expected["low"], expected["high"]),
+        subtitle=f"Median of {rollout['windows']} starts, each predictor fed with its own "
+        f"forecasts; of {name} {diverged:.0%} diverged"
+        + "\nBand: nine in ten of the errors that its error bars expect"
+        * bool(expected),
+    )

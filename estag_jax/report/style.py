@@ -1,22 +1,27 @@
 """What all figures share: size, colours, fonts, titles and how they are written.
 
 Drawn with matplotlib's objects, never with pyplot: no window, backend or setting of the caller's
-session is touched. Every figure is 1400 pixels wide; missing folders of its path are made.
+session is touched. Every PNG is 1400 pixels wide; missing folders of its path are made.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from estag_jax.io import write_atomic
 
 WIDTH, DPI = 7.0, 200  # inches, dots per inch
+FONTS = ["DejaVu Sans", "Verdana", "sans-serif"]
+"""Of SVG: the one that is measured here, and the nearest to it where it is missing."""
 INK, EDGE, GREY, FAINT = "#222222", "#555555", "#A6A6A6", "#DDDDDD"
 TEXT = {"fontsize": 9.5, "color": INK}
 # From the colour-blind-safe palettes of Okabe and Ito and of Tol. Blue is always the forecaster.
@@ -45,7 +50,7 @@ def plain(axes: Axes, x: str, y: str = "", which: Literal["major", "both"] = "ma
 
 
 def finish(figure: Figure, path: str | Path, title: str, subtitle: str) -> Path:
-    """Adds the two lines at the top and writes the PNG, or leaves nothing behind."""
+    """Adds the two lines at the top and writes the PNG or, by its suffix, SVG without a background."""
     canvas = FigureCanvasAgg(figure)
     styles: tuple[dict[str, Any], ...] = {"size": 12.5, "weight": "bold"}, {"size": 10}
     for text, below, style in zip((title, subtitle), (0.12, 0.4), styles, strict=True):
@@ -53,8 +58,20 @@ def finish(figure: Figure, path: str | Path, title: str, subtitle: str) -> Path:
         line = figure.text(*place, text, va="top", color=INK, parse_math=False, **style)
         width = line.get_window_extent(canvas.get_renderer()).width / DPI
         line.set_fontsize(style["size"] * min(1, (WIDTH - 0.3) / width))
-    write_atomic(path, canvas.print_png)  # savefig would obey the caller's settings
+    # savefig would obey the caller's settings.
+    write = canvas.print_png if Path(path).suffix != ".svg" else partial(_print_svg, figure)
+    write_atomic(path, write)
     return Path(path)
+
+
+def _print_svg(figure: Figure, path: Path) -> None:
+    """Letters stay text, to be read aloud and searched, and the same figure gives the same file."""
+    settings = {"svg.fonttype": "none", "svg.hashsalt": "estag", "font.family": FONTS}
+    figure.set_facecolor("none")
+    for axes in figure.axes:
+        axes.set_facecolor("none")
+    with rc_context(settings):
+        FigureCanvasSVG(figure).print_svg(path, metadata={"Date": None})
 
 
 def number(value: float) -> str:

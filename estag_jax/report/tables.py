@@ -18,7 +18,11 @@ from estag_jax.io import write_text
 from estag_jax.models.catalog import CLOSED_FORMS, METHODS
 from estag_jax.report.dots import dots
 
-BASES = {"ratio_last_frame": "Last frame", "ratio_var_ridge": "VAR ridge"}
+BASES = {
+    "ratio_last_frame": "Last frame",
+    "ratio_var_ridge": "VAR ridge",
+    "ratio_frame_ridge": "Frame ridge",
+}
 """Columns of ratios, and the methods that other errors are divided by."""
 
 COLUMNS = (
@@ -70,7 +74,7 @@ def label(row: Row) -> str:
 
 def terminal(result: Result) -> Table:
     """The finished rows of a result for the terminal."""
-    header, lines = _cells(result, training=False, short=True)
+    header, lines = cells(result, training=False, short=True)
     data = result.data
     title = f"{data['source']}: {data['windows']['test']} test windows"
     said = {"caption": _spread(result.finished) or None, "caption_justify": "left"}
@@ -89,9 +93,9 @@ def markdown(results: Sequence[Result]) -> str:
         name = next((row.data for row in result.rows if row.data), "")
         block = [f"## {name}", ""] if name else []
         if finished := result.finished:
-            header, lines = _cells(result, training=any(row.seeds for row in finished))
+            header, lines = cells(result, training=any(row.seeds for row in finished))
             rules = ["---" if name in ("method", "head") else "---:" for name in header]
-            block += [_conditions(result, finished), ""]
+            block += [conditions(result), ""]
             block += ["| " + " | ".join(line) + " |" for line in (header, rules, *lines)] + [""]
         others = [row for row in result.rows if row.status != "finished"]
         block += [f"- {row.name}: {row.status}, {row.reason}" for row in others]
@@ -183,12 +187,10 @@ def error_unit(result: Result) -> tuple[int, str]:
     return scale, f"{f'10^{scale} ' if scale else ''}{result.data['length_unit']}²"
 
 
-def _cells(
-    result: Result, training: bool, short: bool = False
-) -> tuple[list[str], list[list[str]]]:
+def cells(result: Result, training: bool, short: bool = False) -> tuple[list[str], list[list[str]]]:
     """Header and lines of the finished rows; with the columns of training if asked for.
 
-    ``short`` leaves out the size of the error bars, for a terminal's width.
+    ``short`` leaves out the last base and the size of the error bars, for a terminal's width.
     """
     finished, (scale, unit) = result.finished, error_unit(result)
     measured = dict.fromkeys(m for row in finished for m in row.metrics)
@@ -196,14 +198,16 @@ def _cells(
     # Those of error bars, which results of earlier versions lack.
     bars = [m for m in CALIBRATION if m in measured and not (short and m == "error_bar")]
     published = any(row.published is not None for row in finished)
-    header = (
-        ["method"] + ["head"] * training + [f"test MSE [{unit}]", "/ last frame", "/ VAR ridge"]
-    )
+    bases = [key for key, name in BASES.items() if result.row(name) in finished]
+    bases = bases[:2] if short else bases
+    header = ["method"] + ["head"] * training + [f"test MSE [{unit}]"]
+    names = (BASES[key] for key in bases)
+    header += [f"/ {name if name[:2].isupper() else name.lower()}" for name in names]
     length = result.data["length_unit"]
     units = {m: _metric_unit(m, length, unit) for m in extra}
-    names = {"covers_90": "90 % covers", "nats": "nats", "error_bar": f"error bar [{length}]"}
+    titles = {"covers_90": "90 % covers", "nats": "nats", "error_bar": f"error bar [{length}]"}
     header += [f"{m} [{units[m]}]" if units[m] else m for m in extra]
-    header += [*(names[m] for m in bars), "parameters"]
+    header += [*(titles[m] for m in bars), "parameters"]
     header += ["seeds", "epochs", "compile [s]", "step [ms]", "train [min]"] * training
     header += [f"*published [{unit}]*"] * published
     lines = []
@@ -214,7 +218,7 @@ def _cells(
         if row.diverged:
             error += f" ({len(row.diverged)} seed(s) diverged)"
         line = [label(row)] + [row.head or "–"] * training
-        line += [error, *map(ratio_text, divided.values())]
+        line += [error, *(ratio_text(divided[key]) for key in bases)]
         line += [
             figure_text(row.metrics[m]["mean"], scale if units[m] == unit else 0)
             if m in row.metrics
@@ -243,7 +247,9 @@ def _calibration_text(name: str, value: float) -> str:
 
 def _metric_unit(name: str, length: str, mse_unit: str) -> str:
     """The unit of a metric at any horizon; "" where it is the caller's own."""
-    return {"mse": mse_unit, "rmsd": length}.get(name.partition("@")[0], "")
+    return {"mse": mse_unit, "aligned_mse": mse_unit, "rmsd": length}.get(
+        name.partition("@")[0], ""
+    )
 
 
 def _training(row: Row) -> list[str]:
@@ -258,9 +264,9 @@ def _training(row: Row) -> list[str]:
     ]
 
 
-def _conditions(result: Result, finished: Sequence[Row]) -> str:
+def conditions(result: Result) -> str:
     """The sentence above a table."""
-    facts = result.data
+    facts, finished = result.data, result.finished
     window, windows = facts["window"], facts["windows"]
     shared = facts["overlap_with_train"]["test"]["share"]
     spread, systems = _spread(finished), facts.get("systems", 1)

@@ -7,6 +7,7 @@ metrics.jsonl   one object per evaluation
 result.json     the evaluation (evaluation.result)
 table.md        its table
 figures/        pictures
+report.html     of estag report
 lock            who is writing
 
 Readers write nothing. A file is whole or not there.
@@ -31,8 +32,8 @@ from estag_jax.runs.settings import RunConfig
 
 RUN, FORECASTER, CHECKPOINTS = "run.json", "forecaster.npz", "checkpoints"
 METRICS, RESULT, TABLE = "metrics.jsonl", "result.json", "table.md"
-FIGURES, LOCK = "figures", "lock"
-FILES = (FORECASTER, CHECKPOINTS, METRICS, RESULT, TABLE, FIGURES, RUN)
+FIGURES, REPORT, LOCK = "figures", "report.html", "lock"
+FILES = (FORECASTER, CHECKPOINTS, METRICS, RESULT, TABLE, FIGURES, REPORT, RUN)
 """All that a run writes; nothing else is ever deleted. RUN last: without it the folder is no run."""
 
 PREVIOUS = ".previous"

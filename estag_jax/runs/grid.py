@@ -16,7 +16,7 @@ from estag_jax.config import to_dict
 from estag_jax.data.task import Task
 from estag_jax.evaluation.evaluate import evaluate
 from estag_jax.evaluation.result import Result, Row
-from estag_jax.io import read_json, slug, write_json
+from estag_jax.io import read_json, reporting_as, slug, write_json
 from estag_jax.models import catalog
 from estag_jax.models.base import ClosedForm
 from estag_jax.nn.config import Head
@@ -57,7 +57,7 @@ def run_grid(
     the next time; the others are run.
 
     Args:
-      datasets: by the name of a column, the settings; their method is not looked at.
+      datasets: by the name of a column, the settings; their method and constraints are not looked at.
       methods: names of the catalog. Closed forms are added: all of them, or, where ``methods`` names some,
         Last frame and VAR ridge, to which the others are compared.
       seeds: how many, counted from the settings' ``train.seed``.
@@ -99,7 +99,7 @@ def _column(
     known: dict[Any, str] = {}
     numbers = tuple(range(config.train.seed, config.train.seed + seeds))
     device: list[Result] = []
-    for method in _with_closed_forms(methods):
+    for method in _with_closed_forms(methods, task):
         settings = catalog.settings(method, task, head=head)
         label = catalog.label(method, head, config.start)
         path = cells / f"{slug(label)}.json"
@@ -134,14 +134,17 @@ def stored(out: Path) -> list[Result]:
     ]
 
 
-def _with_closed_forms(methods: Sequence[str]) -> tuple[str, ...]:
+def _with_closed_forms(methods: Sequence[str], task: Task) -> tuple[str, ...]:
     """The methods asked for, and closed forms to compare them with: the usual ones, or, where some are asked
-    for by name, those and the two that every figure is divided by."""
+    for by name, those and the two that every figure is divided by. What needs an external vector that the
+    data lack is left out unless it was asked for by name."""
     chosen = set(methods)
+    if chosen == set(catalog.METHODS):
+        chosen = set(catalog.with_vectors(methods, task))
     chosen |= (
         {"Last frame", "VAR ridge"}
         if chosen & set(catalog.CLOSED_FORMS)
-        else set(catalog.YARDSTICKS)
+        else set(catalog.with_vectors(catalog.YARDSTICKS, task))
     )
     return tuple(name for name in catalog.METHODS if name in chosen)
 
@@ -173,16 +176,17 @@ def _run(
         saved = Checkpoints(checkpoints, key)
         callbacks = [saved, *announce(name, label)]
     try:
-        fitted = fit(
-            settings,
-            task,
-            seeds=numbers,
-            train=config.train,
-            callbacks=callbacks,
-            start=config.start,
-            label=label,
-        )
-        cell = evaluate(fitted, task)
+        with reporting_as(f"{name}: {label}"):
+            fitted = fit(
+                settings,
+                task,
+                seeds=numbers,
+                train=config.train,
+                callbacks=callbacks,
+                start=config.start,
+                label=label,
+            )
+            cell = evaluate(fitted, task)
         row = dataclasses.replace(cell.rows[0], data=name, published=_published(name, label))
     except _FAILURES as error:
         cell = Result(task.describe(), [])
@@ -205,8 +209,9 @@ def _key(config: RunConfig, task: Task, settings: Any, numbers: Sequence[int]) -
     The data by their contents: the same file in another folder is the same data. A closed form does
     not depend on how networks are trained.
     """
-    saved = to_dict(config) | {"model": None, "method": None, "data": None}
+    saved = to_dict(config) | {"model": None, "method": None, "data": None, "read": _read(config)}
     saved.pop("beside")
+    saved.pop("constrain_bonds")
     if isinstance(settings, ClosedForm):
         saved["train"], saved["start"], numbers = None, None, ()
     if saved["start"] is None:
@@ -215,6 +220,11 @@ def _key(config: RunConfig, task: Task, settings: Any, numbers: Sequence[int]) -
     data = [t.fingerprint for t in task.trajectories]
     everything = [saved, method, data, list(numbers)]
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
+
+
+def _read(config: RunConfig) -> dict[str, Any]:
+    """How the data are read; without ``up`` where it is not given, as before there was one."""
+    return {k: v for k, v in to_dict(config.read).items() if (k, v) != ("up", None)}
 
 
 def _finished(path: Path) -> Result | None:
@@ -228,7 +238,8 @@ def _finished(path: Path) -> Result | None:
 
 def _same_windows(cell: Result, config: RunConfig, task: Task) -> bool:
     """Whether a cell of an earlier call is of a task's data, windows and graph."""
-    ours, theirs = to_dict(config), cell.about.get("config", {})
+    ours, theirs = to_dict(config) | {"read": _read(config)}, dict(cell.about.get("config", {}))
+    theirs["read"] = {k: v for k, v in theirs.get("read", {}).items() if (k, v) != ("up", None)}
     same = all(theirs.get(k) == ours[k] for k in ("read", "window", "split", "graph"))
     return same and cell.data.get("fingerprint") == [t.fingerprint for t in task.trajectories]
 

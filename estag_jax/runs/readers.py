@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from estag_jax.data.settings import TIME_UNITS
 from estag_jax.data.task import Task
 from estag_jax.evaluation.evaluate import error_bars_of, evaluate
 from estag_jax.evaluation.result import Result, Row
@@ -30,7 +31,8 @@ ROLLOUT_STEPS, ROLLOUTS = 20, 200
 
 def catalog_label(config: RunConfig) -> str:
     """The name of a run's method in its table."""
-    return catalog.label(config.method or config.model, start=config.start)
+    label = catalog.label(config.method or config.model, start=config.start)
+    return f"{label} ({catalog.CONSTRAINED})" if config.constrain_bonds else label
 
 
 def closed_forms(
@@ -47,8 +49,9 @@ def closed_forms(
       Their names, and rows that say why the others are skipped.
     """
     names, skipped = [], []
+    usual = catalog.with_vectors(catalog.YARDSTICKS, task)
     for name in catalog.CLOSED_FORMS:
-        if name == method or name not in (*catalog.YARDSTICKS, *beside):
+        if name == method or name not in (*usual, *beside):
             continue
         why = catalog.settings(name, task).refuse(task)
         if why is None:
@@ -118,12 +121,16 @@ def evaluate_run(run: str | os.PathLike, data: Sequence[str] | None = None) -> R
     forecaster = load(run)
     config, task = load_task(run, data)
     check_same_system(forecaster, task, run)
+    label = catalog_label(config)
+    if (chosen := forecaster.chosen.get("method")) is not None:
+        label = label.replace(catalog.AUTO, chosen, 1)
     own = SimpleNamespace(
-        label=forecaster.chosen.get("method", catalog_label(config)),
+        label=label,
         method=forecaster.method,
         predictor=forecaster.predictor,
         chosen=forecaster.chosen,
-        error_bars=forecaster.error_bars,
+        # Those of the run are of its own systems.
+        error_bars=None if data and forecaster.predictor.transfers else forecaster.error_bars,
     )
     names, skipped = closed_forms(task, own.label, config.beside)
     result = evaluate_beside([fit(name, task) for name in names], skipped, own, task)
@@ -170,12 +177,20 @@ def check_same_system(forecaster: Forecaster, task: Task, run: str | os.PathLike
     facts = ({} if forecaster.predictor.transfers else same) | {
         "channels": (ours.channels, theirs.channels),
         "length unit": (ours.length_unit, theirs.length_unit),
-        "time unit": (forecaster.time_unit, trajectory.time_unit),
-        "time between frames": (forecaster.frame_step, trajectory.frame_step),
     }
+    seconds = [TIME_UNITS.get(unit) for unit in (forecaster.time_unit, trajectory.time_unit)]
+    steps = forecaster.frame_step, trajectory.frame_step
+    if None in seconds:
+        facts["time unit"] = forecaster.time_unit, trajectory.time_unit
+        seconds = [1.0, 1.0]
+    one, other = (step * size for step, size in zip(steps, seconds, strict=True))
+    if abs(one - other) > 1e-3 * one:
+        units = forecaster.time_unit, trajectory.time_unit
+        facts["time between frames"] = tuple(
+            f"{step:g} {unit}" for step, unit in zip(steps, units, strict=True)
+        )
     for name, (one, other) in facts.items():
-        close = isinstance(one, float) and abs(one - other) <= 1e-3 * abs(one)
-        if one != other and not close:
+        if one != other:
             raise RunError(
                 f"{trajectory.source}: {name}: {_short(other)}, but {run} was trained on "
                 f"{_short(one)}"

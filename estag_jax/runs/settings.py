@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 import tyro
 
+from estag_jax.data.checks import refuse_still
 from estag_jax.data.settings import GraphConfig, SplitConfig, WindowConfig
 from estag_jax.data.task import Task
 from estag_jax.io import Report
@@ -35,6 +36,8 @@ class RunConfig:
     forecaster of ``model`` alone."""
     start: str | None = None
     """A closed form to start from, such as frame-ridge: the network learns what its forecasts leave."""
+    constrain_bonds: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Give forecasts the bond lengths of the last past frame, as suits rigid skeletons; it harms proteins."""
     read: ReadConfig = ReadConfig()
     """How the data are read."""
     window: WindowConfig | None = None
@@ -71,9 +74,10 @@ def prepare(config: RunConfig, report: Report | None = None) -> tuple[RunConfig,
       The settings with window, split and model given, and the task.
 
     Raises:
-      DataError: bad data, or too few frames for the windows.
+      DataError: bad data, in which nothing moves, or too few frames for the windows.
     """
     trajectories = [load(spec, config.graph, config.read, report) for spec in config.data]
+    refuse_still(trajectories)
     task = Task(trajectories, config.window, config.split, config.graph)
     return (
         dataclasses.replace(

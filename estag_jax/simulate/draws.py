@@ -6,7 +6,7 @@ All draws are numpy's, so that they depend on the seed alone and not on JAX's se
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -49,6 +49,7 @@ class Drawn:
       keep: from positions [R, frames, N, 3] to which runs are of use [R], or None for all. Runs that
         are not finite are kept, to be found out.
       left_out: those that are not, for people.
+      vectors: external vectors by name.
     """
 
     system: systems.System
@@ -62,6 +63,7 @@ class Drawn:
     settle: float = 0.0
     keep: Callable[[np.ndarray], np.ndarray] | None = None
     left_out: str = ""
+    vectors: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)
 
 
 def springs(num: int, generator: np.random.Generator, rest_length: float = 0.0) -> Drawn:
@@ -138,6 +140,7 @@ def pendulum(num: int, generator: np.random.Generator) -> Drawn:
         "not to others",
         bonds=np.stack([nodes[:-1], nodes[1:]], axis=1),
         anchored=True,
+        vectors={"up": (0.0, 0.0, 1.0)},
     )
 
 

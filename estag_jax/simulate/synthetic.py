@@ -94,6 +94,7 @@ def read(name: str, config: SyntheticConfig = DEFAULT) -> Trajectory:
         time_unit=kind.time_unit,
         length_unit=kind.length_unit,
         bonds=bonds,
+        vectors=drawn.vectors,
         lengths=(config.frames,) * config.runs,
         run_names=tuple(f"start {i}" for i in range(config.runs)),
         source=source,

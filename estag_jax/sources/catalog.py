@@ -31,6 +31,7 @@ from estag_jax.sources.options import (
     SyntheticOptions,
     Transforms,
     XtbOptions,
+    parse_direction,
 )
 
 if TYPE_CHECKING:
@@ -192,12 +193,16 @@ def load(
     """
     from estag_jax.data import checks, transform
     from estag_jax.data.graphs import with_graph
+    from estag_jax.sources.files import keys
 
     spec = os.fspath(spec)
     source, name = find(spec)
     trajectory = source.read(name, _options(spec, source, read), report or silent)
+    if read.up is not None:
+        trajectory = trajectory.with_vectors({"up": parse_direction(read.up)})
     transform.check(trajectory)  # first, so that messages number atoms and frames as the file does
-    trajectory = checks.plausible(trajectory)
+    unit = None if read.unit is None else keys.length_unit(read.unit)
+    trajectory = checks.plausible(trajectory, unit)
     if not read.hydrogens and not read.select:
         trajectory = transform.without_hydrogens(trajectory)
     trajectory = transform.take_runs(trajectory, read.min_frames)
@@ -208,8 +213,8 @@ def load(
         trajectory = transform.centred(trajectory, centre)
     if read.align:
         trajectory = transform.superimposed(trajectory)
-    if read.unit is not None:
-        trajectory = transform.converted(trajectory, read.unit)
+    if unit is not None:
+        trajectory = transform.converted(trajectory, unit)
     trajectory = trajectory.changed(suggested=source.suggested)
     return checks.connected(with_graph(trajectory, graph or DEFAULT_GRAPH))
 

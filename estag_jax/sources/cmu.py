@@ -18,7 +18,7 @@ from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import PublishedTrials, Trajectory
 from estag_jax.io import Report, silent, write_text
 from estag_jax.sources.download import NotThere, fetch, folder_of
-from estag_jax.sources.files.motion import acclaim_step
+from estag_jax.sources.files.motion import UP, acclaim_step
 from estag_jax.sources.mocap import Skeleton, positions, read_amc, read_asf
 from estag_jax.sources.options import MocapOptions
 
@@ -133,6 +133,7 @@ def read(name: str, options: MocapOptions, report: Report = silent) -> Trajector
         time_unit=unit,
         length_unit="asf unit",
         bonds=skeleton.edges,
+        vectors=UP,
         lengths=tuple(map(len, runs)),
         run_names=tuple(there[trial].stem for trial in trials),
         published=None if absent else chosen.published,

@@ -12,10 +12,8 @@ import re
 from typing import Literal
 
 from estag_jax.config import check
+from estag_jax.data.settings import TIME_UNITS
 from estag_jax.simulate.settings import SyntheticConfig, XtbConfig
-
-TIME_UNITS = {"fs": 1e-15, "ps": 1e-12, "s": 1.0, "frame": None}
-"""Units of time in seconds; frames are counted where the time is not known."""
 
 Centre = Literal["source", "none", "run", "frame"]
 Nodes = Literal["atoms", "residues"]
@@ -128,7 +126,10 @@ class Transforms:
       centre: "run" subtracts the mean of each run, "frame" the centroid of each frame; "source" does
         what the source's protocol does.
       align: superimpose each frame on the first of its run.
-      unit: convert lengths to this unit (Å, nm, bohr, …); None keeps the source's.
+      unit: convert lengths to this unit (Å, nm, bohr, …); None keeps the source's. Where lengths can only
+        be in this unit already, they are taken for it.
+      up: the external vector up, against gravity: x, y, z, -x, -y, -z or "0,0,1"; None takes what the
+        source knows.
 
     Raises:
       ValueError: a value is out of its range.
@@ -139,9 +140,30 @@ class Transforms:
     centre: Centre = "source"
     align: bool = False
     unit: str | None = None
+    up: str | None = None
 
     def __post_init__(self):
         check(self, "read", min_frames=1)
+        if self.up is not None:
+            parse_direction(self.up)
+
+
+def parse_direction(text: str) -> tuple[float, ...]:
+    """The direction that "z", "-y" or "0,0.6,0.8" names [3].
+
+    Raises:
+      ValueError: it names none.
+    """
+    sign, axis = (-1.0, text[1:]) if text.startswith("-") else (1.0, text)
+    if axis in ("x", "y", "z"):
+        return tuple(sign if axis == other else 0.0 for other in "xyz")
+    try:
+        direction = tuple(map(float, text.split(",")))
+    except ValueError:
+        direction = ()
+    if len(direction) != 3 or not 0 < math.hypot(*direction) < math.inf:
+        raise ValueError(f"read up is {text!r}, expected x, y, z, -x, -y, -z or 3 numbers as 0,0,1")
+    return direction
 
 
 def parse_step(step: float | str) -> tuple[float, str | None]:
@@ -150,7 +172,8 @@ def parse_step(step: float | str) -> tuple[float, str | None]:
     Raises:
       ValueError: it is not a positive number, or the unit is not known.
     """
-    number, unit = re.fullmatch(r"\s*(.*?)\s*([A-Za-zµ]*)\s*", str(step), re.DOTALL).groups()
+    number, unit = re.fullmatch(r"\s*(.*?)\s*([A-Za-zµμ]*)\s*", str(step), re.DOTALL).groups()
+    unit = re.sub("^[µμ]", "u", unit)
     try:
         value = float(number)
     except ValueError:

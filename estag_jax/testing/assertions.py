@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import chex
@@ -16,6 +16,7 @@ from estag_jax.testing.case import (
     assert_not_vacuous,
     assert_uses_edges,
     assert_uses_past,
+    assert_uses_vectors,
     require,
 )
 from estag_jax.testing.symmetry import (
@@ -41,6 +42,7 @@ def assert_equivariant(
     graph: Graph,
     *,
     output: Literal["positions", "vectors"] = "positions",
+    vectors: Mapping[str, Array] | None = None,
     **options: Any,
 ) -> None:
     """Asserts that the output turns, moves and is renamed with the input, and not vacuously.
@@ -51,6 +53,8 @@ def assert_equivariant(
       node_features: invariant [1, N, F].
       graph: one, without padding, which all windows share.
       output: ``vectors`` do not move under translation (differences, spectra).
+      vectors: external vectors by name, [1, 3] or [B, 3], in the precision of the history: the function's
+        fourth argument, which turns with the history.
       **options: ``kinds`` of symmetry; ``key``; ``distance`` from the origin; ``rtol`` far and
         ``near_rtol`` near the origin (by dtype); ``uses_edges=False`` and ``uses_past=False`` for a
         function that is not meant to see neighbours or frames before the last.
@@ -72,7 +76,9 @@ def assert_equivariant(
     def act(symmetry, out):
         return symmetry.on_positions(out) if output == "positions" else symmetry.on_vectors(out)
 
-    case = Case(function, np.asarray(history), np.asarray(node_features), graph, "nodes")
+    external = {name: np.asarray(vector) for name, vector in (vectors or {}).items()}
+    given = np.asarray(history), np.asarray(node_features), graph
+    case = Case(function, *given, "nodes", external)
     _assert_commutes(case, act, displacement, **options)
 
 
@@ -133,6 +139,7 @@ def _assert_commutes(
         assert_uses_past(case, out, rng)
     if uses_edges:
         assert_uses_edges(case, out, rng)
+    assert_uses_vectors(case, out, rng)
 
     far = (near + distance * random_direction(rng)).astype(dtype)
     places = (

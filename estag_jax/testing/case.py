@@ -11,8 +11,9 @@ import numpy as np
 
 from estag_jax.graph import Array, Graph
 
-Function = Callable[[Array, Array, Graph], Array]
-"""f(history [B, N, T, C, 3], node_features [G, N, F], graph), a model with its variables bound."""
+Function = Callable[..., Array]
+"""f(history [B, N, T, C, 3], node_features [G, N, F], graph), a model with its variables bound; with a
+fourth argument where external vectors {name: [1, 3] or [B, 3]} are given."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Case:
     node_features: np.ndarray
     graph: Graph
     over: str
+    vectors: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def evaluate(self, symmetry=None, **changes):
         """The output, checked to be finite and of the right dtype."""
@@ -33,7 +35,11 @@ class Case:
             on = symmetry.on_positions, symmetry.on_nodes, symmetry.on_graph
             arguments = [f(a) for f, a in zip(on, arguments, strict=True)]
         history, node_features, graph = arguments
-        out = self.function(jnp.asarray(history), jnp.asarray(node_features), graph)
+        given = [jnp.asarray(history), jnp.asarray(node_features), graph]
+        if vectors := case.vectors:
+            turned = vectors if symmetry is None else symmetry.on_external(vectors)
+            given.append({name: jnp.asarray(vector) for name, vector in turned.items()})
+        out = self.function(*given)
         chex.assert_tree_all_finite(out)
         chex.assert_type(out, self.history.dtype, custom_message="is x64 mode as it should be?")
         return np.asarray(out)
@@ -86,6 +92,14 @@ def assert_uses_edges(case: Case, out: np.ndarray, rng: np.random.Generator) -> 
         turned = Graph(senders, receivers, graph.num_nodes, graph.edge_features, *masks)
         change = np.abs(case.evaluate(graph=turned) - out)
         require(change.max() > rounding(out), "vacuous: the output ignores the edges")
+
+
+def assert_uses_vectors(case: Case, out: np.ndarray, rng: np.random.Generator) -> None:
+    """Each external vector changes the output: turning the history alone is not enough."""
+    for name, vector in case.vectors.items():
+        others = case.vectors | {name: rng.normal(size=vector.shape).astype(vector.dtype)}
+        change = np.abs(case.evaluate(vectors=others) - out)
+        require(change.max() > rounding(out), f"vacuous: the output ignores the vector {name!r}")
 
 
 def rounding(out: np.ndarray) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 import jax
@@ -38,6 +39,11 @@ class Symmetry:
     def on_vectors(self, v: Array) -> np.ndarray:
         """Differences of positions [B, N, ..., 3], which no translation moves."""
         return (np.asarray(v, np.float64)[:, self.permutation] @ self.matrix.T).astype(v.dtype)
+
+    def on_external(self, vectors: Mapping[str, Array]) -> dict[str, np.ndarray]:
+        """External vectors by name [..., 3], which belong to no node."""
+        turned = {n: np.asarray(v, np.float64) @ self.matrix.T for n, v in vectors.items()}
+        return {name: vector.astype(vectors[name].dtype) for name, vector in turned.items()}
 
     def on_nodes(self, values: Array) -> np.ndarray:
         """Invariant values of the nodes [B, N, ...]."""

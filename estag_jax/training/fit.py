@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -13,9 +14,11 @@ import optax
 
 from estag_jax.data.task import Task
 from estag_jax.evaluation.predictions import validated
+from estag_jax.io import reporting_as
 from estag_jax.models import catalog
 from estag_jax.models.auto import Auto
 from estag_jax.models.base import ClosedForm, Method
+from estag_jax.models.constrained import Constrained, ConstrainedPredictor, unconstrainable
 from estag_jax.training.callbacks import Callback, EarlyStopping, StopOnDivergence
 from estag_jax.training.fitted import Fit
 from estag_jax.training.loop import Loop
@@ -34,14 +37,16 @@ def fit(
     optimizer: optax.GradientTransformation | None = None,
     callbacks: Sequence[Callback] = (),
     start: str | None = None,
+    constrain_bonds: bool = False,
     label: str | None = None,
     **settings: Any,
 ) -> Fit:
     """Fits a method to the training windows of a task.
 
-    A closed form is solved. "auto" fits the closed forms that suit the task and takes the best on the
-    validation windows. A network is trained by epochs; its parameters are those of the best
-    validation epoch of each seed. An epoch's shuffle depends on the seed and the epoch's number alone.
+    A closed form is solved; it is silent, but for ``estag_jax.io.reporting``. "auto" fits the closed forms
+    that suit the task and takes the best on the validation windows. A network is trained by epochs; its
+    parameters are those of the best validation epoch of each seed. An epoch's shuffle depends on the seed
+    and the epoch's number alone.
 
     Args:
       method: a name of the catalog ("ESTAG", "var-ridge"), "auto", settings (EstagConfig(hidden=32)),
@@ -55,6 +60,8 @@ def fit(
       callbacks: see training.callbacks.
       start: a closed form ("frame-ridge") that a network adds to: it learns what the closed form leaves
         on windows that it was not fitted to (training.start). Closed forms do not look at it.
+      constrain_bonds: forecasts of the fit get the bond lengths of the last past frame
+        (models.constrained), as suits rigid skeletons.
       label: name in tables.
       **settings: fields of TrainConfig (epochs=100), in place of ``train``.
 
@@ -65,6 +72,23 @@ def fit(
       ValueError: the method cannot be fitted to this task, or a seed is given twice.
       TrainingDiverged: the loss is not finite.
     """
+    if constrain_bonds:
+        return _constrained(
+            task,
+            label,
+            partial(
+                fit,
+                method,
+                task,
+                seeds=seeds,
+                train=train,
+                loss=loss,
+                optimizer=optimizer,
+                callbacks=callbacks,
+                start=start,
+                **settings,
+            ),
+        )
     method = catalog.as_method(method)
     start = None if start is None else catalog.find_closed_form(start, "start")
     label = label or catalog.label(method, start=start)
@@ -74,10 +98,11 @@ def fit(
     if isinstance(config, ClosedForm):
         if why := config.refuse(task):
             raise ValueError(f"{label} {why}")
-        began = time.perf_counter()
-        predictor = config.fit(task)
-        seconds = {"fit": time.perf_counter() - began}
-        error, bars = validated(predictor, task)
+        with reporting_as(label):
+            began = time.perf_counter()
+            predictor = config.fit(task)
+            seconds = {"fit": time.perf_counter() - began}
+            error, bars = validated(predictor, task)
         return Fit(
             label,
             config,
@@ -97,14 +122,16 @@ def fit(
     stopping = [EarlyStopping(train.patience)] if train.patience else []
     found = loop.run([StopOnDivergence(), *stopping, *callbacks])
     hidden = getattr(config, "hidden", 16)
-    bars = tuple(validated(p, task, hidden, loop.sizes)[1] for p in found.predictors)
+    with reporting_as(label):
+        bars = tuple(validated(p, task, hidden, loop.sizes)[1] for p in found.predictors)
     return dataclasses.replace(found, error_bars=bars)
 
 
 def _fit_best(config: Auto, task: Task) -> Fit:
     """The fit of the closed form that ``config`` chooses; what it was chosen from is its ``choice``."""
     began = time.perf_counter()
-    methods = {name: catalog.settings(name, task) for name in catalog.CLOSED_FORMS}
+    names = catalog.with_vectors(catalog.CLOSED_FORMS, task)
+    methods = {name: catalog.settings(name, task) for name in names}
     left_out = {name: why for name, method in methods.items() if (why := method.refuse(task))}
     affordable = [name for name in methods if name not in left_out]
     left, fits = config.seconds, {}
@@ -134,6 +161,35 @@ def _fit_best(config: Auto, task: Task) -> Fit:
     seconds = {"fit": time.perf_counter() - began}
     best, tried = fits[ranked[0]], tuple(fits.values())
     return dataclasses.replace(best, choice=choice, tried=tried, seconds=seconds)
+
+
+def _constrained(task: Task, label: str | None, fit_without: Callable[[], Fit]) -> Fit:
+    """A fit whose predictors keep bond lengths; errors and error bars are those of their forecasts."""
+    refuse_constraints(task)
+    found = fit_without()
+    method = Constrained(found.method)
+    predictors = tuple(ConstrainedPredictor(one, method.sweeps) for one in found.predictors)
+    errors, bars = zip(*(validated(p, task, method.hidden) for p in predictors), strict=True)
+    # The epoch of each seed was chosen without constraints.
+    return dataclasses.replace(
+        found,
+        label=label or f"{found.label} ({catalog.CONSTRAINED})",
+        method=method,
+        predictors=predictors,
+        validation_mse=np.where(np.isfinite(found.validation_mse), errors, np.inf),
+        error_bars=bars,
+    )
+
+
+def refuse_constraints(task: Task) -> None:
+    """Raises if the bonds of a system cannot be constrained; asked before anything is fitted.
+
+    Raises:
+      ValueError: one line for the user.
+    """
+    for trajectory in task.trajectories:
+        if why := unconstrainable(trajectory.system):
+            raise ValueError(f"{trajectory.source}: bonds cannot be constrained: {why}")
 
 
 def refuse_systems(module: nn.Module, task: Task, label: str) -> None:

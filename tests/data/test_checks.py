@@ -100,3 +100,32 @@ def test_parts_of_a_graph_are_told():
     ).notes
     apart = np.linalg.norm(two[0, :9, None, 0] - two[0, None, 9:, 0], axis=-1).min()
     assert note.startswith("the graph has 2 parts of 9, 9 nodes") and f"{apart:.3g} Å" in note
+
+
+def test_lengths_that_are_in_the_wanted_unit_already():
+    for unit, scale in (("nm", 0.1), ("bohr", 1 / 0.529177)):
+        found = checks.plausible(shaken(scale=scale), unit)
+        assert found.system.length_unit == unit and f"in {unit} already" in found.notes[0]
+    assert checks.plausible(shaken(), "nm").system.length_unit == "Å"  # to be converted
+    with pytest.raises(DataError, match="is this nm"):
+        checks.plausible(shaken(scale=0.1), "pm")
+
+
+def test_a_unit_that_is_not_the_files():
+    with pytest.raises(DataError, match="is this Å.*--read.length-unit Å"):  # Å said to be nm
+        checks.plausible(shaken(length_unit="nm"))
+
+
+def test_a_frame_that_was_never_written():
+    positions = shaken().positions.copy()
+    positions[7] = 0
+    with pytest.raises(DataError, match=r"a\.npz: frame 7 .*all nodes in one place"):
+        checks.plausible(shaken().changed(positions=positions))
+
+
+def test_data_in_which_nothing_moves():
+    still = shaken(size=0.0)
+    with pytest.raises(DataError, match=r"a\.npz: nothing moves"):
+        checks.refuse_still([still])
+    assert "nothing moves" in notes(still)[0]
+    checks.refuse_still([still, shaken()])

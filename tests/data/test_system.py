@@ -102,3 +102,28 @@ def test_systems_are_compared_by_identity():
 def test_elements_in_another_word_are_refused():
     with pytest.raises(ValueError, match="elements is 'onehot', expected one of one-hot, number"):
         System(WATER, NUMBERS).inputs("onehot")
+
+
+def test_external_vectors_are_kept_with_their_lengths():
+    given = {"up": [0, 0, 1], "field": np.array([0.1, 0, -0.2], np.float32)}
+    found = System(WATER, vectors=given).vectors
+    assert all(vector.dtype == np.float64 for vector in found.values())
+    assert found["up"].tolist() == [0, 0, 1]
+    np.testing.assert_array_equal(found["field"], given["field"])
+    assert not System(WATER).vectors
+
+
+@pytest.mark.parametrize(
+    ("name", "vector", "fact"),
+    [
+        ("up", [0, 0, 0], "zero"),
+        ("up", [0, np.nan, 1], "not finite"),
+        ("up", [0, 1], r"shape \(2,\), expected \(3,\)"),
+        ("up", [[0, 1, 0]], r"shape \(1, 3\)"),
+        ("up/down", [0, 1, 0], "'up/down'"),
+    ],
+)
+def test_what_is_no_external_vector_is_refused(name, vector, fact):
+    with pytest.raises(DataError, match=fact) as error:
+        System(WATER, vectors={name: vector})
+    assert name in str(error.value) and "\n" not in str(error.value)

@@ -12,6 +12,7 @@ from estag_jax.graph import Graph
 POSITIONS = np.random.default_rng(0).normal(size=(6, 3, 2, 3)).astype(np.float32)
 NUMBERS = np.array([8, 1, 1])
 BONDS = np.array([[0, 1], [0, 2]])
+UP = np.array([0.0, 0.0, 1.0])
 MISSING = np.array([False, False, True, False, False, False])
 
 
@@ -20,7 +21,7 @@ def edges(senders=(0, 1), receivers=(1, 2), features=((1.0,), (2.0,))):
     return Graph(np.array(senders), np.array(receivers), 3, np.array(features, np.float32))
 
 
-def whole(**changes):
+def whole(vectors=None, **changes):
     """A trajectory with every field that a model sees."""
     plain = Trajectory.from_arrays(
         POSITIONS,
@@ -29,6 +30,7 @@ def whole(**changes):
         bonds=BONDS,
         lengths=(2, 4),
         missing=MISSING,
+        vectors=vectors,
     )
     return plain.changed(**{"graph": edges()} | changes)
 
@@ -179,6 +181,10 @@ SEEN = {
     "edge features": {"graph": edges(features=((1.0,), (3.0,)))},
     "no edge features": {"graph": Graph([0, 1], [1, 2], 3)},
     "no graph": {"graph": None},
+    "a vector": {"vectors": {"up": UP}},
+    "its name": {"vectors": {"down": UP}},
+    "its value": {"vectors": {"up": 2 * UP}},
+    "a vector by frame": {"vectors": {"up": np.tile(UP, (6, 1))}},
 }
 
 
@@ -205,3 +211,44 @@ def test_the_fingerprint_changes_with_each_thing_a_model_sees():
 )
 def test_the_fingerprint_does_not_change_with_what_no_model_sees(changes):
     assert whole(**changes).fingerprint == whole().fingerprint
+
+
+def test_fingerprints_without_vectors_are_those_of_before():
+    before = "857ae566d8b111249417797d8281561c715d6c1b2c35775e952b69c7e4796d45"
+    assert whole().fingerprint == before
+
+
+def test_vectors_go_to_the_system_or_to_the_frames():
+    field = np.arange(1.0, 19).reshape(6, 3)
+    found = Trajectory.from_arrays(POSITIONS, vectors={"up": [0, 0, 1], "field": field})
+    assert list(found.system.vectors) == ["up"] and list(found.vectors) == ["field"]
+    at = found.vectors_at(np.array([4, 1]))
+    assert at["up"].tolist() == [[0, 0, 1]]
+    np.testing.assert_array_equal(at["field"], field[[4, 1]])
+    # A new one takes the place of the old one, whatever the kind of either.
+    by_frame = found.with_vectors({"up": field})
+    assert not by_frame.system.vectors and set(by_frame.vectors) == {"up", "field"}
+    assert by_frame.with_vectors({"up": [0, 1, 0]}).system.vectors["up"].tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("vectors", "fact"),
+    [
+        ({"up": np.ones((5, 3))}, r"up has shape \(5, 3\), expected \(6, 3\)"),
+        ({"up": np.arange(18.0).reshape(6, 3) * (np.arange(6) > 2)[:, None]}, r"3 frame\(s\)"),
+        ({"up": [0, 0, np.inf]}, "up .*not finite"),
+    ],
+)
+def test_errors_about_vectors_name_the_source(vectors, fact):
+    with pytest.raises(DataError, match=f"^w.npz: .*{fact}"):
+        Trajectory.from_arrays(POSITIONS, source="w.npz", vectors=vectors)
+
+
+def test_a_vector_is_the_systems_or_the_frames():
+    with pytest.raises(DataError, match="up is both"):
+        whole({"up": UP}).changed(vectors={"up": np.tile(UP, (6, 1))})
+
+
+def test_vectors_of_missing_frames_may_be_missing():
+    field = np.where(MISSING[:, None], np.nan, 1.0) * np.ones((6, 3))
+    assert whole().with_vectors({"field": field}).vectors["field"].shape == (6, 3)

@@ -145,3 +145,24 @@ def test_hydrogens_that_are_left_out_are_counted_on_their_carriers():
     alone = transform.take_nodes(heavy, np.array([1]), "oxygen")
     assert alone.system.hydrogens.tolist() == [1]
     assert methanol.system.hydrogens is None
+
+
+def test_superposition_turns_external_vectors_with_their_frames():
+    shape, up = RNG.normal(size=(5, 1, 3)), np.array([0.0, 0.0, 2.0])
+    turns = Rotation.random(7, rng=RNG).as_matrix()
+    tumbling = np.einsum("fij,ncj->fnci", turns, shape)
+    field = turns @ shape[0, 0]  # fixed to the body
+    still = transform.superimposed(system(tumbling, vectors={"up": up, "field": field}))
+    back = np.einsum("ij,fkj->fik", turns[0], turns)
+    np.testing.assert_allclose(still.vectors["up"], back @ up, atol=1e-12)
+    np.testing.assert_allclose(still.vectors["field"], np.tile(field[0], (7, 1)), atol=1e-12)
+    assert not still.system.vectors and np.ptp(still.vectors["up"], axis=0).max() > 0.5
+
+
+def test_vectors_by_frame_follow_the_runs_that_are_kept():
+    positions = RNG.normal(size=(12, 2, 1, 3))
+    field = RNG.normal(size=(12, 3))
+    three = system(positions, lengths=(3, 5, 4), vectors={"field": field, "up": [0, 1, 0]})
+    kept = transform.take_runs(three, 4)
+    np.testing.assert_array_equal(kept.vectors["field"], field[3:])
+    assert kept.system.vectors["up"].tolist() == [0, 1, 0]

@@ -14,7 +14,10 @@ from estag_jax.data.graphs import GraphConfig
 from estag_jax.data.settings import SplitConfig
 from estag_jax.data.splits import split
 from estag_jax.data.system import DataError
-from estag_jax.data.windows import WindowConfig, frames_of, gather, starts
+from estag_jax.data.task import Task
+from estag_jax.data.trajectory import Trajectory
+from estag_jax.data.windows import WindowConfig, frames_of, gather, inside_frames_of, starts
+from estag_jax.models.linear import fitting_vectors
 from estag_jax.sources.catalog import ReadConfig
 
 
@@ -170,3 +173,51 @@ def test_a_million_windows_cost_memory_for_their_indices_only():
 def test_configs_are_checked(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+def test_windows_have_the_vectors_of_their_last_past_frame():
+    rng = np.random.default_rng(2)
+    positions, field = rng.normal(size=(80, 3, 3)), rng.normal(size=(80, 3))
+    trajectory = Trajectory.from_arrays(positions, vectors={"up": [0, 0, 1], "field": field})
+    task = Task(trajectory, WindowConfig(past=3, delta=2), SplitConfig(train=9))
+    for part in ("train", "validation", "test"):
+        fitting = fitting_vectors(task, part)
+        first = 0
+        for windows in task.windows(part, at_once=4):
+            assert windows.vectors["up"].tolist() == [[0, 0, 1]] == fitting["up"].tolist()
+            for vector, start, history in zip(
+                windows.vectors["field"], windows.starts, windows.history, strict=True
+            ):
+                np.testing.assert_array_equal(vector, field[start + 4])
+                np.testing.assert_array_equal(history[:, -1, 0], positions[start + 4])
+                np.testing.assert_array_equal(vector, fitting["field"][first])
+                first += 1
+        assert first == task.count(part) == len(fitting["field"])
+
+
+def test_systems_of_one_task_have_the_same_vectors():
+    positions = np.random.default_rng(3).normal(size=(80, 3, 3))
+    one, two = (
+        Trajectory.from_arrays(positions, source=source, vectors=vectors)
+        for source, vectors in (("a.npz", {"up": [0, 0, 1]}), ("b.npz", {"field": positions[:, 0]}))
+    )
+    window, split = WindowConfig(past=3, delta=2), SplitConfig(train=9)
+    with pytest.raises(DataError, match=r"a.npz and b.npz .*vectors \['up'\] and \['field'\]"):
+        Task([one, two], window, split)
+    # One of the system and one by frame have the same name, and are alike.
+    Task([one, two.changed(vectors={"up": positions[:, 0]})], window, split)
+
+
+def test_windows_inside_the_frames_of_others():
+    lengths, config = (30, 12), WindowConfig(past=3, delta=2, horizons=(1, 2))
+    drawn = np.array([0, 2, 6, 9, 20, 21, 30, 31])
+    known = {start + offset for start in drawn for offset in (0, 2, 4, 6, 8)}
+    expected = [
+        start
+        for begin, length in zip((0, 30), lengths, strict=True)
+        for start in range(begin, begin + length - 8)
+        if {start + offset for offset in (0, 2, 4, 6, 8)} <= known
+    ]
+    found = inside_frames_of(drawn, lengths, config)
+    assert [*found] == expected and len(expected) > len(drawn)
+    assert [*inside_frames_of(drawn[:1], lengths, config)] == [0]

@@ -48,7 +48,11 @@ assert "estag_jax" not in sys.modules
 @pytest.fixture(scope="module")
 def task():
     trajectory = Trajectory.from_arrays(
-        frames(4), atomic_numbers=[8, 1, 1, 6], frame_step=0.5, time_unit="fs"
+        frames(4),
+        atomic_numbers=[8, 1, 1, 6],
+        frame_step=0.5,
+        time_unit="fs",
+        vectors={"up": [0, 0.6, 0.8]},
     )
     return Task(trajectory, WindowConfig(past=6, delta=2), SPLIT, FULL)
 

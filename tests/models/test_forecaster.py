@@ -43,6 +43,7 @@ def molecule():
         hydrogens=np.array([0, 1, 2, 3]),
         anchor=1,
         contact_distance=6.0,
+        vectors={"up": np.array([0, 0, 1.5]), "field": np.array([0.1, -0.2, 0.3])},
     )
     trajectory = Trajectory(system, positions, frame_step=0.5, time_unit="fs")
     graph = GraphConfig(kind="bonds")
@@ -91,7 +92,11 @@ def test_files_keep_forecasters_of_the_catalog_without_the_data(method, molecule
     assert loaded.predictor.parameters == saved.predictor.parameters > 0
     assert (loaded.frame_step, loaded.time_unit, loaded.time_step) == (0.5, "fs", 1.0)
     for field in dataclasses.fields(saved.system):
-        if field.name != "graph":
+        if field.name == "vectors":
+            assert saved.system.vectors.keys() == loaded.system.vectors.keys()
+            for name, vector in saved.system.vectors.items():
+                np.testing.assert_array_equal(loaded.system.vectors[name], vector)
+        elif field.name != "graph":
             found, given = getattr(loaded.system, field.name), getattr(saved.system, field.name)
             np.testing.assert_array_equal(found, given, err_msg=field.name)
     for ends in ("senders", "receivers", "edge_features"):

@@ -7,10 +7,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.linalg
-from helpers.bond_paths import HYDROGENS, features, renamed, system, windows
+from helpers.bond_paths import (
+    FULL,
+    HYDROGENS,
+    SPLIT,
+    WINDOW,
+    features,
+    renamed,
+    system,
+    task,
+    trajectory,
+    windows,
+)
 
-from estag_jax.data.graphs import GraphConfig
-from estag_jax.data.settings import SplitConfig, WindowConfig
+from estag_jax.data.settings import WindowConfig
 from estag_jax.data.system import System
 from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
@@ -19,34 +29,9 @@ from estag_jax.models.forecaster import Forecaster
 from estag_jax.models.frame_regressions import both_ways
 from estag_jax.models.path_grams import PathGrams, Strengths, blocks, measure
 from estag_jax.models.path_ridge import PathPredictor, PathRidge
+from estag_jax.ops.linalg import NUMPY
+from estag_jax.ops.paths import path_features
 from estag_jax.testing.symmetry import random_symmetry
-
-FULL = GraphConfig(kind="full")
-WINDOW, SPLIT = WindowConfig(past=5, delta=1), SplitConfig(train=40, validation=20, test=20)
-
-
-def trajectory(given, frames=220, seed=0, dtype=np.float64):
-    """Bodies on springs along the bonds of a system."""
-    rng = np.random.default_rng(seed)
-    n = given.num_nodes
-    x, v = 1.5 * rng.normal(size=(n, 3)), 0.05 * rng.normal(size=(n, 3))
-    home, found = x.copy(), []
-    for _ in range(frames):
-        force = -0.5 * (x - home)
-        for i, j in [] if given.bonds is None else np.asarray(given.bonds):
-            apart = x[j] - x[i]
-            pull = (1 - 1.4 / np.linalg.norm(apart)) * apart
-            force[i] += pull
-            force[j] -= pull
-        v = v + 0.1 * force
-        x = x + 0.1 * v
-        found.append(x + 0.001 * rng.normal(size=x.shape))
-    return Trajectory(given, np.array(found, dtype)[:, :, None])
-
-
-def task(*systems, **changes):
-    given = [trajectory(s, seed=k) for k, s in enumerate(systems)]
-    return Task(given, changes.pop("window", WINDOW), changes.pop("split", SPLIT), FULL)
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +63,14 @@ def test_negative_control_one_weight_for_each_component_is_not_equivariant(fitte
     assert np.abs(moved - symmetry.on_positions(broken(history))).max() > 1e-3
 
 
+def prior(given, scales, **strengths):
+    """g of every feature, by its kind."""
+    fixed = {"own": 3.0, "bonds": 1.0, "far": 0.3} | strengths
+    history, _ = windows(given.num_nodes, 1)
+    found = path_features(NUMPY, history[:, :, :, 0], paths_of(given), scales)
+    return np.concatenate([np.full(group.shape[2], fixed[kind]) for kind, group in found])
+
+
 def test_added_gram_matrices_are_those_of_a_joint_fit():
     systems = [system(), system([(0, 1), (1, 2)], [6, 6, 8], [3, 2, 1])]
     data = [windows(s.num_nodes, 30, seed=k) for k, s in enumerate(systems)]
@@ -94,8 +87,9 @@ def test_added_gram_matrices_are_those_of_a_joint_fit():
     x, y = stacked[:, :-1], stacked[:, -1]
     size = (x**2).sum(axis=0) / sum(s.num_nodes for s in systems)
     size = np.maximum(size, 1e-4 * size.mean())
+    strengths = Strengths(0.1, 1.0, 1.0, 0.5, 0.2)
+    size = size / prior(systems[0], scales, factors=0.5, products=0.2) ** 2
     expected = scipy.linalg.solve(x.T @ x + 0.1 * np.diag(size), x.T @ y, assume_a="pos")
-    strengths = Strengths(0.1, 1.0, 1.0, 1.0)
     weights = grams.solve(["all"], strengths)["all"]
     np.testing.assert_allclose(x @ weights, x @ expected, atol=1e-8)
     # What is left out is left out altogether.
@@ -115,7 +109,7 @@ def test_deviations_start_from_the_parent_class():
     grams = PathGrams(scales, both=False)
     grams.add(0, history, target, paths_of(given), environments(given))
     names = environments(given)[3]  # the only nitrogen: its element and environment are one node
-    weights = grams.solve(names, Strengths(0.01, 0.1, np.inf, 1.0))
+    weights = grams.solve(names, Strengths(0.01, 0.1, np.inf, 1.0, 1.0))
     np.testing.assert_array_equal(weights[names[1]], weights[names[2]])
     x = np.swapaxes(features(history, given, scales), 2, 3)
     every = x.reshape(-1, x.shape[-1])
@@ -124,6 +118,7 @@ def test_deviations_start_from_the_parent_class():
     rest = rest - x @ weights["all"]
     size = (every**2).sum(axis=0) / len(history) / given.num_nodes
     size = np.maximum(size, 1e-4 * size.mean())
+    size = size / prior(given, scales, factors=1.0, products=1.0) ** 2
     matrix = x.T @ x / len(history) + 0.1 * np.diag(size)
     delta = scipy.linalg.solve(matrix, x.T @ rest / len(history), assume_a="pos")
     np.testing.assert_allclose(weights["N"], weights["all"] + delta, atol=1e-8)
@@ -140,6 +135,28 @@ def test_a_window_backwards_is_a_window_of_reversible_dynamics():
     np.testing.assert_allclose(
         *(g.solve(["all"], strengths)["all"] for g in (once, twice)), atol=1e-9
     )
+
+
+@pytest.mark.parametrize(
+    ("noise", "chosen"), [([0.0, 0.0, 0.0, 0.0], 1e-3), ([0.4, -0.4, 0.4, -0.4], 1e-4)]
+)
+def test_a_strength_changes_for_more_than_the_standard_error_of_the_gain(
+    monkeypatch, noise, chosen
+):
+    def errors(self, strengths):
+        better = strengths.everything == 1e-3
+        return np.array([-3.0, -2.0, -1.0, -4.0]) - 0.1 * better + np.array(noise) * better
+
+    monkeypatch.setattr(PathGrams, "errors", errors)
+    grams = PathGrams(None, both=False)
+    grams.parts = [{}] * 4
+    assert grams.choose() == Strengths(everything=chosen)
+
+
+def test_a_fit_says_how_long_it_takes():
+    small, large = task(system([(0, 1)], [6, 8], [3, 1])), task(system())
+    assert 0.0 < PathRidge().seconds(small) < PathRidge().seconds(large)
+    assert PathRidge().within(large, 0.5 * PathRidge().seconds(large)) is None
 
 
 def test_blocks_are_consecutive_in_time():

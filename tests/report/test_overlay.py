@@ -15,7 +15,7 @@ from estag_jax.data.trajectory import Trajectory
 from estag_jax.evaluation.result import Result, Row
 from estag_jax.report import overlay as overlay_module
 from estag_jax.report import run_figures, style
-from estag_jax.report.run_figures import sticks
+from estag_jax.report.overlay import sticks
 
 
 @pytest.mark.parametrize("nodes", [1, 2, 40])
@@ -54,7 +54,7 @@ def test_overlay_states_the_factor_that_it_draws(tmp_path, drawn):
 def test_views_keep_distances_and_handedness():
     points = chain(9, 1)[2][:, 0]
     centred = points - points.mean(0)
-    turned = centred @ overlay_module._view(points)
+    turned = centred @ overlay_module.widest_view(points)
     np.testing.assert_allclose(turned @ turned.T, centred @ centred.T, atol=1e-12)
     rotation = np.linalg.lstsq(centred, turned)[0]
     assert np.linalg.det(rotation) == pytest.approx(1)
@@ -161,7 +161,7 @@ def test_the_regions_are_projected_about_the_heads_of_the_predicted_arrows(tmp_p
     _, predicted = figure.findobj(Quiver)
     heads = predicted.get_offsets() + np.stack([predicted.U, predicted.V], axis=1)
     shown = [c for c in figure.axes[0].collections if len(c.get_paths()) == 7][-1]
-    view = overlay_module._view(last[:, 0])[:, :2]
+    view = overlay_module.widest_view(last[:, 0])[:, :2]
     # Inches per unit of the magnified displacements, from an arrow.
     move = (prediction - last)[:, 0] @ view
     scale = np.linalg.norm(predicted.U + 1j * predicted.V) / np.linalg.norm(move)

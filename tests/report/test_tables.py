@@ -9,7 +9,7 @@ import pytest
 from estag_jax.data.graphs import GraphConfig, with_graph
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.evaluation.result import Result, Row
-from estag_jax.report.run_figures import sticks
+from estag_jax.report.overlay import sticks
 from estag_jax.report.tables import (
     csv_text,
     figure_text,
@@ -48,6 +48,7 @@ def result():
         row("Last frame", 4e-3, error=1e-4, published=3.5e-3),
         row("AR-LS per node", 9e-6, error=1e-7, parameters=30),
         row("VAR ridge", 1e-3, error=5e-5, parameters=90),
+        row("Frame ridge", 5e-4, error=5e-5, parameters=465),
         row(
             "ESTAG",
             1e-3,
@@ -67,10 +68,18 @@ def result():
 
 def test_ratios_are_to_the_base_rows_of_the_same_data(result):
     found = ratios(result)
-    assert found[3] == {"ratio_last_frame": pytest.approx(0.5), "ratio_var_ridge": pytest.approx(2)}
-    assert found[4] == {"ratio_last_frame": None, "ratio_var_ridge": None}
+    assert list(found[4].values()) == pytest.approx([0.5, 2, 4])
+    none = dict.fromkeys(("ratio_last_frame", "ratio_var_ridge", "ratio_frame_ridge"))
+    assert found[5] == none
     still = dataclasses.replace(result, rows=[row("Last frame", 0.0), row("AR-LS", 1.0)])
-    assert ratios(still)[1] == {"ratio_last_frame": None, "ratio_var_ridge": None}
+    assert ratios(still)[1] == none
+
+
+def test_a_base_that_a_table_lacks_has_no_column(result):
+    header = next(x for x in markdown([result]).splitlines() if x.startswith("| method"))
+    assert "| / last frame | / VAR ridge | / frame ridge |" in header
+    few = dataclasses.replace(result, rows=result.rows[:3])
+    assert "/ VAR ridge" in markdown([few]) and "/ frame ridge" not in markdown([few])
 
 
 @pytest.mark.parametrize(
@@ -92,7 +101,7 @@ def test_ratios_of_any_size_can_be_read(ratio, text):
 
 def test_the_uncertainty_is_over_seeds_where_there_are_several(result):
     assert uncertainty(result.rows[0]) == 1e-4
-    assert uncertainty(result.rows[3]) == pytest.approx(1e-3)
+    assert uncertainty(result.rows[4]) == pytest.approx(1e-3)
     assert "the standard deviation over the seeds" in markdown([result])
     single = dataclasses.replace(result, rows=result.rows[:1])
     assert "over the seeds" not in markdown([single])
@@ -130,8 +139,8 @@ def test_markdown_lists_every_row(result):
     assert lines["Last frame (PT-t)"][3:6] == ["4.0000 ± 0.1000", "1.000", "4.000"]
     assert lines["AR-LS per node"][3].startswith("0.00900 ± ")
     ours = lines["ESTAG"]
-    assert ours[2:6] == ["residual", "2.0000 ± 1.0000", "0.500", "2.000"]
-    assert ours[6:12] == ["1,234", "3", "7", "2.0", "12.0", "1.5"]
+    assert ours[2:7] == ["residual", "2.0000 ± 1.0000", "0.500", "2.000", "4.000"]
+    assert ours[7:13] == ["1,234", "3", "7", "2.0", "12.0", "1.5"]
     assert lines["Last frame (PT-t)"][-2] == "*3.5*"
     assert "- ST_GMN: skipped, differs only" in text and "- ST_TFN: failed, diverged" in text
     assert "0.0% of the test windows share" in text and "1 × cpu" in text
@@ -194,14 +203,14 @@ def test_several_systems_are_said_to_be_several(result):
 
 def test_csv_holds_every_row(result):
     read = list(csv.DictReader(csv_text([result]).splitlines()))
-    assert [line["status"] for line in read] == ["finished"] * 4 + ["skipped", "failed"]
+    assert [line["status"] for line in read] == ["finished"] * 5 + ["skipped", "failed"]
     for line, expected, divided in zip(read, result.rows, ratios(result), strict=True):
         if expected.status == "finished":
             assert float(line["mse"]) == expected.mse
             assert float(line["ratio_var_ridge"]) == pytest.approx(divided["ratio_var_ridge"])
-    assert read[3]["seeds"] == "3" and read[3]["train_seconds"] == "90.0"
-    assert read[3]["step_seconds"] == "0.012" and read[3]["diverged"] == "0"
-    assert read[5]["reason"] == "diverged" and read[5]["mse"] == ""
+    assert read[4]["seeds"] == "3" and read[4]["train_seconds"] == "90.0"
+    assert read[4]["step_seconds"] == "0.012" and read[4]["diverged"] == "0"
+    assert read[6]["reason"] == "diverged" and read[6]["mse"] == ""
 
 
 def test_a_report_is_three_files(result, tmp_path):
@@ -209,7 +218,7 @@ def test_a_report_is_three_files(result, tmp_path):
     assert [f.name for f in files] == ["table.md", "table.csv", "table.png"]
     assert files[0].read_text().startswith("# A title\n\n`the command`\n\n## walk")
     assert files[2].stat().st_size > 10_000
-    nothing = dataclasses.replace(result, rows=result.rows[4:])
+    nothing = dataclasses.replace(result, rows=result.rows[5:])
     assert len(write_report([nothing], tmp_path / "other", "", "")) == 2
 
 

@@ -138,7 +138,8 @@ def test_heads_stand_in_one_table_and_nothing_is_run_twice(config, tmp_path, ask
 def test_a_table_of_networks_has_all_closed_forms(config, tmp_path):
     cells = grid.run_grid({"walk": config}, ("ESTAG without layers",), 1, tmp_path / "t")
     names = [row.name for row in cells[0].rows]
-    assert tuple(names) == (*catalog.YARDSTICKS, "ESTAG without layers")
+    usual = [name for name in catalog.YARDSTICKS if not catalog.METHODS[name].config(1).vectors]
+    assert names == [*usual, "ESTAG without layers"]
     stored = grid.stored(tmp_path / "t")
     assert [row.name for row in stored[0].rows] == names
 

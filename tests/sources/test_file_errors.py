@@ -103,7 +103,7 @@ def test_files_that_do_not_belong_together(tmp_path):
         (f"{top},", "no such file"),
         (f"{top},{tmp_path}", "folder"),
         (datafiles.PSF, r"adk\.psf: .*no coordinates.*,TRAJECTORY"),
-        (f"{top},{top.with_suffix('.foo')}", r"a\.foo: MDAnalysis cannot read"),
+        (f"{top},{top.with_suffix('.foo')}", r"a\.foo: '.foo' is no format that is known here"),
     ]:
         (tmp_path / "a.foo").write_text("x")
         with pytest.raises(DataError, match=words) as error:

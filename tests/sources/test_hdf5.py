@@ -112,3 +112,30 @@ def test_h5md_behind_a_topology(tmp_path, suffix):
     assert (found.frame_step, found.time_unit) == (2.0, "ps")
     with pytest.raises(DataError, match=rf"b\.{suffix}: .*TOPOLOGY,"):
         read(path)
+
+
+@pytest.mark.parametrize("box", ["frames", "fixed", "none"])
+@pytest.mark.parametrize(("unit", "scale"), [("nm", 0.1), ("Angstrom", 1.0), (None, 1.0)])
+def test_h5md_by_its_specification(tmp_path, box, unit, scale):
+    top, path = write_pdb(tmp_path / "a.pdb", CARBONS), tmp_path / "b.h5md"
+    sizes = np.array([20.0, 21, 22]) * scale
+    with h5py.File(path, "w") as file:
+        group = file.create_group("particles/all")
+        group["position/value"] = (FRAMES + 5) * scale
+        group["position/step"] = np.arange(12)
+        if unit:
+            group["position/value"].attrs["unit"] = unit
+            group["position/time"] = np.arange(12) * 5.0  # optional
+            group["position/time"].attrs["unit"] = b"fs"
+        if box == "frames":
+            group["box/edges/value"] = np.tile(np.diag(sizes), (12, 1, 1))
+        elif box == "fixed":
+            group["box/edges"] = sizes
+    found = read(f"{top},{path}")
+    np.testing.assert_allclose(found.positions[:, :, 0], FRAMES + 5, atol=1e-5)
+    expected = (0.005, "ps") if unit else (1.0, "frame")
+    assert (found.frame_step, found.time_unit) == pytest.approx(expected)
+    assert has_note(found, "unwrapped") == (box != "none")
+    path.write_bytes(path.read_bytes()[:-300])
+    with pytest.raises(DataError, match=r"b\.h5md: is no whole H5MD file .*copy it again"):
+        read(f"{top},{path}")

@@ -172,13 +172,33 @@ def test_formats_by_name(tmp_path, monkeypatch):
     for k, frame in enumerate(FRAMES):
         rows.append(f"timestep {10 * k:9d}         3 0 1 0.002\n20 0 0\n0 20 0\n0 0 20\n")
         rows += [f"C {i + 1} 12.0 0.0\n{x} {y} {z}\n" for i, (x, y, z) in enumerate(frame)]
-    for name in ("HISTORY", "HISTORY.1"):
+    for name in ("HISTORY", "HISTORY.1", "co2.his"):
         (tmp_path / name).write_text("".join(rows))
         found = read(name)
         assert (found.frame_step, found.time_unit) == (0.02, "ps")
         np.testing.assert_allclose(found.positions[:, :, 0], FRAMES, atol=1e-5)
-    (tmp_path / "HISTORY").write_text("".join(rows)[:-30])
-    refused("HISTORY", "HISTORY: .*frame 11")
+
+
+def test_a_format_is_that_of_the_files_whose_suffix_tells_none(tmp_path, monkeypatch, top):
+    monkeypatch.chdir(tmp_path)
+    write_frames(tmp_path / "run.dcd", FRAMES).rename("run")
+    assert read("top.pdb,run", format="DCD").num_frames == 12
+    refused("top.pdb,run", "run: 'no suffix' is no format that is known here")
+    write_frames(tmp_path / "b.dcd", FRAMES)
+    refused("top.pdb,b.dcd", "read format has no effect on top.pdb", format="dcd")
+    refused("top.pdb,run", "run: frame 0 .*number of an XTC", format="xtc")
+
+
+def test_files_that_are_not_read_together(tmp_path, monkeypatch, top):
+    monkeypatch.chdir(tmp_path)
+    np.savez("x.npz", R=FRAMES, z=[6, 6, 6])
+    refused("x.npz,x.npz", "x.npz: .*a file of numpy's is read by itself.*lengths.*--data")
+    run = write_frames(tmp_path / "a.xtc", FRAMES)
+    (tmp_path / "a.xtc.gz").write_bytes(gzip.compress(run.read_bytes()))
+    refused("top.pdb,a.xtc.gz", r"a\.xtc\.gz: is compressed; unpack it first \(gunzip a\.xtc\.gz\)")
+    ase.io.write("many.xyz", [ase.Atoms("C3", x) for x in FRAMES], format="xyz")
+    found = read("many.xyz,a.xtc")
+    assert found.num_frames == 12 and has_note(found, "the 12 frames of many.xyz are not read")
 
 
 def test_names_with_commas_and_paths(tmp_path, monkeypatch, top):
@@ -187,7 +207,8 @@ def test_names_with_commas_and_paths(tmp_path, monkeypatch, top):
     top.rename(tmp_path / "a,b,top.pdb")
     for spec in ("a,b,top.pdb,my,run.dcd", f"a,b,top.pdb,{run}"):
         assert sources.load(spec).lengths == (12,)
-    assert sources.load("a,b,top.pdb,my,run.dcd,my,run.dcd").lengths == (12, 12)
+    with pytest.raises(DataError, match=r"my,run\.dcd: is named twice"):
+        sources.load("a,b,top.pdb,my,run.dcd,my,run.dcd")
     np.savez("x,y.npz", R=FRAMES, z=[6, 6, 6])
     assert sources.load(tmp_path / "x,y.npz").num_frames == 12  # a Path
     for spec, words in (

@@ -174,6 +174,7 @@ def test_all_that_a_source_says_survives_the_file(tmp_path):
         provenance="drawn",
         licence="MIT",
         notes=("one", "two"),
+        vectors={"up": [0, 0, 1], "wind": rng.normal(size=(7, 3))},
     )
     path = tmp_path / "new" / "all.npz"
     write_npz(path, first)
@@ -181,7 +182,9 @@ def test_all_that_a_source_says_survives_the_file(tmp_path):
     assert second.source == str(path) and [f.name for f in path.parent.iterdir()] == ["all.npz"]
     for one, other in ((first, second), (first.system, second.system)):
         for field in dataclasses.fields(one):
-            if field.name not in ("source", "suggested", "system"):
+            if field.name not in ("source", "suggested", "system", "vectors"):
                 np.testing.assert_array_equal(
                     getattr(other, field.name), getattr(one, field.name), err_msg=field.name
                 )
+    assert second.system.vectors["up"].tolist() == [0, 0, 1]
+    np.testing.assert_array_equal(second.vectors["wind"], first.vectors["wind"])

@@ -57,10 +57,17 @@ def bounds(cell, corner):
     return "xy xz yz pp pp pp\n" + rows
 
 
-def dump(path, box="orthogonal", columns="id type x y z", steps=range(0, 600, 100), names=TYPES):
+def dump(
+    path,
+    box="orthogonal",
+    columns="id type x y z",
+    steps=range(0, 600, 100),
+    names=TYPES,
+    frames=FRAMES,
+):
     cell, corner = BOXES[box]
     lines = []
-    for step, frame in zip(steps, FRAMES, strict=False):
+    for step, frame in zip(steps, frames, strict=False):
         scaled = (frame - corner) @ np.linalg.inv(cell)
         lines.append(f"ITEM: TIMESTEP\n{step}\nITEM: NUMBER OF ATOMS\n4\nITEM: BOX BOUNDS ")
         lines.append(f"{bounds(cell, corner)}ITEM: ATOMS {columns}\n")
@@ -103,6 +110,45 @@ def test_elements_are_taken_from_the_masses(tmp_path, suffix):
         (tmp_path / "b.data").write_text(DATA.replace(old, new))  # no element, beads
     beads = read(f"{tmp_path / 'b.data'},{run}")
     assert beads.system.atomic_numbers is None and has_note(beads, "names no elements")
+
+
+@pytest.mark.parametrize(
+    ("units", "scale", "step"),
+    [("real", 1.0, 0.002), ("metal", 1.0, 2.0), ("nano", 0.1, 2000.0), ("electron", 1.8897, 0.002)],
+)
+def test_units_and_times_of_a_dump(tmp_path, units, scale, step):
+    (tmp_path / "system.data").write_text(DATA)
+    text = dump(tmp_path / "a.dump", frames=FRAMES * scale).read_text()
+    blocks = text.split("ITEM: TIMESTEP")[1:]
+    told = [f"ITEM: TIME\n{2.0 * k}\nITEM: TIMESTEP{block}" for k, block in enumerate(blocks)]
+    (tmp_path / "a.dump").write_text(f"ITEM: UNITS\n{units}\n" + "".join(told))
+    found = read(f"{tmp_path / 'system.data'},{tmp_path / 'a.dump'}")
+    assert (found.frame_step, found.time_unit) == pytest.approx((step, "ps"))
+    inside = found.positions[:, :, 0] - found.positions[:, :1, 0]
+    np.testing.assert_allclose(inside, FRAMES - FRAMES[:, :1], atol=1e-4)
+    (tmp_path / "a.dump").write_text("".join(told))  # of no unit that is known
+    assert read(f"{tmp_path / 'system.data'},{tmp_path / 'a.dump'}").time_unit == "frame"
+
+
+@pytest.mark.parametrize("style", ["atomic", "charge", "molecular", "full", ""])
+@pytest.mark.parametrize("name", ["system.data", "data.system", "system.lmp"])
+def test_the_style_of_atoms(tmp_path, style, name):
+    columns = {"charge": "0.5", "molecular": "", "full": "0.0"}.get(style, "")
+    first = "1" if style in ("molecular", "full") else ""
+    rows = [
+        " ".join([str(i + 1), first, str(t), columns, *map(str, x)])
+        for i, (t, x) in enumerate(zip(TYPES, START, strict=True))
+    ]
+    head = DATA.partition("Atoms")[0]
+    (tmp_path / name).write_text(
+        f"{head}Atoms {f'# {style}' if style else ''}\n\n" + "\n".join(rows)
+    )
+    run = dump(tmp_path / "dump.run.7")
+    found = read(f"{tmp_path / name},{run}")
+    assert found.system.atomic_numbers.tolist() == [6, 6, 8, 1]
+    np.testing.assert_allclose(found.positions[:, :, 0], FRAMES, atol=1e-5)
+    with pytest.raises(DataError, match=rf"the topology goes first; write .*{name},{run}"):
+        read(f"{run},{tmp_path / name}")
 
 
 def test_a_dump_alone(tmp_path):

@@ -48,7 +48,7 @@ def test_what_is_no_step(text):
 
 
 def test_unknown_unit():
-    with pytest.raises(ValueError, match="'parsec'.*fs, ps, s, frame"):
+    with pytest.raises(ValueError, match="'parsec'.*fs, ps, ns, us, ms, s, frame"):
         FileOptions(frame_step="2 parsec")
 
 

@@ -12,7 +12,8 @@ from ase.io import iread
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.io import Report, cause
-from estag_jax.sources.files import boxes
+from estag_jax.sources.files import boxes, external
+from estag_jax.sources.files.blocks import examine_xdatcar
 from estag_jax.sources.files.stacks import check_names
 from estag_jax.sources.files.timing import Clock, chosen_step, clock, names_of_stretches, unknown
 from estag_jax.sources.files.xyz import Frame, elements, read_xyz
@@ -23,7 +24,8 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
     """Reads a file of frames; the atoms are the same and in the same order in all of them.
 
     The time between frames is what the comments say (time_fs, time_ps, …: what ``export.write_extxyz``
-    writes). Where the elements are none, the nodes are plain.
+    writes), and so are external vectors (up, gravity, field, heading). Where the elements are none, the
+    nodes are plain.
 
     Args:
       path: the file.
@@ -38,6 +40,8 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
       DataError: the file is damaged, or its frames are not of one system.
     """
     positions, cells, about, first = [], [], [], None
+    if form == "vasp-xdatcar":
+        examine_xdatcar(path)
     for k, frame in enumerate(read_xyz(path) if form == "extxyz" else _frames(path, form)):
         first = frame if first is None else first
         _check_same(path, k, frame, first)
@@ -70,6 +74,7 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
         notes.append(boxes.placeholder_note(edges))
     trajectory = Trajectory.from_arrays(
         np.stack(list(compress(positions, dates.keep))),
+        vectors=external.of_comments(list(compress(about, dates.keep))),
         atomic_numbers=numbers,
         names=None if plain or numbers is not None else first.words,
         bonds=bonds,

@@ -1,4 +1,4 @@
-"""Trajectories of mdtraj in HDF5: coordinates, times, box and topology in one file. Needs h5py."""
+"""Trajectories in HDF5: mdtraj's, with their topology, and H5MD, behind one. Needs h5py."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from typing import Any
 
 import numpy as np
 from ase.data import atomic_numbers as number_of
-from ase.geometry import cellpar_to_cell
+from ase.geometry import cell_to_cellpar, cellpar_to_cell
 
+from estag_jax.data.settings import TIME_UNITS
 from estag_jax.data.system import DataError, needed
 from estag_jax.data.trajectory import Trajectory
+from estag_jax.data.transform import LENGTHS
 from estag_jax.io import cause
 from estag_jax.sources.files import boxes
+from estag_jax.sources.files.keys import length_unit, time_unit
+from estag_jax.sources.files.stacks import Stack
 from estag_jax.sources.files.timing import chosen_step, clock, names_of_stretches, unknown
 from estag_jax.sources.options import FileOptions
 
@@ -88,6 +92,51 @@ def read_hdf5(path: Path, options: FileOptions) -> Trajectory:
         notes=tuple(notes),
     )
     return trajectory if box else boxes.with_jumps_noted(trajectory)
+
+
+def read_h5md(path: Path) -> Stack:
+    """Reads the positions of an H5MD file (P. de Buyl et al., Comput. Phys. Commun. 185 (2014) 1546).
+
+    particles/GROUP/position has value [frames, N, 3], step and perhaps time; box/edges are of the file or of
+    each frame. Without a unit lengths are in Å and times in ps.
+
+    Raises:
+      DataError: h5py is missing, the file is cut, or it holds no positions.
+    """
+    h5py = needed("h5py", f"{path}: reading this file", "'estag_jax[h5]'")
+    try:
+        with h5py.File(path, "r") as file:
+            groups = [group for group in file.get("particles", {}).values() if "position" in group]
+            if len(groups) != 1:
+                raise DataError(
+                    f"{path}: has {len(groups)} groups of particles with positions, expected one; save "
+                    f"positions [frames, N, 3] as .npz"
+                )
+            position, edges = groups[0]["position"], groups[0].get("box/edges")
+            value = position["value"]
+            length = LENGTHS.get(length_unit(_unit(value, "Å")), 1.0)
+            frames, times = np.asarray(value, np.float32) * np.float32(length), None
+            if "time" in position:
+                seconds = TIME_UNITS.get(time_unit(_unit(position["time"], "ps"))) or 1e-12
+                times = np.broadcast_to(position["time"][()], len(frames)) * (seconds / 1e-12)
+            cells = np.zeros((len(frames), 3, 3))
+            if edges is not None:
+                each = isinstance(edges, h5py.Group)  # of each frame
+                size = np.asarray(edges["value"] if each else edges[()][None], np.float64) * length
+                size = size if size.ndim == 3 else size[..., None] * np.eye(3)
+                cells = np.broadcast_to(size, cells.shape)
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path}: is no whole H5MD file ({cause(error)}); copy it again") from error
+    boxes = np.array([cell_to_cellpar(cell) if cell.any() else np.zeros(6) for cell in cells])
+    return Stack(frames, boxes, times, "ps")
+
+
+def _unit(data: Any, usual: str) -> str:
+    """The unit of a data set, as its attribute says."""
+    unit = data.attrs.get("unit", usual)
+    return unit.decode() if isinstance(unit, bytes) else str(unit)
 
 
 _KEYS = ("coordinates", "topology", "time", "cell_lengths", "cell_angles")

@@ -4,36 +4,62 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
+
+from estag_jax.data.settings import TIME_UNITS
 from estag_jax.data.system import DataError
 from estag_jax.data.transform import LENGTHS
-from estag_jax.io import did_you_mean
 
 ALIASES = {
     "R": ("R", "coords", "coordinates"),
-    "positions": ("positions", "pos", "xyz"),
+    "positions": ("positions", "pos", "xyz", "loc", "points", "joints"),
     "z": ("z", "Z", "nuclear_charges", "atomic_numbers", "numbers", "species"),
     "length_unit": ("length_unit", "r_unit", "unit_length", "length_units"),
+    "time_unit": ("time_unit", "t_unit", "dt_unit", "time_units"),
+    "lengths": ("lengths", "run_lengths", "traj_lengths", "trajectory_lengths"),
 }
 """By the name used here, those that are read for it; the first that is there is taken."""
 
-TIME = re.compile(r"(dt|time|times|t|timestep|time_step)(?:_(fs|ps|s))?")
+TIME = re.compile(
+    r"(dt|delta_?t|times?|t|time_?step|time_?interval|frame_?time|frame_?interval)"
+    r"(?:_(fs|ps|ns|us|ms|s))?",
+    re.IGNORECASE,
+)
 """Keys of a time step or of the times of the frames, with the unit."""
+
+RATE = re.compile(r"fps|frame_?rate|frequency_hz|rate_hz", re.IGNORECASE)
+"""Keys of a number of frames per second."""
 
 DATES = ("t", "time", "times")
 """Those of them that may hold a time for each frame."""
 
-UNITS = {
+UNITS = {name.lower(): name for name in LENGTHS} | {
+    "a": "Å",
     "ang": "Å",
     "angstrom": "Å",
-    "angstroms": "Å",
+    "ångström": "Å",
+    "nanometer": "nm",
+    "nanometre": "nm",
+    "picometer": "pm",
+    "picometre": "pm",
     "a0": "bohr",
     "au": "bohr",
-    "nanometer": "nm",
+    "a.u.": "bohr",
+    "meter": "m",
+    "metre": "m",
+    "millimeter": "mm",
+    "millimetre": "mm",
+    "centimeter": "cm",
+    "centimetre": "cm",
 }
-"""Other words for units of length."""
+"""Units of length by their names in lower case, without the s of a plural."""
+
+TIMES = {"femtosecond": "fs", "picosecond": "ps", "nanosecond": "ns", "second": "s", "sec": "s"}
+"""Other words for units of time."""
 
 
 def renamed(path: Path, there: Collection[str], known: Iterable[str]) -> dict[str, str]:
@@ -56,7 +82,11 @@ def renamed(path: Path, there: Collection[str], known: Iterable[str]) -> dict[st
             and (other := next((o for o in others if o in there), None))
         ):
             names[other] = name
-    return names | {key: key for key in there if TIME.fullmatch(key)}
+    return names | {
+        key: key
+        for key in there
+        if key not in names and (TIME.fullmatch(key) or RATE.fullmatch(key))
+    }
 
 
 def nearest(there: Iterable[str]) -> str:
@@ -76,17 +106,19 @@ def noted(path: Path, names: Mapping[str, str]) -> list[str]:
     return [f"keys of {path.name} that are read: {', '.join(others)}"] if others else []
 
 
-def time_key(path: Path, there: Iterable[str], given: bool) -> tuple[str, str]:
-    """The key that tells the time and its unit, or nothing; a key without a unit needs the option.
+def time_key(path: Path, arrays: Mapping[str, np.ndarray], given: bool) -> tuple[str, str]:
+    """The key that tells the time and its unit, or nothing; a key without a unit needs one, or the option.
 
     Raises:
       DataError: the unit is not there and the user gives no step.
     """
-    matches = {key: match[2] for key in there if (match := TIME.fullmatch(key))}
+    matches = {key: match[2] for key in arrays if (match := TIME.fullmatch(key))}
     for key, unit in matches.items():
         if unit:
-            return key, unit
+            return key, unit.lower()
     for key in matches:
+        if "time_unit" in arrays and arrays["time_unit"].size == 1:
+            return key, time_unit(str(arrays["time_unit"].item()))
         if not given:
             raise DataError(
                 f"{path}: key {key} has no unit of time; call it {key}_fs or {key}_ps, or give the step "
@@ -95,10 +127,18 @@ def time_key(path: Path, there: Iterable[str], given: bool) -> tuple[str, str]:
     return "", "fs"
 
 
-def length_unit(path: Path | str, word: str) -> str:
+def rate_key(arrays: Iterable[str]) -> str:
+    """The key that tells the frames per second, or nothing."""
+    return next((key for key in arrays if RATE.fullmatch(key)), "")
+
+
+def time_unit(word: str) -> str:
+    """A unit of time by any of its names; one that is not known stays, as a unit of the user's."""
+    plain = word.strip().lower()
+    return TIMES.get(plain.removesuffix("s"), plain if plain in TIME_UNITS else word)
+
+
+def length_unit(word: str) -> str:
     """A unit of length by any of its names; one that is not known stays, as a unit of the user's."""
-    unit = UNITS.get(word.strip().lower(), word)
-    near = did_you_mean(unit, LENGTHS)
-    if unit not in LENGTHS and unit.lower() in {name.lower() for name in LENGTHS}:
-        raise DataError(f"{path}: length_unit is {word!r}{near}")
-    return unit
+    plain = unicodedata.normalize("NFC", word).strip().lower()
+    return UNITS.get(plain) or UNITS.get(plain.removesuffix("s")) or word

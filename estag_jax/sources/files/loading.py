@@ -12,19 +12,21 @@ from scipy.io import netcdf_file
 
 from estag_jax.data.system import DataError
 from estag_jax.io import cause
-from estag_jax.sources.files import dcd, pdb, stacks, xdr
+from estag_jax.sources.files import blocks, dcd, hdf5, pdb, stacks, xdr
 from estag_jax.sources.files.stacks import Stack
 from estag_jax.sources.files.timing import Clock, clock, has_time, unknown
-from estag_jax.sources.files.topology import FORMATS, format_suffix, unreadable
+from estag_jax.sources.files.topology import FORMATS, unreadable
 from estag_jax.sources.files.xyz import read_xyz
 
 AMBER = (".mdcrd", ".crdbox", ".trj")
 """Text trajectories of Amber."""
 
+HISTORY = (".history", ".his")
+"""Trajectories of DL_POLY."""
 
-def examined(path: Path) -> tuple[bool, tuple[str, ...]]:
-    """Checks that a file is whole; whether its time step means something, and notes."""
-    suffix = format_suffix(path)
+
+def examined(path: Path, suffix: str) -> tuple[bool, tuple[str, ...]]:
+    """Checks that a file of a format is whole; whether its time step means something, and notes."""
     if suffix == ".dcd":
         return dcd.examine(path)
     if suffix in (".xtc", ".trr"):
@@ -33,14 +35,16 @@ def examined(path: Path) -> tuple[bool, tuple[str, ...]]:
         _check_netcdf(path)
     if suffix in (".pdb", ".ent"):
         pdb.examine(path)
+    if suffix in HISTORY:
+        return True, blocks.examine_history(path).notes
     return True, ()
 
 
-def load(universe: Any, topology: Path, path: Path, folder: Path) -> Stack | None:
+def load(universe: Any, topology: Path, path: Path, suffix: str, folder: Path) -> Stack | None:
     """Puts a run's coordinates into the universe; returns them where they were read here."""
     from MDAnalysis.coordinates.memory import MemoryReader
 
-    suffix, stack = format_suffix(path), None
+    stack = None
     if suffix in STACKS:
         stack = STACKS[suffix](path)
     count = len(universe.atoms)
@@ -56,7 +60,7 @@ def load(universe: Any, topology: Path, path: Path, folder: Path) -> Stack | Non
             link.symlink_to(path.resolve())
             universe.load_new(str(link))
         else:
-            universe.load_new(str(path), format=FORMATS.get(suffix))
+            universe.load_new(str(path), format=FORMATS.get(suffix, suffix[1:].upper()))
         if suffix in AMBER:
             _check_lines(path, universe.trajectory, count)
     except DataError:
@@ -72,8 +76,7 @@ def load(universe: Any, topology: Path, path: Path, folder: Path) -> Stack | Non
 def clock_of(path: Path, reader: Any, stack: Stack | None, times: np.ndarray, given: bool) -> Clock:
     """What the frames of a run say of the time, in ps."""
     if reader.format == "HISTORY":
-        times = stacks.history_times(path)
-        return clock(path, times, "ps", given) if np.isfinite(times).all() else unknown(len(times))
+        return clock(path, blocks.examine_history(path).times, "ps", given)
     if stack is None:
         return clock(path, times, "ps", given) if has_time(reader) else unknown(len(times))
     if stack.times is None:
@@ -97,6 +100,8 @@ def _check_lines(path: Path, reader: Any, atoms: int) -> None:
     each = -(-3 * atoms // 10) + (reader.ts.dimensions is not None)
     with stacks.opened(path) as file:
         widths = [len(line.rstrip()) for line in file][1:]  # without the title
+    while widths and not widths[-1]:
+        widths.pop()
     lines = len(widths)
     frames, left = divmod(lines, each)
     if not left and widths[-1] < widths[each - 1]:
@@ -135,5 +140,6 @@ STACKS: dict[str, Callable[[Path], Stack]] = {
     **stacks.READERS,
     ".xyz": _xyz_stack,
     ".extxyz": _xyz_stack,
+    **dict.fromkeys((".h5md", *hdf5.SUFFIXES), hdf5.read_h5md),
 }
 """What reads the frames of a run here, by suffix; MDAnalysis reads all others."""

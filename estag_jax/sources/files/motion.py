@@ -14,6 +14,9 @@ from estag_jax.sources.files.timing import Step, chosen_step
 from estag_jax.sources.mocap import positions, read_amc, read_asf
 from estag_jax.sources.options import FileOptions, StepOptions
 
+UP = {"up": (0.0, 1.0, 0.0)}
+"""The vertical of motion capture: y, by the convention of Acclaim and BVH."""
+
 RATE = 120.0
 """Frames per second of most Acclaim files (CMU, HDM05), which do not say."""
 
@@ -49,6 +52,7 @@ def read_acclaim(paths: Sequence[Path], options: FileOptions) -> Trajectory:
         time_unit=unit,
         length_unit=options.length_unit or "asf unit",
         bonds=skeleton.edges,
+        vectors=UP,
         lengths=tuple(map(len, runs)),
         run_names=tuple(path.stem for path in paths[1:]),
         source=",".join(map(str, paths)),
@@ -99,6 +103,7 @@ def read_bvh(paths: Sequence[Path], options: FileOptions) -> Trajectory:
         time_unit=unit,
         length_unit=options.length_unit or "bvh unit",
         bonds=np.stack([first.parents[children], children], axis=1),
+        vectors=UP,
         lengths=tuple(len(file.positions) for file in files),
         run_names=tuple(path.stem for path in paths),
         source=",".join(map(str, paths)),

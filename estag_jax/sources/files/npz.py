@@ -10,7 +10,7 @@ import numpy as np
 from estag_jax import io
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
-from estag_jax.sources.files import keys
+from estag_jax.sources.files import external, keys
 from estag_jax.sources.files.timing import Clock, Step, chosen_step, clock, unknown
 from estag_jax.sources.options import FileOptions
 
@@ -49,10 +49,11 @@ def read_npz(path: str | Path, options: FileOptions = DEFAULT) -> Trajectory:
 
     Keys: R [frames, atoms, 3] in Å with z [atoms], or positions [frames, N, 3] or [frames, N, C, 3]
     with or without z, or either with runs as a first axis; optional are lengths (frames of each
-    independent run), axes ("runs" or "frames", as the option), the time (dt_fs, time_ps, …), length_unit
-    and every further field of a Trajectory under its own name, as ``write_npz`` saves them. What other
-    collections call these is in ``keys``. Further keys are ignored. An .npy file is the positions. Node
-    features are the atomic numbers, or 1 where there are none. Objects are never unpickled.
+    independent run), axes ("runs" or "frames", as the option), the time (dt_fs, time_ps, …), length_unit,
+    external vectors (up, gravity, field, heading, or vectors/NAME) and every further field of a
+    Trajectory under its own name, as ``write_npz`` saves them. What other collections call these is in
+    ``keys``. Further keys are ignored. An .npy file is the positions. Node features are the atomic numbers,
+    or 1 where there are none. Objects are never unpickled.
 
     Args:
       path: the file.
@@ -80,21 +81,24 @@ def read_npz(path: str | Path, options: FileOptions = DEFAULT) -> Trajectory:
         fields["length_unit"] = "unit"  # of anything
     fields |= {key: _plain(path, key, arrays[key]) for key in _PLAIN if key in arrays}
     if options.length_unit or "length_unit" in fields:
-        fields["length_unit"] = options.length_unit or keys.length_unit(path, fields["length_unit"])
+        fields["length_unit"] = options.length_unit or keys.length_unit(fields["length_unit"])
     (step, unit), dates, said = _time(path, arrays, options.frame_step, len(positions))
     notes += [*said, *dates.notes]
+    vectors = external.of_arrays(path, arrays, len(positions))
     if len(dates.lengths) > 1 or not dates.keep.all():
         if len(lengths) > 1:
             raise DataError(
                 f"{path}: has both lengths of runs and times with gaps; leave one key out"
             )
         positions, lengths = positions[dates.keep], dates.lengths
+        vectors = {n: v[dates.keep] if v.ndim > 1 else v for n, v in vectors.items()}
     fields |= {"frame_step": step, "time_unit": unit, "notes": (*fields.get("notes", ()), *notes)}
     return Trajectory.from_arrays(
         positions,
         atomic_numbers=numbers,
         lengths=lengths,
         source=str(path),
+        vectors=vectors,
         **fields,
     )
 
@@ -116,6 +120,7 @@ def write_npz(path: str | os.PathLike, trajectory: Trajectory) -> None:
         value = getattr(trajectory if hasattr(trajectory, key) else trajectory.system, key)
         if value is not None and not (isinstance(value, tuple) and not value):
             arrays[key] = np.asarray(value)
+    arrays |= {f"{external.PREFIX}{name}": v for name, v in trajectory.external.items()}
     io.write_npz(path, arrays, compressed=True)
 
 
@@ -123,7 +128,8 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     """The arrays of the file that are of use, by key, and notes on what was renamed."""
     try:
         there = io.keys_of(path)
-        names = keys.renamed(path, there, ("positions", "R", "z", "lengths", "axes", *_PLAIN))
+        known = ("positions", "R", "z", "lengths", "axes", *_PLAIN, *external.keys(there))
+        names = keys.renamed(path, there, known)
         found = io.read_npz(path, wanted=list(names), bare="positions", error=DataError)
     except DataError as error:
         if str(error).startswith(f"{path}: key "):
@@ -241,7 +247,8 @@ def _time(
     """Time between frames, what the times say, and a note where the step is not the file's."""
     stated, dates = None, unknown(frames)
     stem, unit = keys.time_key(path, arrays, given is not None)
-    if stem.partition("_")[0] in keys.DATES and arrays[stem].size > 1:
+    rate = keys.rate_key(arrays)
+    if stem.partition("_")[0].lower() in keys.DATES and arrays[stem].size > 1:
         times = arrays[stem]
         if times.dtype.kind not in "fiu" or times.shape != (frames,):
             raise DataError(
@@ -250,15 +257,12 @@ def _time(
         dates = clock(path, times, unit, given is not None)
         stated = dates.step and (dates.step, unit)
     elif stem:
-        step = arrays[stem]
-        if step.dtype.kind not in "fiu" or step.size != 1 or not 0 < step.item() < np.inf:
-            words = {"fs": "femtoseconds", "ps": "picoseconds", "s": "seconds"}[unit]
-            raise DataError(
-                f"{path}: {stem} is {_show(step)}, expected one positive number of {words}"
-            )
-        stated = float(step.item()), unit
+        stated = _positive(path, stem, arrays[stem], unit), unit
+    elif rate:
+        stated = 1 / _positive(path, rate, arrays[rate], "frames per second"), "s"
     elif "frame_step" in arrays:
         unit = _plain(path, "time_unit", arrays["time_unit"]) if "time_unit" in arrays else "frame"
+        unit = keys.time_unit(unit)
         stated = _plain(path, "frame_step", arrays["frame_step"]), unit
     elif given is None and "R" in arrays:
         note = f"the file does not give its time step; {MD17_STEP} fs is assumed, as in MD17"
@@ -267,6 +271,13 @@ def _time(
         return (1.0, "frame"), dates, ()  # plain frames of anything
     step, notes = chosen_step(path.name, stated, given, "fs")
     return step, dates, notes
+
+
+def _positive(path: Path, key: str, value: np.ndarray, what: str) -> float:
+    """The one positive number that a key holds."""
+    if value.dtype.kind not in "fiu" or value.size != 1 or not 0 < value.item() < np.inf:
+        raise DataError(f"{path}: {key} is {_show(value)}, expected one positive number of {what}")
+    return float(value.item())
 
 
 def _plain(path: Path, key: str, value: np.ndarray) -> np.ndarray | tuple | float | int | str:

@@ -14,7 +14,12 @@ from estag_jax.io import Report, silent
 from estag_jax.sources.files import hdf5, keys, motion
 from estag_jax.sources.files.frames import read_frames
 from estag_jax.sources.files.npz import read_npz
-from estag_jax.sources.files.topology import format_suffix, known_to_mdanalysis, unknown_format
+from estag_jax.sources.files.topology import (
+    COMPRESSED,
+    format_suffix,
+    known_to_mdanalysis,
+    unknown_format,
+)
 from estag_jax.sources.files.universes import read_universe
 from estag_jax.sources.options import FileOptions
 
@@ -29,11 +34,12 @@ ASE_FORMATS = {
     ".xdatcar": "vasp-xdatcar",
     ".outcar": "vasp-out",
     ".vasprun.xml": "vasp-xml",
+    ".cif": "cif",
 }
 """ASE's name of a format, by suffix or by the name of the file; others are for MDAnalysis first."""
 
-NAMES = ("xdatcar", "outcar", "vasprun.xml", "history")
-"""Files that are called by their format, at least at the beginning of their name."""
+BINARY = (".xtc", ".trr", ".dcd", ".nc", ".ncdf", ".h5", ".hdf5", ".h5md", ".traj", ".db", *NUMPY)
+"""Formats that are not read from compressed files."""
 
 PICKLES = (".pkl", ".pickle", ".pckl")
 
@@ -61,11 +67,16 @@ def read(spec: str, options: FileOptions, report: Report = silent) -> Trajectory
     """
     paths = paths_of(spec)
     if options.length_unit:
-        unit = keys.length_unit("--read.length-unit", options.length_unit)
+        unit = keys.length_unit(options.length_unit)
         options = dataclasses.replace(options, length_unit=unit)
     first = paths[0]
     form = options.format.lower().lstrip(".")
-    suffix = f".{form}" if form else _suffix(first)
+    suffix = f".{form}" if form else format_suffix(first)
+    if any(format_suffix(path) in NUMPY for path in paths) and len(paths) > 1:
+        raise DataError(
+            f"{spec}: a file of numpy's is read by itself; put runs of one system into one file, with a key "
+            f"lengths, and name different systems behind --data one by one"
+        )
     if suffix in MOTION:
         _refuse(first, options, "format", "axes", "select", "nodes", "unwrap")
         return MOTION[suffix](paths, options)
@@ -93,19 +104,16 @@ def paths_of(spec: str) -> list[Path]:
     while parts:
         joined = (",".join(parts[:k]) for k in range(len(parts), 1, -1))
         name = next((n for n in joined if n.strip() and Path(n.strip()).is_file()), parts[0])
-        if not name.strip():
+        name = name if Path(name).is_file() else name.strip()  # blanks beside commas
+        if not name:
             raise DataError(f"{spec!r}: there is no such file; a name is missing beside a comma")
-        paths.append(Path(name.strip()))
+        paths.append(Path(name))
         parts = parts[name.count(",") + 1 :]
     for path in paths:
         _check_path(path)
+    if twice := next((path for k, path in enumerate(paths[1:], 1) if path in paths[1:k]), None):
+        raise DataError(f"{twice}: is named twice; windows of the test would be trained on")
     return paths
-
-
-def _suffix(path: Path) -> str:
-    """The suffix that tells the format, or a dot and the name of the format that the file is called by."""
-    name = path.name.lower()
-    return next((f".{known}" for known in NAMES if name.startswith(known)), format_suffix(path))
 
 
 def _ase_format(path: Path, suffix: str, form: str) -> str | None:
@@ -153,6 +161,10 @@ def _check_path(path: Path) -> None:
         )
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file is empty; copy or save it again")
+    packed = path.suffix.lower()
+    if packed in COMPRESSED and format_suffix(path) in BINARY:
+        tool = {".gz": "gunzip", ".bz2": "bunzip2", ".xz": "unxz"}[packed]
+        raise DataError(f"{path}: is compressed; unpack it first ({tool} {path.name})")
     if format_suffix(path) in PICKLES:
         raise DataError(
             f"{path}: pickled files are refused because loading them can run any code; save plain "

@@ -11,6 +11,7 @@ from ase.data import atomic_numbers as number_of
 
 from estag_jax.data.edges import inside
 from estag_jax.data.system import DataError
+from estag_jax.sources.files.xyz import NUMBERS
 
 BACKBONE = ("N", "CA", "C", "O")
 """The channels of a residue, in this order."""
@@ -132,7 +133,13 @@ def elements_of(group: Any) -> tuple[np.ndarray | None, list[str]]:
     if not hasattr(group, "elements") or not all(group.elements):
         if hasattr(group, "names"):
             universe.guess_TopologyAttrs(context="default", to_guess=["elements"])
-            notes.append("elements guessed by MDAnalysis from the names of atoms")
+            odd = {
+                f"{name} as {element}"
+                for name, element in zip(group.names, group.elements, strict=True)
+                if element not in ("H", "C", "N", "O", "P", "S")
+            }
+            shown = f" ({', '.join(sorted(odd)[:6])}{', …' * (len(odd) > 6)})" if odd else ""
+            notes.append(f"elements guessed by MDAnalysis from the names of atoms{shown}")
         elif (numbers := _by_mass(group)) is not None:
             return numbers, ["elements taken from the masses"]
         elif hasattr(group, "types") and all(str(t).capitalize() in number_of for t in group.types):
@@ -140,7 +147,7 @@ def elements_of(group: Any) -> tuple[np.ndarray | None, list[str]]:
         else:
             return None, notes
     symbols = [str(symbol).capitalize() for symbol in group.elements]
-    return np.array([number_of.get(symbol, 0) for symbol in symbols]), notes
+    return np.array([NUMBERS.get(symbol, 0) for symbol in symbols]), notes
 
 
 def check_locations(source: str, group: Any) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import bz2
 import contextlib
 import gzip
+import lzma
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 from ase.geometry import cell_to_cellpar
 
 from estag_jax.data.system import DataError
+from estag_jax.data.transform import LENGTHS
 from estag_jax.io import cause
 
 
@@ -37,6 +39,38 @@ class Stack(NamedTuple):
     unit: str
 
 
+class DumpFrame(NamedTuple):
+    """A frame of a LAMMPS dump.
+
+    Args:
+      step: its number.
+      time: where the file has it, in ``units``.
+      units: LAMMPS' name of its units, or "".
+      box: cell vectors [3, 3] and corner of the box [3].
+      columns: their names.
+      rows: of words.
+    """
+
+    step: int
+    time: float | None
+    units: str
+    box: tuple[np.ndarray, np.ndarray]
+    columns: list[str]
+    rows: list[list[str]]
+
+
+DUMP_UNITS = {
+    "real": (1.0, 1e-3),
+    "metal": (1.0, 1.0),
+    "electron": (LENGTHS["bohr"], 1e-3),
+    "nano": (10.0, 1e3),
+    "micro": (1e4, 1e6),
+    "si": (1e10, 1e12),
+    "cgs": (1e8, 1e12),
+}
+"""Å and ps in LAMMPS' units of length and time; those of lj are anyone's."""
+
+
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[TextIO]:
     """A text file, compressed or not; bytes that are no UTF-8 are replaced.
@@ -44,11 +78,11 @@ def opened(path: Path) -> Iterator[TextIO]:
     Raises:
       DataError: it cannot be read, or the compressed data end too early.
     """
-    kind = {".gz": gzip.open, ".bz2": bz2.open}.get(path.suffix.lower(), open)
+    kind = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}.get(path.suffix.lower(), open)
     try:
         with kind(path, "rt", encoding="utf-8-sig", errors="replace") as file:
             yield file
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise DataError(f"{path}: cannot be read ({cause(error)}); copy it again") from error
 
 
@@ -125,14 +159,18 @@ def read_dump(path: Path) -> Stack:
     """Reads a LAMMPS dump: atoms by id, coordinates unscaled (x), scaled (xs) or unwrapped (xu, xsu).
 
     Positions are where the file has them, with the corner of the box for scaled ones. The number of a
-    step is no time.
+    step is no time; ITEM: TIME is, where ITEM: UNITS says in what.
 
     Raises:
       DataError: names the frame that is cut short, or has other atoms.
     """
-    positions, boxes, steps, ids = [], [], [], None
+    positions, boxes, steps, dates, ids, scale = [], [], [], [], None, 1.0
     with opened(path) as file:
-        for k, (step, (cell, corner), columns, rows) in enumerate(_dump_frames(path, file)):
+        for k, frame in enumerate(_dump_frames(path, file)):
+            cell, corner = frame.box
+            columns, rows = frame.columns, frame.rows
+            scale, ps = DUMP_UNITS.get(frame.units, (1.0, None))
+            dates.append(None if ps is None or frame.time is None else frame.time * ps)
             where = f"{path}: frame {k} (counted from 0)"
             kind = next((s for s in ("", "u", "s", "su") if f"x{s}" in columns), None)
             wanted = [f"{axis}{kind}" for axis in "xyz"]
@@ -154,17 +192,12 @@ def read_dump(path: Path) -> Stack:
                 raise DataError(f"{where} has other ids of atoms than frame 0; dump one group")
             if kind.startswith("s"):
                 points = points @ cell + corner
-            positions.append(points.astype(np.float32))
-            boxes.append(cell_to_cellpar(cell))
-            steps.append(step)
-    return Stack(np.array(positions), np.array(boxes), np.array(steps, np.float64), "steps")
-
-
-def history_times(path: Path) -> np.ndarray:
-    """The times of the frames of a DL_POLY HISTORY in ps: number of the step times its length."""
-    with opened(path) as file:
-        words = [line.split() for line in file if line.startswith("timestep")]
-    return np.array([int(w[1]) * float(w[5]) if len(w) > 5 else np.nan for w in words])
+            positions.append((points * scale).astype(np.float32))
+            boxes.append(cell_to_cellpar(cell * scale))
+            steps.append(frame.step)
+    known = bool(dates) and None not in dates
+    times = np.array(dates if known else steps, np.float64)
+    return Stack(np.array(positions), np.array(boxes), times, "ps" if known else "steps")
 
 
 READERS: dict[str, Callable[[Path], Stack]] = {
@@ -212,11 +245,8 @@ def _gro_box(cell: np.ndarray) -> np.ndarray:
     return cell_to_cellpar(np.array([(x, xy, xz), (yx, y, yz), (zx, zy, z)]))
 
 
-def _dump_frames(
-    path: Path, file: TextIO
-) -> Iterator[tuple[int, tuple[np.ndarray, np.ndarray], list[str], list[list[str]]]]:
-    """Step, cell vectors [3, 3] and corner of the box [3], names of the columns and rows of each frame."""
-    frame, step, count, box = 0, 0, 0, None
+def _dump_frames(path: Path, file: TextIO) -> Iterator[DumpFrame]:
+    frame, step, time, units, count, box = 0, 0, None, "", 0, None
     for line in file:
         words = line.split()
         if not words:
@@ -225,6 +255,10 @@ def _dump_frames(
         try:
             if item.startswith("TIMESTEP"):
                 step = int(next(file))
+            elif item.startswith("TIME"):
+                time = float(next(file))
+            elif item.startswith("UNITS"):
+                units = next(file).strip()
             elif item.startswith("NUMBER OF ATOMS"):
                 count = int(next(file))
             elif item.startswith("BOX BOUNDS"):
@@ -235,12 +269,10 @@ def _dump_frames(
                 rows = [line.split() for line in lines]
                 if any(len(row) != len(words) - 2 for row in rows):
                     raise ValueError("a row has another number of columns")
-                yield step, box, words[2:], rows
+                yield DumpFrame(step, time, units, box, words[2:], rows)
                 frame += 1
-            elif not item.startswith(("UNITS", "TIME")):
-                raise ValueError(f"a line is {line.strip()[:40]!r}")
             else:
-                next(file)
+                raise ValueError(f"a line is {line.strip()[:40]!r}")
         except (StopIteration, ValueError) as error:
             why = str(error) or "the file ends"
             raise DataError(

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from estag_jax.data.settings import TIME_UNITS
 from estag_jax.data.system import DataError
-from estag_jax.sources.options import TIME_UNITS, parse_step
+from estag_jax.sources.options import parse_step
 
 Step = tuple[float, str]
 """A time between frames and its unit."""
@@ -64,8 +65,6 @@ class Clock(NamedTuple):
 
 def has_time(reader: Any) -> bool:
     """Whether a format that MDAnalysis reads has the time: it warns where it makes one up."""
-    if reader.format == "H5MD":  # whose frames have times, but no step
-        return True
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         _ = reader[0].dt
@@ -109,7 +108,9 @@ def clock(path: Path, times: Any, unit: str, given: bool, stated: float | None =
     twice = np.abs(steps) <= slack
     gaps = np.flatnonzero(~even & ~twice)
     shown = [
-        f"from frame {k} to {k + 1} ({times[k]:g} to {times[k + 1]:g} {unit})" for k in gaps[:1]
+        f"from frame {k} to {k + 1} ({times[k]:g} to {times[k + 1]:g} {unit}"
+        f"{', back: what was written again at a restart is there twice' * bool(steps[k] < 0)})"
+        for k in gaps[np.argsort(steps[gaps] > 0, kind="stable")][:1]
     ]
     if len(gaps) > max(1, frames // 4):
         uneven = (

@@ -9,6 +9,7 @@ import numpy as np
 
 from estag_jax.data.system import DataError
 from estag_jax.io import cause
+from estag_jax.sources.files.stacks import opened
 
 PARTIAL_BONDS = (".pdb", ".ent", ".xpdb", ".pdbqt", ".cif", ".mmcif", ".mmtf")
 """Formats that list bonds of hetero atoms alone (CONECT), if any."""
@@ -17,10 +18,46 @@ FORMATS = {
     ".lammpstrj": "LAMMPSDUMP",
     ".lammpsdump": "LAMMPSDUMP",
     ".dump": "LAMMPSDUMP",
+    ".lmp": "DATA",
+    ".lmpdat": "DATA",
+    ".lammps": "DATA",
+    ".his": "HISTORY",
     ".h5": "H5MD",
     ".hdf5": "H5MD",
 }
 """MDAnalysis' names of formats that it does not know by these suffixes."""
+
+COMPRESSED = (".gz", ".bz2", ".xz")
+
+NAMES = ("xdatcar", "outcar", "vasprun.xml", "history")
+"""Files that are called by their format, at least at the beginning of their name."""
+
+_LAMMPS = ("data", "dump")
+"""What LAMMPS users begin names with; not with these suffixes, however:"""
+_OTHERS = (".npz", ".npy", ".xyz", ".extxyz", ".traj", ".db", ".json", ".cif", ".h5", ".hdf5")
+_OTHERS = (
+    *_OTHERS,
+    ".csv",
+    ".txt",
+    ".mat",
+    ".pkl",
+    ".pickle",
+    ".pckl",
+    ".pt",
+    ".pth",
+    ".asf",
+    ".bvh",
+)
+
+STYLES = {
+    "atomic": "id type x y z",
+    "charge": "id type charge x y z",
+    "bond": "id resid type x y z",
+    "angle": "id resid type x y z",
+    "molecular": "id resid type x y z",
+    "full": "id resid type charge x y z",
+}
+"""The columns of the Atoms of a LAMMPS data file, by its atom_style."""
 
 
 def known_to_mdanalysis(suffix: str) -> bool:
@@ -29,26 +66,33 @@ def known_to_mdanalysis(suffix: str) -> bool:
         import MDAnalysis
     except ImportError:
         return True
-    form = FORMATS.get(suffix, suffix[1:].upper())
+    form = _name(suffix)
     return form in MDAnalysis._PARSERS or form in MDAnalysis._READERS
 
 
-def check_order(paths: list[Path]) -> None:
+def check_order(paths: list[Path], kinds: dict[Path, str]) -> None:
     """Refuses a trajectory where a topology is needed, and a topology behind it.
+
+    Args:
+      paths: as the user orders them.
+      kinds: their suffixes, by ``kinds_of``.
 
     Raises:
       DataError: says what to write.
     """
     import MDAnalysis
 
-    def of(path: Path, kinds: Any) -> bool:
-        suffix = format_suffix(path)
-        return FORMATS.get(suffix, suffix[1:].upper()) in kinds
+    def of(path: Path, formats: Any) -> bool:
+        return _name(kinds[path]) in formats
 
     first, *others = paths
-    if of(first, MDAnalysis._PARSERS) or not of(first, MDAnalysis._READERS):
+    dump = (
+        _name(kinds[first]) == "LAMMPSDUMP"
+    )  # which tells types of atoms, and is a topology so far
+    topologies = {name for name in MDAnalysis._PARSERS if not dump or name != "LAMMPSDUMP"}
+    behind = next((p for p in others if of(p, topologies)), None)
+    if of(first, topologies) or not of(first, MDAnalysis._READERS) or (dump and behind is None):
         return
-    behind = next((p for p in others if of(p, MDAnalysis._PARSERS)), None)
     if behind is not None:
         order = ",".join(map(str, (behind, *(p for p in paths if p != behind))))
         raise DataError(f"{first}: holds no names of atoms, the topology goes first; write {order}")
@@ -59,26 +103,71 @@ def check_order(paths: list[Path]) -> None:
 
 
 def format_suffix(path: Path) -> str:
-    """The suffix that tells the format, in lower case, without one of compression."""
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes[-1:] in ([".gz"], [".bz2"]):
+    """The suffix that tells the format, in lower case, without one of compression.
+
+    Of files that are called by their format (XDATCAR, data.water) it is a dot and this name.
+    """
+    name, suffixes = path.name.lower(), [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in COMPRESSED:
         suffixes.pop()
-    return suffixes[-1] if suffixes else ""
+    suffix = suffixes[-1] if suffixes else ""
+    if known := next((known for known in NAMES if name.startswith(known)), None):
+        return f".{known}"
+    first = name.partition(".")[0]
+    if suffix and first in _LAMMPS and suffix not in _OTHERS and not known_to_mdanalysis(suffix):
+        return f".{first}"
+    return suffix
 
 
-def open_topology(topology: Path, form: str) -> Any:
-    """MDAnalysis' universe of one file, whose format ``form`` names where the suffix does not."""
+def kinds_of(paths: list[Path], form: str) -> dict[Path, str]:
+    """The suffixes that tell the formats; ``form`` is that of a single file, and of those that have none.
+
+    Raises:
+      DataError: a suffix is not known, or the format is that of no file.
+    """
+    kinds = {path: format_suffix(path) for path in paths}
+    unknown = [path for path, kind in kinds.items() if not known_to_mdanalysis(kind)]
+    named = f".{form.lower().lstrip('.')}"
+    if form and len(paths) > 1 and not unknown:
+        raise DataError(
+            f"read format has no effect on {paths[0]}: all suffixes are known; leave it out"
+        )
+    if unknown and not form:
+        raise unknown_format(unknown[0])
+    return kinds | dict.fromkeys(unknown if len(paths) > 1 else paths if form else (), named)
+
+
+def open_topology(topology: Path, suffix: str) -> Any:
+    """MDAnalysis' universe of one file, with the suffix of its format."""
     import MDAnalysis
 
-    form = form.upper() or FORMATS.get(format_suffix(topology))
-    if form is None and topology.name.upper().startswith("HISTORY"):
-        form = "HISTORY"
+    form, more = _name(suffix), {}
+    if form == "DATA" and (style := _atom_style(topology)):
+        more = {"atom_style": style}
     try:
-        return MDAnalysis.Universe(str(topology), to_guess=(), topology_format=form, format=form)
+        return MDAnalysis.Universe(
+            str(topology), to_guess=(), topology_format=form, format=form, **more
+        )
     except Exception as error:  # parsers raise errors of any kind
         if "isn't a valid topology format" in str(error):
             raise unknown_format(topology) from error
         raise unreadable(topology, "it", error) from error
+
+
+def _name(suffix: str) -> str:
+    """MDAnalysis' name of a format."""
+    return FORMATS.get(suffix, suffix[1:].upper())
+
+
+def _atom_style(path: Path) -> str | None:
+    """The columns of a LAMMPS data file: by the style beside Atoms, else by how many there are."""
+    with opened(path) as file:
+        line = next((text for text in file if text.strip().startswith("Atoms")), "")
+        row = next((text for text in file if text.strip()), "").partition("#")[0].split()
+    style = line.partition("#")[2].strip()
+    if style or len(row) not in (5, 8):
+        return STYLES.get(style)
+    return STYLES["atomic"]
 
 
 def unreadable(path: Path, what: str, error: Exception) -> DataError:
@@ -92,7 +181,7 @@ def unreadable(path: Path, what: str, error: Exception) -> DataError:
 def unknown_format(path: Path) -> DataError:
     """What is read, and what to do with any other file."""
     return DataError(
-        f"{path}: {path.suffix or 'no suffix'!r} is no format that is known here; name one by --read.format "
+        f"{path}: {path.suffix or 'no suffix'!r} is no format that is known here; name it by --read.format "
         f"(xyz, XDATCAR, pdb, …), or save positions [frames, N, 3] as .npz; read are .npz, .npy, "
         f".h5 (mdtraj), .asf with .amc, .bvh, what ASE reads (.xyz, .traj, XDATCAR, …) and what MDAnalysis "
         f"reads (.pdb, .gro, .psf, .prmtop, .data, …)"

@@ -21,7 +21,7 @@ from estag_jax.sources.files.timing import common_step, names_of_stretches
 from estag_jax.sources.files.topology import (
     bonds_of,
     check_order,
-    format_suffix,
+    kinds_of,
     open_topology,
     selected,
     unreadable,
@@ -50,15 +50,20 @@ def read_universe(
     needed("MDAnalysis", f"{topology}: reading this file", "'estag_jax[md]'")
     source = ",".join(map(str, (topology, *runs)))
     files, believed, notes, given = runs or [topology], {}, [], options.frame_step is not None
-    if not options.format:
-        check_order([topology, *runs])
-    for path in {topology: None, **dict.fromkeys(files)}:
-        believed[path], said = examined(path)
+    kinds = kinds_of([topology, *runs], options.format)
+    check_order([topology, *runs], kinds)
+    for path, kind in kinds.items():
+        believed[path], said = examined(path, kind)
         notes += said
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         # MDAnalysis warns of every field that a format lacks; what matters here becomes a note.
         warnings.simplefilter("ignore")
-        universe = open_topology(topology, options.format)
+        universe = open_topology(topology, kinds[topology])
+        shown = getattr(universe, "trajectory", ()) if runs else ()
+        if len(shown) > 1:
+            notes.append(
+                f"the {len(shown)} frames of {topology.name} are not read: it stands first, as the topology"
+            )
         group = selected(source, universe, options.select)
         bonds, orders, said = bonds_of(topology, universe)
         notes += said
@@ -69,9 +74,9 @@ def read_universe(
         notes += said
         parts, clocks, found, torn = [], [], set(), False
         for path in files:
-            stack = load(universe, topology, path, Path(folder)) if runs else None
-            if not runs and format_suffix(path) in STACKS:
-                stack = load(universe, topology, path, Path(folder))
+            stack = None
+            if runs or kinds[path] in STACKS:
+                stack = load(universe, topology, path, kinds[path], Path(folder))
             reader = getattr(universe, "trajectory", None)
             if reader is None:
                 raise DataError(f"{path}: holds no coordinates; write {path},TRAJECTORY")

@@ -19,6 +19,14 @@ CP2K = re.compile(r"\s*i\s*=\s*\d+,\s*time\s*=\s*([-+.\dEe]+)")
 """How CP2K begins a comment; the time is in fs."""
 
 
+NUMBERS = number_of | {"D": 1, "T": 1}
+"""Atomic numbers by symbol, with those of the isotopes of hydrogen that have one of their own."""
+
+AMBIGUOUS = {"CA": "carbon", "CD": "carbon", "CE": "carbon", "HG": "hydrogen", "HE": "hydrogen"}
+AMBIGUOUS |= {"HO": "hydrogen", "NE": "nitrogen", "OS": "oxygen", "NB": "nitrogen", "CS": "carbon"}
+"""Names of atoms in proteins that are symbols of other elements."""
+
+
 class Frame(NamedTuple):
     """One frame of a file.
 
@@ -55,14 +63,17 @@ def read_xyz(path: Path) -> Iterator[Frame]:
             try:
                 if len(rows) < count:
                     raise ValueError(f"{len(rows)} of {count} atoms are there")
+                if short := [
+                    i for i, row in enumerate(rows) if len(row) < max(place + 3, symbol + 1)
+                ]:
+                    line, text = number + 2 + short[0], texts[short[0]].strip()[:40]
+                    raise ValueError(f"line {line} is {text!r}, expected an element and 3 numbers")
                 points = np.array([row[place : place + 3] for row in rows], np.float64)
                 words = tuple(row[symbol] for row in rows)
-                if points.shape != (count, 3):
-                    raise ValueError("a row has too few numbers")
-            except (ValueError, IndexError) as error:
+            except ValueError as error:
+                remedy = f", or save its {k} whole frames to a new file" if k else ""
                 raise DataError(
-                    f"{where}: is not a whole frame of extxyz ({error}); copy it again, or save its {k} "
-                    f"whole frames to a new file"
+                    f"{where}: is not a whole frame of extxyz ({error}); copy it again{remedy}"
                 ) from None
             if count > 1:
                 check_last_line(path, texts[-1], texts[-2])
@@ -88,14 +99,20 @@ def elements(path: Path, words: tuple[str, ...]) -> tuple[np.ndarray | None, tup
     """
     if all(word.upper() == "X" for word in words):
         return None, ()
-    numbers = [number_of.get(word.capitalize()) for word in words]
+    numbers = [NUMBERS.get(word.capitalize()) for word in words]
     if None not in numbers:
         if 0 in numbers:
             i = numbers.index(0)
             raise DataError(
                 f"{path}: the element of atom {i} is not known (X); leave dummy atoms out"
             )
-        return np.array(numbers), ()
+        names = sorted({word for word in words if word in AMBIGUOUS})
+        notes = tuple(
+            f"{name} in {path.name} is read as the element {name.capitalize()}; write {name[0]} if it is a "
+            f"{AMBIGUOUS[name]}"
+            for name in names
+        )
+        return np.array(numbers), notes
     if all(word.isdigit() for word in words):
         values = np.array(words, int)
         if set(values) == set(range(1, values.max() + 1)) or values.min() < 1 or values.max() > 118:
@@ -119,7 +136,7 @@ def _by_name(word: str) -> int | None:
     letters = match[1]
     if match[2] and len(letters) == 2 and letters.isupper() and letters not in ("CL", "BR", "SI"):
         return None
-    return number_of.get(letters.capitalize())
+    return NUMBERS.get(letters.capitalize())
 
 
 def _info(where: str, comment: str) -> dict[str, Any]:

@@ -1,0 +1,131 @@
+"""Text files whose frames other libraries read, line by line: DL_POLY's HISTORY and VASP's XDATCAR.
+
+ASE and MDAnalysis look neither at what a header promises nor at what is left behind the last frame, and what
+they say of a cut file names neither its frame nor its line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from estag_jax.data.system import DataError
+from estag_jax.sources.files.stacks import opened
+
+
+class _Lines:
+    """The lines of a file, counted, and where a frame begins."""
+
+    def __init__(self, path: Path, lines: Iterable[str]):
+        self.path, self.lines, self.number, self.frame = path, _to_last(lines), 0, 0
+
+    def next(self) -> str | None:
+        self.number += 1
+        return next(self.lines, None)
+
+    def take(self, count: int, numbers: int = 0) -> list[list[str]]:
+        """So many lines as words, each of which begins with so many numbers."""
+        rows = []
+        for _ in range(count):
+            line = self.next()
+            if line is None:
+                raise self.error("the file ends")
+            words = line.split()
+            try:
+                if len([float(word) for word in words[:numbers]]) < numbers or not words:
+                    raise ValueError
+            except ValueError:
+                wanted = f"{numbers} numbers" if numbers else "words"
+                raise self.error(
+                    f"line {self.number} is {line.strip()[:40]!r}, expected {wanted}"
+                ) from None
+            rows.append(words)
+        return rows
+
+    def error(self, why: str) -> DataError:
+        whole = f", or save its {self.frame} whole frames to a new file" if self.frame else ""
+        return DataError(
+            f"{self.path}: frame {self.frame} (counted from 0) is cut short or damaged ({why}); copy it "
+            f"again{whole}"
+        )
+
+
+def _to_last(lines: Iterable[str]) -> Iterator[str]:
+    """Lines up to the last that is not blank."""
+    held = []
+    for line in lines:
+        held.append(line)
+        if line.strip():
+            yield from held
+            held.clear()
+
+
+class History(NamedTuple):
+    """What a HISTORY says of its frames.
+
+    Args:
+      times: number of the step times its length [frames], ps.
+      notes: where the header promises another number of frames.
+    """
+
+    times: np.ndarray
+    notes: tuple[str, ...]
+
+
+def examine_history(path: Path) -> History:
+    """Checks every line of a HISTORY: title, counts, and for each frame a step, a cell and its atoms.
+
+    Raises:
+      DataError: names the frame and the line.
+    """
+    with opened(path) as file:
+        lines, times = _Lines(path, file), []
+        lines.next()
+        (counts,) = lines.take(1, 3)
+        while (line := lines.next()) is not None:
+            words = line.split()
+            if len(words) < 6 or words[0] != "timestep":
+                raise lines.error(
+                    f"line {lines.number} is {line.strip()[:40]!r}, expected timestep"
+                )
+            atoms, kind, periodic = (int(word) for word in words[2:5])
+            lines.take(3 if periodic else 0, 3)
+            for _ in range(atoms):
+                lines.take(1)
+                lines.take(1 + kind, 3)
+            times.append(int(words[1]) * float(words[5]))
+            lines.frame += 1
+    promised = int(counts[3]) if len(counts) > 3 else lines.frame
+    notes = ()
+    if promised not in (0, lines.frame):
+        notes = (
+            f"the header of {path.name} promises {promised} frames, the file ends after {lines.frame} whole "
+            f"ones",
+        )
+    return History(np.array(times), notes)
+
+
+def examine_xdatcar(path: Path) -> None:
+    """Checks every line of an XDATCAR: 7 lines of a cell, and before each frame's atoms a line "Direct …".
+
+    The cell may be repeated before a frame.
+
+    Raises:
+      DataError: names the frame and the line.
+    """
+    with opened(path) as file:
+        lines, atoms = _Lines(path, file), 0
+        while (line := lines.next()) is not None:
+            if not line.lower().startswith("direct conf"):  # but the title of a cell
+                lines.take(1, 1)
+                lines.take(3, 3)
+                _, counts = lines.take(2)
+                if not all(count.isdigit() for count in counts):
+                    raise lines.error(f"line {lines.number} holds no numbers of atoms")
+                atoms = sum(map(int, counts))
+                lines.take(1)
+            lines.take(atoms, 3)
+            lines.frame += 1
