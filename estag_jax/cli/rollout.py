@@ -8,12 +8,6 @@ import numpy as np
 import tyro
 
 from estag_jax.cli.main import Failure, UsageError, check_out
-from estag_jax.evaluation.metrics import per_window_mse
-from estag_jax.evaluation.rollout import roll, roll_samples
-from estag_jax.io import write_npz
-from estag_jax.runs import folder
-from estag_jax.runs import readers as runs
-from estag_jax.sources.files.export import time_key, write_extxyz
 
 
 def rollout(
@@ -39,6 +33,13 @@ def rollout(
       constrain_bonds: Give every forecast the bond lengths of the frame before it, as suits rigid skeletons.
       out: File to write; .npz for arrays, anything else for extended XYZ.
     """
+    from estag_jax.evaluation.metrics import per_window_mse
+    from estag_jax.evaluation.rollout import roll, roll_samples
+    from estag_jax.io import write_npz
+    from estag_jax.runs import folder
+    from estag_jax.runs import readers as runs
+    from estag_jax.sources.files.export import time_key, write_extxyz
+
     if steps < 1:
         raise UsageError(f"--steps is {steps}, it must be at least 1")
     if samples is not None and samples < 1:
