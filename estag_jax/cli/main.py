@@ -10,13 +10,14 @@ import importlib
 import importlib.metadata
 import io
 import os
+import platform
 import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from estag_jax.io import did_you_mean, printable
+from estag_jax.io import cache_folder, did_you_mean, printable
 
 COMMANDS = {
     "train": "fit a forecaster and test it beside the closed forms",
@@ -122,5 +123,10 @@ def _run(program: str, commands: dict[str, str], argv: list[str]) -> None:
         raise UsageError(f"no command {unknown}; see {program} --help")
     from estag_jax.cli.arguments import bound
 
+    # Read by jax when it is imported. A folder for each machine: programs are for its instructions.
+    os.environ.setdefault(
+        "JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "compiled" / platform.node())
+    )
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
     module = importlib.import_module(f"estag_jax.cli.{command.replace(' ', '_')}")
     bound(command, module, argv[1:])()

@@ -9,16 +9,6 @@ import numpy as np
 import tyro
 
 from estag_jax.cli.main import Failure, UsageError, check_out
-from estag_jax.evaluation.long_rollouts import long_rollouts
-from estag_jax.evaluation.metrics import per_window_mse
-from estag_jax.evaluation.rollout import roll, roll_samples
-from estag_jax.io import write_npz
-from estag_jax.models.forecaster import Forecaster
-from estag_jax.report.animation import animation
-from estag_jax.report.viewer import Clip, View
-from estag_jax.runs import folder
-from estag_jax.runs import readers as runs
-from estag_jax.sources.files.export import time_key, write_frames
 
 
 def rollout(
@@ -48,6 +38,14 @@ def rollout(
       out: File to write: .npz (arrays), .pdb, .dcd (VMD, MDAnalysis), .html (to turn and play), .gif, and
         extended XYZ (ASE, OVITO) for anything else.
     """
+    from estag_jax.evaluation.long_rollouts import long_rollouts
+    from estag_jax.evaluation.metrics import per_window_mse
+    from estag_jax.evaluation.rollout import roll, roll_samples
+    from estag_jax.io import write_npz
+    from estag_jax.runs import folder
+    from estag_jax.runs import readers as runs
+    from estag_jax.sources.files.export import time_key, write_frames
+
     if steps < 1:
         raise UsageError(f"--steps is {steps}, it must be at least 1")
     if samples is not None and samples < 1:
@@ -126,10 +124,11 @@ def rollout(
         _compare(*long_rollouts(forecaster.predictor, task, [steps], structure), unit)
 
 
-def _picture(
-    out: Path, frames: np.ndarray, truth: np.ndarray, forecaster: Forecaster, title: str
-) -> None:
+def _picture(out: Path, frames: np.ndarray, truth: np.ndarray, forecaster: Any, title: str) -> None:
     """The frames, with as much of the truth as there is, as a page or a GIF."""
+    from estag_jax.report.animation import animation
+    from estag_jax.report.viewer import Clip, View
+
     system, step, unit = forecaster.system, forecaster.time_step, forecaster.time_unit
     if out.suffix == ".gif":
         animation(frames, system, out, truth=truth, step=step, time_unit=unit)

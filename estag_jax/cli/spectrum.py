@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tyro
 
 from estag_jax.cli.main import UsageError
-from estag_jax.cli.output import print_facts
-from estag_jax.cli.progress import Display
-from estag_jax.data.graphs import DEFAULT_GRAPH, GraphConfig
-from estag_jax.data.task import Task
-from estag_jax.evaluation.filters import SURROGATES, learned_filters, peak_score
-from estag_jax.evaluation.spectra import Spectra, fundamental, peaks, spectra
+from estag_jax.data.settings import DEFAULT_GRAPH, GraphConfig
 from estag_jax.io import FileError, slug
-from estag_jax.report.filters import filters_figure
-from estag_jax.report.spectrum import frequency_text
-from estag_jax.runs import folder
-from estag_jax.runs import readers as runs
 from estag_jax.sources.catalog import DEFAULT_READ, ReadConfig, load
+
+if TYPE_CHECKING:
+    from estag_jax.evaluation.spectra import Spectra
 
 
 def spectrum(
@@ -29,7 +24,7 @@ def spectrum(
     read: ReadConfig = DEFAULT_READ,
     graph: GraphConfig = DEFAULT_GRAPH,
     harmonic: str | None = None,
-    surrogates: int = SURROGATES,
+    surrogates: int = 500,
     seed: int = 0,
     out: Path | None = None,
 ) -> None:
@@ -46,6 +41,16 @@ def spectrum(
       seed: Of the surrogates.
       out: PNG; default: spectrum.png in the run's figures, or in runs/data/.
     """
+    from estag_jax.cli.output import print_facts
+    from estag_jax.cli.progress import Display
+    from estag_jax.data.task import Task
+    from estag_jax.evaluation.filters import learned_filters, peak_score
+    from estag_jax.evaluation.spectra import peaks, spectra
+    from estag_jax.report.filters import filters_figure
+    from estag_jax.report.spectrum import frequency_text
+    from estag_jax.runs import folder
+    from estag_jax.runs import readers as runs
+
     if surrogates < 200:
         raise UsageError(f"--surrogates is {surrogates}, it must be at least 200")
     filters = None
@@ -103,6 +108,8 @@ def _period(found: Spectra, unit: str) -> str:
     """The frequency of which others are multiples: of a walk that of the stride."""
     if unit != "s":
         return ""
+    from estag_jax.evaluation.spectra import fundamental
+
     base, share = fundamental(found.frequencies, found.total)
     fine = found.frequencies[1] / 2
     return f"{base:.2f} ± {fine:.2f} Hz, whose first four multiples hold {share:.0%} of the power"

@@ -10,9 +10,6 @@ from estag_jax.data.task import Task
 from estag_jax.models.base import NetworkPredictor, Predictor
 from estag_jax.models.estag import EDFTFeatures
 
-SURROGATES = 500
-"""Of the null by default."""
-
 
 class Score(NamedTuple):
     """How filters and power go together.
@@ -78,7 +75,7 @@ def peak_score(
     filters: np.ndarray,
     power: np.ndarray,
     frequencies: np.ndarray,
-    surrogates: int = SURROGATES,
+    surrogates: int = 500,
     seed: int = 0,
 ) -> Score:
     """Whether filters weigh those frequencies most at which their nodes move most.

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import scipy.linalg
 
+from estag_jax.io import tell
 from estag_jax.models.bond_paths import ALL
 from estag_jax.models.frame_regressions import both_ways
 from estag_jax.ops.frames import backward_differences
@@ -208,9 +209,10 @@ class PathGrams:
         if len(self.parts) < 2:
             return best
         errors = self.errors(best)
-        for _ in range(ROUNDS):
+        for turn in range(ROUNDS):
             before = best
-            for name, grid in GRIDS.items():
+            for number, (name, grid) in enumerate(GRIDS.items()):
+                tell("strengths", turn * len(GRIDS) + number, ROUNDS * len(GRIDS))
                 for value in grid:
                     tried = dataclasses.replace(best, **{name: value})
                     if tried == best:

@@ -114,7 +114,7 @@ def test_the_regressions_spelled_out():
     truth = rng.normal(size=(4, 3, 3))
     y, y_new = (np.einsum("wtk,tkl->wl", a, truth) for a in (z, z_new))
     y, y_new = (a + 0.5 * rng.normal(size=a.shape) for a in (y, y_new))
-    found, weights, (first, second) = regress(z, y, z_new, y_new, variances)
+    found, weights, (zeroth, first, second) = regress(z, y, z_new, y_new, variances)
 
     def ridge(design, response, strength):
         size = strength * np.sum(design**2) / design.shape[1]
@@ -122,7 +122,10 @@ def test_the_regressions_spelled_out():
         right = np.concatenate([response, np.zeros((design.shape[1], *response.shape[1:]))])
         return np.linalg.lstsq(rows, right, rcond=None)[0]
 
-    own = np.array([ridge(z[:, :, k], y[:, k], first) for k in range(3)])
+    rows = np.concatenate([z[:, :, k] for k in range(3)])
+    shared = ridge(rows, y.T.ravel(), zeroth)
+    own = [shared + ridge(z[:, :, k], y[:, k] - z[:, :, k] @ shared, first) for k in range(3)]
+    own = np.array(own)
     rest = y - np.einsum("wtk,kt->wk", z, own)
     scale = np.array([1.0, 0.25**-0.25, 0.0])
     everything = ridge((z * scale).reshape(50, -1), rest, second).reshape(4, 3, 3)
@@ -234,7 +237,7 @@ def test_files_keep_it_and_say_what_was_chosen(tmp_path):
     found = fitted.forecaster.predict(windows.history)
     np.testing.assert_array_equal(again.predict(windows.history), found)
     assert again.predictor.chosen == fitted.predictor.chosen
-    assert {"ridge of own past", "reversible", "degenerate frames"} <= {*again.predictor.chosen}
+    assert {"shared ridge", "reversible", "degenerate frames"} <= {*again.predictor.chosen}
 
 
 def test_what_cannot_be_fitted_is_one_line():
