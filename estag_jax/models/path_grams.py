@@ -112,10 +112,12 @@ class PathGrams:
     Args:
       scales: what features are measured in.
       both: every window is taken backwards in time too.
+      noise: standard deviation of what is added to the coordinates of past frames.
     """
 
-    def __init__(self, scales: Scales, both: bool):
-        self.scales, self.both = scales, both
+    def __init__(self, scales: Scales, both: bool, noise: float = 0.0):
+        self.scales, self.both, self.noise = scales, both, noise
+        self._rng = np.random.default_rng(0)
         self.parts: list[dict[tuple[str, ...], np.ndarray]] = []
         self.nodes: list[dict[tuple[str, ...], int]] = []
         self.windows: list[int] = []
@@ -146,6 +148,8 @@ class PathGrams:
         vars(self).pop("tree", None)
         if self.both:
             history, target = both_ways(history, target)
+        if self.noise:
+            history = history + self.noise * self._rng.normal(size=history.shape)
         members: dict[tuple[str, ...], list[int]] = {}
         for node, chain in enumerate(chains):
             members.setdefault(tuple(chain), []).append(node)
