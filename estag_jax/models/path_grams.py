@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -56,7 +57,7 @@ GRIDS = {
     "factors": (0.01, 0.03, 0.1, 0.3, 1.0),
     "products": (0.03, 0.1, 0.3, 1.0),
 }
-"""Values that cross-validation tries, one setting after another."""
+"""Values that cross-validation moves along, one setting after another."""
 
 ROUNDS = 2
 """Passes over the settings."""
@@ -64,8 +65,8 @@ ROUNDS = 2
 SURE = 2.0
 """Standard errors by which a value must be better than the one before."""
 
-TRIES = sum(map(len, GRIDS.values())) * (1 + ROUNDS) // 2
-"""About how many settings are tried: later passes meet many that were tried before."""
+TRIES = 2 * ROUNDS * len(GRIDS)
+"""About how many settings are tried: a step up and one down in each pass."""
 
 
 def at_most(past: int) -> int:
@@ -205,8 +206,8 @@ class PathGrams:
     def choose(self) -> Strengths:
         """The strengths of least mean logarithm of the error on parts that are left out.
 
-        Parts are few: a value takes the place of the one before where the mean improvement is more than
-        its standard error over the parts.
+        Each setting moves along its grid while the error falls. Parts are few: a step is taken where the
+        mean improvement is more than ``SURE`` of its standard errors over the parts.
         """
         best = Strengths()
         if len(self.parts) < 2:
@@ -214,14 +215,14 @@ class PathGrams:
         errors = self.errors(best)
         for _ in range(ROUNDS):
             before = best
-            for name, grid in GRIDS.items():
-                for value in grid:
-                    tried = dataclasses.replace(best, **{name: value})
-                    if tried == best:
-                        continue
+            for name, way in itertools.product(GRIDS, (1, -1)):
+                grid = GRIDS[name]
+                while 0 <= (at := grid.index(getattr(best, name)) + way) < len(grid):
+                    tried = dataclasses.replace(best, **{name: grid[at]})
                     gain = errors - (found := self.errors(tried))
-                    if gain.mean() > SURE * gain.std(ddof=1) / np.sqrt(len(gain)):
-                        best, errors = tried, found
+                    if gain.mean() <= SURE * gain.std(ddof=1) / np.sqrt(len(gain)):
+                        break
+                    best, errors = tried, found
             if best == before:
                 break
         return best
