@@ -22,7 +22,7 @@ from estag_jax.io import cache_folder, did_you_mean, printable
 COMMANDS = {
     "train": "fit a forecaster and test it beside the closed forms",
     "evaluate": "test a run's best forecaster and print the table",
-    "rollout": "forecast many frames and write them as extended XYZ",
+    "rollout": "forecast many frames, for other programs or to be looked at",
     "spectrum": "say at which frequencies nodes move, and whether learned filters look there",
     "report": "write a run or a table as one HTML file",
     "export": "write a run's forecaster as StableHLO and as plain arrays",

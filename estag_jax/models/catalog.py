@@ -19,6 +19,8 @@ from estag_jax.models.agl_stan import AglStanConfig
 from estag_jax.models.auto import Auto
 from estag_jax.models.autoregression import ArLs, ArLsPerNode
 from estag_jax.models.base import ClosedForm, Method, Network
+from estag_jax.models.body_kernel import BodyKernel
+from estag_jax.models.body_ridge import BodyRidge
 from estag_jax.models.constrained import Constrained
 from estag_jax.models.copies import (
     ConstantAcceleration,
@@ -102,6 +104,8 @@ METHODS: dict[str, Entry] = {
     "VAR ridge, vertical apart": Entry(_always(VarRidgeVertical())),
     "Frame ridge": Entry(_always(FrameRidge())),
     "Frame kernel": Entry(_always(FrameKernel()), asked=True),
+    "Body ridge": Entry(_always(BodyRidge())),
+    "Body kernel": Entry(_always(BodyKernel()), asked=True),
     "Mode ridge": Entry(_always(ModeRidge()), asked=True),
     "Path ridge": Entry(_always(PathRidge()), asked=True),
     "EGNN-s": Entry(partial(_single, frame="first"), "EGNN-s"),

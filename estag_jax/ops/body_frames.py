@@ -105,7 +105,8 @@ def mean_structure(frames: np.ndarray, rounds: int = 8) -> np.ndarray:
     """The mean of frames that are turned onto it (generalised Procrustes analysis, Gower 1975).
 
     It stands at the origin along its principal axes, longest first, their signs such that the sums of
-    cubes are positive; so it does not depend on how the frames are turned together.
+    cubes are positive; so it does not depend on how the frames are turned together. Frames are turned by
+    proper rotations: a reflection would hide what tells left from right.
 
     Args:
       frames: [F, N, C, 3].
@@ -117,8 +118,9 @@ def mean_structure(frames: np.ndarray, rounds: int = 8) -> np.ndarray:
     centred = frames - frames.mean(axis=(1, 2), keepdims=True)
     mean = centred[len(centred) // 2]
     for _ in range(rounds):
-        turns = polar_frame(linalg.NUMPY, centred[:, :, None], mean)
-        mean = np.einsum("wij,wncj->nci", turns, centred) / len(centred)
+        left, _, right = np.linalg.svd(np.einsum("nci,wncj->wij", mean, centred))
+        left[..., -1] *= np.linalg.det(left @ right)[:, None]
+        mean = np.einsum("wij,wncj->nci", left @ right, centred) / len(centred)
     points = mean.reshape(-1, 3)
     turned = points @ np.linalg.eigh(points.T @ points)[1][:, ::-1]
     turned = turned * np.where(np.sum(turned**3, axis=0) < 0, -1.0, 1.0)
