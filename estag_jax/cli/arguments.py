@@ -70,7 +70,7 @@ def _one_line(framed: str) -> str:
         del lines[1]
     rules = [i for i, line in enumerate(lines) if line and set(line) <= set("─-")]
     body = [line for line in lines[1 : rules[0] if rules else None] if line and "─" not in line]
-    message = " ".join(body) or "unusable arguments"
+    message = " ".join(body).removeprefix("Error parsing read: ") or "unusable arguments"
     for i, line in enumerate(lines):
         if line.startswith("Perhaps you meant"):
             nearest = next((x.split()[0] for x in lines[i + 1 :] if x.startswith("--")), None)

@@ -6,11 +6,8 @@ from pathlib import Path
 
 import tyro
 
-from estag_jax.cli.main import UsageError
-from estag_jax.cli.output import facts_of, print_facts
-from estag_jax.cli.progress import Display
+from estag_jax.cli.main import UsageError, check_out
 from estag_jax.sources.catalog import DEFAULT_READ, ReadConfig, load
-from estag_jax.sources.files.npz import write_npz
 
 
 def data_prepare(
@@ -23,8 +20,14 @@ def data_prepare(
       read: How the data are read.
       out: Also write all that was read into this .npz file, which --data takes on any machine.
     """
+    from estag_jax.cli.output import facts_of, print_facts
+    from estag_jax.cli.progress import Display
+    from estag_jax.sources.files.npz import write_npz
+
     if out is not None and out.suffix != ".npz":
         raise UsageError(f"--out is {out}, it must end in .npz")
+    if out is not None:
+        check_out(out, source)
     with Display() as shown:
         trajectory = load(source, read=read, report=shown.report)
     if out is not None:

@@ -10,15 +10,20 @@ import importlib
 import importlib.metadata
 import io
 import os
+import platform
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
-from estag_jax.io import did_you_mean, printable
+from estag_jax.io import cache_folder, did_you_mean, printable
 
 COMMANDS = {
     "train": "fit a forecaster and test it beside the closed forms",
     "evaluate": "test a run's best forecaster and print the table",
-    "rollout": "forecast many frames and write them as extended XYZ",
+    "rollout": "forecast many frames, for other programs or to be looked at",
+    "spectrum": "say at which frequencies nodes move, and whether learned filters look there",
     "report": "write a run or a table as one HTML file",
     "export": "write a run's forecaster as StableHLO and as plain arrays",
     "table": "fit and test every method on every data set, and tabulate",
@@ -80,6 +85,22 @@ def main(argv: Sequence[str] | None = None) -> None:
         _fail(str(error), 2)
 
 
+def check_out(out: Path, *read: str | os.PathLike) -> None:
+    """Refuses an --out that is read from.
+
+    Args:
+      out: the file that will be written.
+      read: paths, or specs of data.
+
+    Raises:
+      UsageError: names it.
+    """
+    whole = (os.fspath(name) for name in read)
+    names = {name for spec in whole for name in (spec, *spec.split(","))}
+    if out.exists() and any(os.path.exists(name) and out.samefile(name) for name in names):
+        raise UsageError(f"--out is {out}, which is read from; choose another name")
+
+
 def _fail(message: str, code: int) -> None:
     print(f"estag: {printable(message)}", file=sys.stderr)
     sys.exit(code)
@@ -88,8 +109,12 @@ def _fail(message: str, code: int) -> None:
 def _run(program: str, commands: dict[str, str], argv: list[str]) -> None:
     """Runs the one of some commands that is named, or says which there are."""
     if not argv or argv[0] in ("-h", "--help"):
-        listed = "\n".join(f"  {name:<10} {about}" for name, about in commands.items())
-        print(f"usage: {program} COMMAND [OPTIONS]\n\n{listed}\n")
+        print(f"usage: {program} COMMAND [OPTIONS]\n")
+        width = shutil.get_terminal_size().columns
+        for name, about in commands.items():
+            line = f"  {name:<10} {about}"
+            print(textwrap.fill(line, width, subsequent_indent=" " * 13))
+        print()
         print(f"{program} COMMAND --help lists the options.")
         return
     command = f"{program} {argv[0]}".removeprefix("estag ")
@@ -98,5 +123,12 @@ def _run(program: str, commands: dict[str, str], argv: list[str]) -> None:
         raise UsageError(f"no command {unknown}; see {program} --help")
     from estag_jax.cli.arguments import bound
 
+    # Read by jax when it is imported. A folder for each machine: programs are for its instructions.
+    os.environ.setdefault(
+        "JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "compiled" / platform.node())
+    )
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+    # XLA takes two of its own settings for features that the machine lacks, and says so of each program.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     module = importlib.import_module(f"estag_jax.cli.{command.replace(' ', '_')}")
     bound(command, module, argv[1:])()

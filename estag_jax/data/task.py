@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from estag_jax.data import splits
-from estag_jax.data.graphs import DEFAULT_GRAPH, GraphConfig, with_graph
-from estag_jax.data.settings import SplitConfig, WindowConfig
+from estag_jax.data.graphs import with_graph
+from estag_jax.data.settings import DEFAULT_GRAPH, GraphConfig, SplitConfig, WindowConfig
 from estag_jax.data.splits import Split, overlap
 from estag_jax.data.system import DataError, System
 from estag_jax.data.trajectory import Trajectory
@@ -99,13 +99,20 @@ class Task:
 
     @classmethod
     def from_windows(
-        cls, system: System | None = None, *, graph: GraphConfig = DEFAULT_GRAPH, **parts: Any
+        cls,
+        system: System | None = None,
+        *,
+        graph: GraphConfig = DEFAULT_GRAPH,
+        vectors: Mapping[str, Mapping[Part, Any]] | None = None,
+        **parts: Any,
     ) -> Task:
         """A task of windows that are already cut, for a data set of your own.
 
         Args:
           system: the nodes; None for plain nodes.
           graph: which nodes exchange messages, where the system has no graph.
+          vectors: external vectors that change from window to window, by name and part [W, 3]; those that
+            do not are the system's.
           **parts: ``train``, ``validation`` and ``test``, each a pair of arrays (history
             [W, N, T, C, 3] or [W, N, T, 3], target [W, N, C, 3] or [W, N, 3]), or any sequence of such
             pairs for single windows (an object with ``__len__`` and ``__getitem__``).
@@ -133,6 +140,11 @@ class Task:
             trajectory = Trajectory.from_arrays(positions, lengths=lengths)
         else:
             trajectory = Trajectory(system, positions, lengths=lengths)
+        by_frame = {
+            name: np.repeat(np.concatenate([given[part] for part in PARTS]), past + 1, axis=0)
+            for name, given in (vectors or {}).items()
+        }
+        trajectory = trajectory.with_vectors(by_frame)
         starts = np.split((past + 1) * np.arange(sum(counts)), np.cumsum(counts)[:-1])
         window = WindowConfig(past=past, delta=1)
         return cls(trajectory, window, [Split(*starts, kind="given")], graph)

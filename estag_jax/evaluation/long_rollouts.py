@@ -12,7 +12,9 @@ from estag_jax.data.statistics import power_spectrum
 from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.data.windows import frames_of, gather
+from estag_jax.evaluation.predictions import inputs_of_windows
 from estag_jax.evaluation.rollout import roll
+from estag_jax.evaluation.spectra import thinned
 from estag_jax.evaluation.structure import (
     distribution_distances,
     masses,
@@ -50,7 +52,7 @@ def long_rollouts(
         return []
     chosen = tested[np.unique(np.linspace(0, len(tested) - 1, starts).round().astype(int))]
     history, _ = gather(trajectory.positions, chosen, window)
-    paths = roll(predictor, history, predictor.inputs(trajectory.system), max(steps))
+    paths = roll(predictor, history, inputs_of_windows(predictor, task, 0, chosen), max(steps))
     paths = np.swapaxes(np.asarray(paths, np.float64), 0, 1)  # [B, S, N, C, 3]
     truth = trajectory.positions[np.unique(frames_of(tested, window))].astype(np.float64)
     return [_figures(paths[:, :length], truth, trajectory, window.delta) for length in steps]
@@ -90,22 +92,9 @@ def _spectra(paths: np.ndarray, trajectory: Trajectory, delta: int) -> dict[str,
     if not len(paths):
         return None
     count, steps = paths.shape[:2]
-    step = trajectory.frame_step * delta
-    thinned = [slice(run.start, run.stop, delta) for run in trajectory.runs]
-    missing = trajectory.missing
-    about = {"frame_step": step, "run_names": (), "published": None}
-    true = trajectory.changed(
-        positions=np.concatenate([trajectory.positions[each] for each in thinned]),
-        lengths=tuple(len(range(*each.indices(trajectory.num_frames))) for each in thinned),
-        missing=None if missing is None else np.concatenate([missing[each] for each in thinned]),
-        **about,
-    )
-    own = trajectory.changed(
-        positions=paths.reshape(-1, *paths.shape[2:]),
-        lengths=(steps,) * count,
-        missing=None,
-        **about,
-    )
+    true = thinned(trajectory, delta)
+    frames = paths.reshape(-1, *paths.shape[2:])
+    own = true.changed(positions=frames, lengths=(steps,) * count, run_names=(), missing=None)
     of_truth, of_paths = (power_spectrum(one, min(steps - 1, 256)) for one in (true, own))
     if of_truth is None or of_paths is None or len(of_truth[0]) != len(of_paths[0]):
         return None

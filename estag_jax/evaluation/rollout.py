@@ -16,7 +16,7 @@ from estag_jax.data.settings import WindowConfig
 from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.data.windows import gather, known
-from estag_jax.evaluation.predictions import batch_width
+from estag_jax.evaluation.predictions import batch_width, inputs_of_windows
 from estag_jax.models.base import Predictor
 from estag_jax.models.error_bars import ErrorBars
 from estag_jax.ops.rollout import rollout
@@ -46,11 +46,9 @@ def rollout_errors(
     for which, starts in _starts(task, steps, limit):
         trajectory = task.trajectories[which]
         longer = dataclasses.replace(task.window, past=task.window.past + steps - 1, horizons=(1,))
-        of_system = predictor.inputs(trajectory.system)
         for begin in range(0, len(starts), width):
             chosen = starts[begin : begin + width]
-            vectors = trajectory.vectors_at(chosen + task.window.last)
-            inputs = predictor.with_vectors(of_system, vectors)
+            inputs = inputs_of_windows(predictor, task, which, chosen)
             frames, last = gather(trajectory.positions, chosen, longer)
             frames = np.concatenate([frames, np.moveaxis(last, 1, 2)], axis=2)
             history, truth = frames[:, :, : task.window.past], frames[:, :, task.window.past :]

@@ -11,7 +11,7 @@ import numpy as np
 from estag_jax.data.task import Task
 from estag_jax.data.windows import gather
 from estag_jax.evaluation.metrics import per_window_mse
-from estag_jax.evaluation.predictions import predictions
+from estag_jax.evaluation.predictions import inputs_of_windows, predictions
 from estag_jax.evaluation.rollout import roll, rollout_starts
 from estag_jax.models.base import Predictor
 from estag_jax.models.error_bars import PERCENTS, ErrorBars
@@ -92,7 +92,7 @@ def followed(
     while steps > 1 and not len(rollout_starts(first, trajectory, window, steps, 1)):
         steps -= 1
     history, target = gather(trajectory.positions, first, window)
-    inputs = predictor.inputs(trajectory.system)
+    inputs = inputs_of_windows(predictor, task, which, first)
     forecast = roll(predictor, history, inputs, steps)[:, 0]
     if steps > 1:
         longer = dataclasses.replace(window, horizons=tuple(range(1, steps + 1)))

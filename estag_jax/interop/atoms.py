@@ -11,6 +11,7 @@ from ase.data import chemical_symbols
 
 from estag_jax.data.system import DataError
 from estag_jax.models.forecaster import Forecaster
+from estag_jax.sources.files import external
 from estag_jax.sources.files.boxes import unwrapped
 from estag_jax.sources.files.export import time_key
 
@@ -28,7 +29,8 @@ def extend(
     """Continues a trajectory from its last frames by a rollout.
 
     Atoms must be the forecaster's in number, element and order; hydrogens are left out where it was
-    fitted without them. In a periodic cell, jumps across the boundary are removed.
+    fitted without them. In a periodic cell, jumps across the boundary are removed. External vectors that the
+    forecast looks at are those of the last frame's info (up, gravity, field, heading), else the system's.
 
     Args:
       frames: a trajectory, oldest first, ``forecaster.frame_step`` apart.
@@ -63,8 +65,10 @@ def extend(
         positions = list(unwrapped(zip(positions, cells, strict=True), bonds, used[-1].pbc))
     system = forecaster.system
     history = np.stack(positions[::every]).reshape(-1, system.num_nodes, system.channels, 3)
-    roll = jax.jit(lambda f, h: f.rollout(h, steps))
-    path = np.asarray(roll(forecaster, np.moveaxis(history, 0, 1)))
+    known = external.of_comments([used[-1].info])
+    vectors = {name: known[name] for name in forecaster.predictor.vectors if name in known}
+    roll = jax.jit(lambda f, h, v: f.rollout(h, steps, vectors=v))
+    path = np.asarray(roll(forecaster, np.moveaxis(history, 0, 1), vectors))
     return as_atoms(path, forecaster, like=used[-1])
 
 

@@ -14,9 +14,11 @@ import jaxlib
 import numpy as np
 from jax import export as jax_export
 
-from estag_jax.io import cause, write_atomic, write_json, write_npz
+from estag_jax.io import FileError, cause, read_json, write_atomic, write_json, write_npz
 from estag_jax.models import catalog
 from estag_jax.models.forecaster import Forecaster
+
+FORMAT = "estag_jax export"
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 """What a program is lowered for, unless told otherwise."""
@@ -60,6 +62,7 @@ def export(
     """
     path = Path(path)
     path = path if path.suffix else path / "forecast.stablehlo"
+    _check_place(path)
     system, past = forecaster.system, forecaster.past
     shape = (system.num_nodes, past, system.channels, 3)
     with jax.enable_x64(dtype == "float64"):
@@ -72,7 +75,7 @@ def export(
         exported = {n: _lower(f, shape, dtype, platforms, cast) for n, f in functions.items()}
     files = {"forecast": path, "rollout": path.with_name(f"{path.stem}_rollout{path.suffix}")}
     about = {
-        "format": "estag_jax export",
+        "format": FORMAT,
         "method": catalog.label(forecaster.method),
         "programs": {
             name: {
@@ -111,6 +114,30 @@ def export(
     write_npz(path.with_suffix(".npz"), forecaster.predictor.to_arrays())
     write_json(path.with_suffix(".json"), about)
     return about
+
+
+def _check_place(path: Path) -> None:
+    """Refuses names whose files are those of something else.
+
+    Raises:
+      FileError: names the file.
+    """
+    about = path.with_suffix(".json")
+    if path.suffix in (".npz", ".json"):
+        raise FileError(
+            f"{path}: is the name of what lies beside the program; end it in .stablehlo"
+        )
+    try:
+        earlier = read_json(about) if about.exists() else {}
+    except FileError:
+        earlier = {}
+    if isinstance(earlier, dict) and earlier.get("format") == FORMAT:
+        return
+    for there in (path, about, path.with_suffix(".npz")):
+        if there.exists():
+            raise FileError(
+                f"{there}: is there already and is not of an export; choose another --out"
+            )
 
 
 def _varying(forecaster: Forecaster) -> list[str]:

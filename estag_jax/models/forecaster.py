@@ -160,7 +160,7 @@ class Forecaster:
         """The predictor's inputs with external vectors of windows, [3] or [B, 3], in place of the system's.
 
         Raises:
-          ValueError: a vector has another shape, or the predictor looks at others.
+          ValueError: a vector has another shape, or the predictor looks at others alone.
         """
         found, looks_at = {}, self.predictor.vectors
         for name, vector in (vectors or {}).items():
@@ -169,8 +169,9 @@ class Forecaster:
                 raise ValueError(
                     f"vectors: {name} has shape {vector.shape}, expected [3] or [B, 3]"
                 )
-            if looks_at and name not in (*looks_at, *self.system.vectors):
-                raise ValueError(f"vectors: {name!r} is not looked at; it is {', '.join(looks_at)}")
+        if found and looks_at and found.keys().isdisjoint(looks_at):
+            given, own = ", ".join(found), ", ".join(looks_at)
+            raise ValueError(f"vectors are {given}, the forecast looks at {own}")
         return self.predictor.with_vectors(self.inputs, found)
 
     def predict(self, history: Array, vectors: Vectors | None = None) -> jax.Array:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import scipy.linalg
 
+from estag_jax.io import tell
 from estag_jax.models.bond_paths import ALL
 from estag_jax.models.frame_regressions import both_ways
 from estag_jax.ops.frames import backward_differences
@@ -213,16 +213,17 @@ class PathGrams:
         if len(self.parts) < 2:
             return best
         errors = self.errors(best)
-        for _ in range(ROUNDS):
+        for turn in range(ROUNDS):
             before = best
-            for name, way in itertools.product(GRIDS, (1, -1)):
-                grid = GRIDS[name]
-                while 0 <= (at := grid.index(getattr(best, name)) + way) < len(grid):
-                    tried = dataclasses.replace(best, **{name: grid[at]})
-                    gain = errors - (found := self.errors(tried))
-                    if gain.mean() <= SURE * gain.std(ddof=1) / np.sqrt(len(gain)):
-                        break
-                    best, errors = tried, found
+            for number, (name, grid) in enumerate(GRIDS.items()):
+                tell("strengths", turn * len(GRIDS) + number, ROUNDS * len(GRIDS))
+                for way in (1, -1):
+                    while 0 <= (at := grid.index(getattr(best, name)) + way) < len(grid):
+                        tried = dataclasses.replace(best, **{name: grid[at]})
+                        gain = errors - (found := self.errors(tried))
+                        if gain.mean() <= SURE * gain.std(ddof=1) / np.sqrt(len(gain)):
+                            break
+                        best, errors = tried, found
             if best == before:
                 break
         return best

@@ -12,6 +12,7 @@ import numpy as np
 from estag_jax.data.system import System
 from estag_jax.data.task import Task
 from estag_jax.graph import Array
+from estag_jax.io import tell
 from estag_jax.models.base import SPEED, ClosedForm, Predictor
 from estag_jax.models.bond_paths import environments, paths_of
 from estag_jax.models.error_bars import ErrorBars
@@ -236,6 +237,7 @@ class PathRidge(ClosedForm):
                 parts = blocks(task.splits[0].train, self.folds)
             for part in parts:
                 grams.add(number, history[part], target[part], paths[number], chains[number])
+            tell("systems", number + 1, len(windows))
         strengths = grams.choose()
         tree = grams.tree
 

@@ -39,12 +39,13 @@ def draw(out: Path, finished: Finished) -> list[Path]:
     if evaluations := folder.read_metrics(out):
         files.append(draw_loss(evaluations, result, unit, figures / "loss.png", [*beside]))
     windows = next(task.windows("test", 1))
-    bars = forecaster.error_bars and forecaster.distribution(windows.history[0])
+    history, vectors = windows.history[0], windows.vectors
+    bars = forecaster.error_bars and forecaster.distribution(history, vectors=vectors)
     files.append(
         overlay(
             windows.target[0, 0],
-            np.asarray(forecaster.predict(windows.history[0])),
-            windows.history[0, :, -1],
+            np.asarray(forecaster.predict(history, vectors)),
+            history[:, -1],
             sticks(system),
             system.names,
             figures / "overlay.png",
@@ -52,7 +53,7 @@ def draw(out: Path, finished: Finished) -> list[Path]:
             unit=unit,
             name=name if beside else "prediction",
             others={
-                label: np.asarray(other.predict(windows.history[0]))
+                label: np.asarray(other.predict(history, vectors))
                 for label, other in beside.items()
             },
             regions=bars and bars.radius**2 * bars.covariance,

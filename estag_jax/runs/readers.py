@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from estag_jax.data.settings import TIME_UNITS
 from estag_jax.data.task import Task
 from estag_jax.evaluation.evaluate import error_bars_of, evaluate
 from estag_jax.evaluation.result import Result, Row
@@ -176,12 +177,20 @@ def check_same_system(forecaster: Forecaster, task: Task, run: str | os.PathLike
     facts = ({} if forecaster.predictor.transfers else same) | {
         "channels": (ours.channels, theirs.channels),
         "length unit": (ours.length_unit, theirs.length_unit),
-        "time unit": (forecaster.time_unit, trajectory.time_unit),
-        "time between frames": (forecaster.frame_step, trajectory.frame_step),
     }
+    seconds = [TIME_UNITS.get(unit) for unit in (forecaster.time_unit, trajectory.time_unit)]
+    steps = forecaster.frame_step, trajectory.frame_step
+    if None in seconds:
+        facts["time unit"] = forecaster.time_unit, trajectory.time_unit
+        seconds = [1.0, 1.0]
+    one, other = (step * size for step, size in zip(steps, seconds, strict=True))
+    if abs(one - other) > 1e-3 * one:
+        units = forecaster.time_unit, trajectory.time_unit
+        facts["time between frames"] = tuple(
+            f"{step:g} {unit}" for step, unit in zip(steps, units, strict=True)
+        )
     for name, (one, other) in facts.items():
-        close = isinstance(one, float) and abs(one - other) <= 1e-3 * abs(one)
-        if one != other and not close:
+        if one != other:
             raise RunError(
                 f"{trajectory.source}: {name}: {_short(other)}, but {run} was trained on "
                 f"{_short(one)}"

@@ -98,6 +98,7 @@ def train(
     # Everything that can be wrong with the data is found before the folder is touched.
     config, task = prepare(config, report)
     fingerprints = [t.fingerprint for t in task.trajectories]
+    units = [[t.frame_step, t.time_unit, t.system.length_unit] for t in task.trajectories]
     if isinstance(config.model, NetworkMethod):
         refuse_systems(config.model.build(), task, catalog_label(config))
         if config.start is not None:
@@ -114,10 +115,11 @@ def train(
     with folder.locked(out, take_over):
         folder.bring_back(out)
         if folder.is_run(out) and not overwrite:
-            _check_resumable(config, fingerprints, out)
+            _check_resumable(config, fingerprints, units, out)
         elif folder.is_run(out):
             folder.set_aside(out)
-        folder.write_run(out, config, fingerprints=fingerprints, read_from=os.getcwd())
+        about = {"fingerprints": fingerprints, "units": units, "read_from": os.getcwd()}
+        folder.write_run(out, config, **about)
         key = _comparable(config) | {"fingerprints": fingerprints}
         fitted = fit(
             config.model,
@@ -172,7 +174,9 @@ def _comparable(config: RunConfig) -> dict[str, Any]:
     return saved
 
 
-def _check_resumable(config: RunConfig, fingerprints: list[str], out: Path) -> None:
+def _check_resumable(
+    config: RunConfig, fingerprints: list[str], units: list[list[Any]], out: Path
+) -> None:
     was, saved = folder.read_run(out)
     new, old = _comparable(config), _comparable(was)
     changed = []
@@ -193,3 +197,15 @@ def _check_resumable(config: RunConfig, fingerprints: list[str], out: Path) -> N
             f"{', '.join(config.data)}: is not what {out} was trained on; restore the file, or choose "
             f"another --out"
         )
+    before = saved.get("units", units)
+    if before != units:
+        one, other = next(pair for pair in zip(units, before, strict=True) if pair[0] != pair[1])
+        raise RunError(
+            f"{', '.join(config.data)}: has {_units(one)}, {out} was trained on {_units(other)}; "
+            f"choose another --out"
+        )
+
+
+def _units(units: list[Any]) -> str:
+    step, time, length = units
+    return f"{step:g} {time} between frames and lengths in {length}"

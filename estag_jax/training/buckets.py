@@ -78,9 +78,13 @@ def make_buckets(task: Task, elements: Elements) -> list[Bucket]:
     for size in sorted(set(padded)):
         members = [i for i, other in enumerate(padded) if other == size]
         inputs = [network_inputs(task.systems[i], elements, size) for i in members]
-        frames = [task.trajectories[i].positions for i in members]
+        used = [
+            _spanned(task.trajectories[i].positions, task.splits[i].train, task.window.span)
+            for i in members
+        ]
+        frames = [frame for frame, _ in used]
         begins = np.cumsum([0, *map(len, frames)])
-        starts = [begins[k] + task.splits[i].train for k, i in enumerate(members)]
+        starts = [begins[k] + start for k, (_, start) in enumerate(used)]
         which = [np.full(len(s), k) for k, s in enumerate(starts)]
         same = all(frame.shape[1] == size[0] for frame in frames)
         if not same:
@@ -95,6 +99,16 @@ def make_buckets(task: Task, elements: Elements) -> list[Bucket]:
             )
         )
     return buckets
+
+
+def _spanned(frames: np.ndarray, starts: np.ndarray, span: int) -> tuple[np.ndarray, np.ndarray]:
+    """The frames from the start to the end of any window, and the starts among them."""
+    steps = np.bincount(starts, minlength=len(frames) + 1)
+    steps[span + 1 :] -= steps[: len(steps) - span - 1].copy()
+    within = np.cumsum(steps[:-1]) > 0
+    if within.all():
+        return frames, starts
+    return frames[within], np.cumsum(within)[starts] - 1
 
 
 def _grown(frames: np.ndarray, nodes: int) -> np.ndarray:

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -237,17 +238,20 @@ def test_words(capsys):
     assert not os.path.exists("runs")
 
 
-@pytest.mark.parametrize("command", [["data", "list"], ["train", "--help"]])
-def test_narrow_terminals(command):
-    env = os.environ | {"COLUMNS": "60", "PYTHONPATH": str(PACKAGE.parent)}
-    done = subprocess.run(
-        [sys.executable, "-m", "estag_jax", *command],
-        env=env,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert max(map(len, done.stdout.splitlines())) <= 60
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["data", "list"],
+        *(
+            f"{c} --help".split()
+            for c in ("", "data", "train", "evaluate", "rollout", "export", "table")
+        ),
+    ],
+)
+def test_narrow_terminals(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    code, out, _ = estag(capsys, *command)
+    assert code == 0 and max(map(len, out.splitlines())) <= 60
 
 
 def test_a_terminal_without_the_letters():
@@ -271,3 +275,35 @@ def test_a_short_stretch_says_how_it_is_left_out(capsys):
     assert code == 2 and "run 0 has 1 frames" in err
     code, out, _ = estag(capsys, "train", *argv, "--out", "r", "--read.min-frames", least)
     assert code == 0 and "1 of 2 runs left out" in out
+
+
+def test_no_output_goes_over_what_is_read(capsys):
+    npz("a.npz")
+    model = ["--model", "var-ridge", "--window.past", "3", "--window.delta", "1", "--out", "r"]
+    assert estag(capsys, "train", "--data", "a.npz", *model)[0] == 0
+    files = Path("a.npz"), Path("r/forecaster.npz")
+    before = [path.read_bytes() for path in files]
+    os.symlink("a.npz", "link.npz")
+    for argv, words in [
+        (["data", "prepare", "a.npz", "--out", "a.npz"], "a.npz, which is read from"),
+        (["data", "prepare", "a.npz", "--out", "link.npz"], "link.npz, which is read from"),
+        (["rollout", "r", "--out", "a.npz"], "a.npz, which is read from"),
+        (["rollout", "r", "--data", "link.npz", "--out", "a.npz"], "a.npz, which is read from"),
+        (["rollout", "r", "--out", "r/forecaster.npz"], "forecaster.npz, which is read from"),
+        (["export", "r", "--out", "a.npz"], "a.npz: is the name of what lies beside the program"),
+        (["export", "r", "--out", "a.stablehlo"], "a.npz: is there already"),
+    ]:
+        code, _, err = estag(capsys, *argv)
+        assert code == 2 and err.count("\n") == 1 and words in err, err
+    assert before == [path.read_bytes() for path in files]
+
+
+def test_a_run_goes_on_with_the_step_it_began_with(capsys):
+    model = ["--model", "var-ridge", "--window.past", "3", "--window.delta", "1", "--out", "r"]
+    assert estag(capsys, "train", "--data", npz("a.npz"), *model)[0] == 0
+    argv = ["train", "--data", npz("b.npz", dt_fs=2.0), *model, "--resume"]
+    code, _, err = estag(capsys, *argv)
+    assert code == 2 and "2 fs between frames" in err and "r was trained on 0.5 fs" in err
+    os.unlink("a.npz")
+    np.savez("a.npz", R=X, z=ETHANOL.numbers, dt_ps=0.0005)  # the same step in other words
+    assert estag(capsys, "evaluate", "r", "--data", "a.npz")[0] == 0

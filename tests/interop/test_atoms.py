@@ -140,3 +140,19 @@ def test_nodes_that_are_no_atoms_are_points():
     np.testing.assert_allclose(found[1].positions, path[1].reshape(4, 3), atol=1e-6)
     (again,) = extend([ase.Atoms("X4", y.reshape(4, 3)) for y in x[:7]], fitted, 1)
     np.testing.assert_allclose(again.positions, found[0].positions, atol=1e-5)
+
+
+def test_the_up_of_the_last_frame_is_looked_at():
+    rng = np.random.default_rng(0)
+    positions, up = frames(dtype=np.float64), rng.normal(size=(400, 3))
+    trajectory = Trajectory.from_arrays(positions, atomic_numbers=NUMBERS, vectors={"up": up})
+    of = Task(trajectory, WINDOW, SPLIT, FULL)
+    forecaster = fit("VAR ridge, vertical apart", of).forecaster
+    given = images()
+    with pytest.raises(ValueError, match="'up'"):
+        extend(given, forecaster, 2)
+    given[-1].info |= {"gravity": (0, 0, -9.8), "field": (1, 0, 0)}
+    history = forecaster.history(frames()[:20], start=13)
+    expected = forecaster.rollout(history, 2, vectors={"up": [0.0, 0.0, 1.0]})
+    for atoms, frame in zip(extend(given, forecaster, 2), expected, strict=True):
+        np.testing.assert_allclose(atoms.positions, frame[:, 0], atol=1e-5)

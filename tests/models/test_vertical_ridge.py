@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 import estag_jax
 from estag_jax.data.settings import SplitConfig, WindowConfig
-from estag_jax.data.splits import Split
+from estag_jax.data.system import System
 from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.evaluation.evaluate import evaluate
@@ -43,19 +43,19 @@ def swings(windows=60, frames=3, seed=0, noise=0.0):
 def tumbling():
     """A task of runs, each turned by itself, as is up; and the same runs before they were turned."""
     history, target = swings(90, frames=5, noise=0.05)
-    runs = np.concatenate(
-        [np.moveaxis(history, 2, 1), target[:, None]], axis=1
-    )  # [W, T + 1, N, 1, 3]
     turns = Rotation.random(90, rng=np.random.default_rng(1)).as_matrix()
-    split = Split(6 * np.arange(40), 6 * np.arange(40, 65), 6 * np.arange(65, 90), kind="given")
+    parts = {"train": slice(40), "validation": slice(40, 65), "test": slice(65, 90)}
 
-    def of(runs, up):
-        positions = runs.reshape(-1, 4, 1, 3)
-        trajectory = Trajectory.from_arrays(positions, lengths=(6,) * 90, vectors={"up": up})
-        return Task(trajectory, WindowConfig(past=5, delta=1), [split], FULL)
+    def cut(*arrays):
+        return {part: tuple(array[at] for array in arrays) for part, at in parts.items()}
 
-    turned = np.einsum("wij,wtncj->wtnci", turns, runs)
-    return of(turned, np.repeat(turns @ UP, 6, axis=0)), of(runs, UP), turns
+    turned = (np.einsum("wij,w...j->w...i", turns, array) for array in (history, target))
+    up = {part: (turns @ UP)[at] for part, at in parts.items()}
+    still = System(tuple("abcd"), vectors={"up": UP})
+    return (
+        Task.from_windows(graph=FULL, vectors={"up": up}, **cut(*turned)),
+        Task.from_windows(still, graph=FULL, **cut(history, target)),
+    )
 
 
 def test_two_frequencies_need_two_sets_of_weights():
@@ -113,7 +113,7 @@ def test_forecasts_turn_with_the_history_and_up(x64):
 
 
 def test_a_turn_of_every_window_with_its_up_changes_nothing(tumbling):
-    turned, still, turns = tumbling
+    turned, still = tumbling
     found, expected = fit(NAME, turned), fit(NAME, still)
     for part in ("vertical", "horizontal"):
         weights = (getattr(one.predictor, part).weights for one in (found, expected))
@@ -151,7 +151,7 @@ def test_rollouts_keep_the_vectors_of_their_windows():
 
 
 def test_a_forecaster_has_the_up_of_its_system_or_is_given_one(tumbling, tmp_path):
-    turned, still, _ = tumbling
+    turned, still = tumbling
     fit(NAME, still).forecaster.save(tmp_path / "still.npz")
     known = estag_jax.load(tmp_path / "still.npz")
     (windows,) = still.windows("test")
@@ -165,7 +165,7 @@ def test_a_forecaster_has_the_up_of_its_system_or_is_given_one(tumbling, tmp_pat
     with pytest.raises(ValueError, match="'up'.*--read.up") as error:
         asks.predict(history)
     assert "\n" not in str(error.value)
-    with pytest.raises(ValueError, match="'Up' is not looked at; it is up"):
+    with pytest.raises(ValueError, match="vectors are Up, .*looks at up"):
         asks.predict(history, {"Up": UP})
     with pytest.raises(ValueError, match=r"up has shape \(1, 2\)"):
         asks.predict(history, {"up": UP[:2]})
@@ -187,7 +187,7 @@ def test_a_forecaster_has_the_up_of_its_system_or_is_given_one(tumbling, tmp_pat
 
 
 def test_an_exported_program_takes_the_vectors_that_change(tumbling, tmp_path):
-    turned, still, _ = tumbling
+    turned, still = tumbling
     (windows,) = turned.windows("test")
     history, up = windows.history[:3].astype(np.float32), windows.vectors["up"][:3]
     asks = fit(NAME, turned).forecaster
@@ -214,7 +214,7 @@ def test_data_without_up_are_refused_in_one_line_and_their_tables_do_not_mention
 
 
 def test_a_network_that_starts_from_it_is_given_up(tumbling):
-    turned, _, _ = tumbling
+    turned, _ = tumbling
     network = EgnnConfig(hidden=4, layers=1)
     started = fit(network, turned, start=NAME, epochs=1)
     (windows,) = turned.windows("test")

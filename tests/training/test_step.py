@@ -10,7 +10,7 @@ from helpers.springs import WINDOW, task, training
 from estag_jax.models.base import apply_one, network_inputs
 from estag_jax.models.estag import EstagConfig
 from estag_jax.models.stgcn import StgcnConfig
-from estag_jax.training.buckets import make_buckets
+from estag_jax.training.buckets import _spanned, make_buckets
 from estag_jax.training.fit import fit
 from estag_jax.training.loop import Loop
 from estag_jax.training.losses import mse
@@ -121,3 +121,14 @@ def test_over_seeds_keeps_the_axis():
     double = over_seeds(lambda x, y: 2 * x + y, 1)
     np.testing.assert_array_equal(double(jnp.array([[1.0, 2.0]]), 1.0), [[3.0, 5.0]])
     np.testing.assert_array_equal(double(jnp.array([[1.0], [2.0]]), 1.0), [[3.0], [5.0]])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_device_holds_the_frames_of_training_windows_alone(seed):
+    rng = np.random.default_rng(seed)
+    frames, span = rng.normal(size=(60, 2, 1, 3)), int(rng.integers(1, 6))
+    starts = np.sort(rng.choice(60 - span, size=rng.integers(1, 12), replace=False))
+    kept, moved = _spanned(frames, starts, span)
+    offsets = np.arange(span + 1)
+    np.testing.assert_array_equal(kept, frames[np.unique(starts[:, None] + offsets)])
+    np.testing.assert_array_equal(kept[moved[:, None] + offsets], frames[starts[:, None] + offsets])
