@@ -16,8 +16,7 @@ import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from estag_jax.data.graphs import GraphConfig
-    from estag_jax.data.settings import SplitConfig, WindowConfig
+    from estag_jax.data.settings import GraphConfig, SplitConfig, WindowConfig
     from estag_jax.data.system import System
     from estag_jax.data.task import Task
     from estag_jax.data.trajectory import Trajectory
@@ -53,7 +52,7 @@ _NAMES = {
     "Fit": "training.fitted",
     "Forecaster": "models.forecaster",
     "Graph": "graph",
-    "GraphConfig": "data.graphs",
+    "GraphConfig": "data.settings",
     "LOSSES": "training.losses",
     "METHODS": "models.catalog",
     "METRICS": "evaluation.metrics",

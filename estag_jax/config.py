@@ -1,7 +1,8 @@
 """Frozen dataclass configs: checked, to and from plain dictionaries (standard library only).
 
 The configs themselves stand beside what they configure: windows, splits and graphs in estag_jax.data,
-one per model in estag_jax.nn, training and the whole run in estag_jax.training.settings.
+one per method in estag_jax.models, training in estag_jax.training.settings, the whole run in
+estag_jax.runs.settings.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 C = TypeVar("C")
 
 TYPE_KEY = "type"
+
+Head = Literal["residual", "softmax", "absolute", "last"]
+"""The last step of a network (nn.heads); here, for a command offers it before it loads jax."""
 
 
 def check(

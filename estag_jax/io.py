@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import math
@@ -11,15 +12,22 @@ import threading
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import platformdirs
 
-Report = Callable[[str, int, int], None]
-"""Called with a task's name, how much of it is done, and the total (0 where it is not known)."""
+
+class Report(Protocol):
+    """Called with a task's name, how much of it is done, the total (0 where it is not known), and what
+    else there is to say."""
+
+    def __call__(self, what: str, done: int, total: int, figures: str = "", /) -> None: ...
+
 
 _DAMAGE = (
     OSError,
@@ -39,8 +47,44 @@ class FileError(ValueError):
     """A file cannot be read or written; the message is one line for the user."""
 
 
-def silent(what: str, done: int, total: int) -> None:
+def cache_folder() -> Path:
+    """The folder of downloads and compiled programs: environment variable ESTAG_DATA, or the user's cache."""
+    given = os.environ.get("ESTAG_DATA")
+    return Path(given).expanduser() if given else platformdirs.user_cache_path("estag_jax")
+
+
+def silent(what: str, done: int, total: int, figures: str = "") -> None:
     """The Report that says nothing."""
+
+
+_TOLD: ContextVar[Report] = ContextVar("report", default=silent)
+
+
+@contextlib.contextmanager
+def reporting(report: Report) -> Iterator[None]:
+    """Tells ``report`` of the stages that are told (:func:`tell`) inside the block, by this thread."""
+    token = _TOLD.set(report)
+    try:
+        yield
+    finally:
+        _TOLD.reset(token)
+
+
+@contextlib.contextmanager
+def reporting_as(what: str) -> Iterator[None]:
+    """Gives the stages that are told inside the block the name of a task; of several the outermost."""
+    told = _TOLD.get()
+
+    def named(stage: str, done: int, total: int, figures: str = "") -> None:
+        told(what, done, total, figures or stage)
+
+    with reporting(named):
+        yield
+
+
+def tell(stage: str, done: int, total: int) -> None:
+    """Tells how much of a stage of a long computation is done; heard inside :func:`reporting`."""
+    _TOLD.get()(stage, done, total)
 
 
 def write_atomic(path: str | os.PathLike, write: Callable[[Path], Any]) -> None:

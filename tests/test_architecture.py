@@ -4,7 +4,12 @@ import ast
 import subprocess
 import sys
 
+import pytest
 from helpers.paths import PACKAGE
+
+from estag_jax.cli.main import COMMANDS, DATA_COMMANDS
+
+SLOW = {"jax", "flax", "optax", "orbax", "matplotlib", "scipy", "e3nn_jax", "ase", "MDAnalysis"}
 
 # A module may import from its own rank or below; folders of one rank do not import each other.
 RANK = {
@@ -89,3 +94,26 @@ def test_ops_load_without_the_training_libraries():
         "assert not {'flax', 'optax', 'orbax', 'ase', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "data list",
+        *(
+            f"{command} --help"
+            for command in (*(f"data {name}" for name in DATA_COMMANDS), *COMMANDS)
+            if command not in ("data", "train")  # train shows the settings of the networks
+        ),
+    ],
+)
+def test_help_loads_no_library_that_takes_long(command):
+    code = (
+        "import sys, contextlib\n"
+        "from estag_jax.cli.main import main\n"
+        "with contextlib.suppress(SystemExit):\n"
+        f"    main({command.split()})\n"
+        f"sys.exit(str({SLOW} & set(sys.modules) or 0))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr == "0\n" and done.stdout

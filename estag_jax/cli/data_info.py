@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from estag_jax.cli.output import facts_of, print_facts
-from estag_jax.cli.progress import Display
-from estag_jax.data import statistics
-from estag_jax.data.graphs import DEFAULT_GRAPH, GraphConfig, resolve
-from estag_jax.data.settings import SplitConfig, Suggested, WindowConfig
-from estag_jax.data.system import DataError
-from estag_jax.data.task import Task
-from estag_jax.data.trajectory import Trajectory
-from estag_jax.data.windows import starts
-from estag_jax.evaluation.evaluate import evaluate
+from estag_jax.data.settings import (
+    DEFAULT_GRAPH,
+    GraphConfig,
+    SplitConfig,
+    Suggested,
+    WindowConfig,
+)
 from estag_jax.io import FileError, slug
-from estag_jax.report.spectrum import peak_and_half, spectrum
 from estag_jax.sources.catalog import DEFAULT_READ, ReadConfig, find, load
-from estag_jax.training.fit import fit
+
+if TYPE_CHECKING:
+    from estag_jax.data.trajectory import Trajectory
 
 JUMP = 10.0
 """A step this many times the median of the largest steps is worth a word."""
@@ -52,6 +50,12 @@ def data_info(
       split: Which of them would train, validate and test.
       figure: PNG of the power spectrum; by default in runs/data/.
     """
+    from estag_jax.cli.output import facts_of, print_facts
+    from estag_jax.cli.progress import Display
+    from estag_jax.data import statistics
+    from estag_jax.data.graphs import resolve
+    from estag_jax.report.spectrum import peak_and_half, spectrum
+
     with Display() as shown:
         trajectory = load(source, graph, read, shown.report)
     edges = resolve(graph, trajectory)
@@ -83,12 +87,16 @@ def data_info(
 
 
 def _displacements(trajectory: Trajectory) -> str:
+    from estag_jax.data import statistics
+
     found = statistics.rms_displacement(trajectory)
     listed = ", ".join(f"{size:.4g} over {lag}" for lag, size in found.items())
     return f"{listed} step(s) [{trajectory.system.length_unit}]"
 
 
 def _jump(trajectory: Trajectory) -> str:
+    from estag_jax.data import statistics
+
     jump = statistics.largest_jump(trajectory)
     if jump is None:
         return ""
@@ -106,6 +114,12 @@ def _windows(
     trajectory: Trajectory, window: WindowConfig, config: SplitConfig
 ) -> dict[str, object]:
     """Windows of the split and the figures of the two simplest predictors, or why there are none."""
+    from estag_jax.data.system import DataError
+    from estag_jax.data.task import Task
+    from estag_jax.data.windows import starts
+    from estag_jax.evaluation.evaluate import evaluate
+    from estag_jax.training.fit import fit
+
     try:
         lengths, missing = trajectory.lengths, trajectory.missing
         count = len(starts(lengths, window, trajectory.source, missing))

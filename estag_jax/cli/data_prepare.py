@@ -7,10 +7,7 @@ from pathlib import Path
 import tyro
 
 from estag_jax.cli.main import UsageError, check_out
-from estag_jax.cli.output import facts_of, print_facts
-from estag_jax.cli.progress import Display
 from estag_jax.sources.catalog import DEFAULT_READ, ReadConfig, load
-from estag_jax.sources.files.npz import write_npz
 
 
 def data_prepare(
@@ -23,6 +20,10 @@ def data_prepare(
       read: How the data are read.
       out: Also write all that was read into this .npz file, which --data takes on any machine.
     """
+    from estag_jax.cli.output import facts_of, print_facts
+    from estag_jax.cli.progress import Display
+    from estag_jax.sources.files.npz import write_npz
+
     if out is not None and out.suffix != ".npz":
         raise UsageError(f"--out is {out}, it must end in .npz")
     if out is not None:

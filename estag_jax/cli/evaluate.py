@@ -6,9 +6,6 @@ from pathlib import Path
 
 import tyro
 
-from estag_jax.cli.output import print_result
-from estag_jax.runs import readers as runs
-
 
 def evaluate(run: tyro.conf.Positional[Path], data: tuple[str, ...] = ()) -> None:
     """Test a run's best forecaster beside the closed forms.
@@ -18,4 +15,11 @@ def evaluate(run: tyro.conf.Positional[Path], data: tuple[str, ...] = ()) -> Non
       data: Other data in place of the run's own; of the same system, unless the model is meant for
         others (path-ridge).
     """
-    print_result(runs.evaluate_run(run, data))
+    from estag_jax.cli.output import print_result
+    from estag_jax.cli.progress import Display
+    from estag_jax.io import reporting
+    from estag_jax.runs.readers import evaluate_run
+
+    with Display() as shown, reporting(shown.stage):
+        result = evaluate_run(run, data)
+    print_result(result)

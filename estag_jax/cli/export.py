@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-import jax
 import tyro
 
 from estag_jax.cli.main import UsageError
-from estag_jax.cli.output import print_facts
-from estag_jax.interop import exported
-from estag_jax.runs.readers import load
+
+Platform = Literal["cpu", "cuda", "tpu"]
 
 
 def export(
@@ -19,7 +17,7 @@ def export(
     out: Path,
     dtype: Literal["float32", "float64"] = "float32",
     steps: int | None = None,
-    platforms: tuple[Literal["cpu", "cuda", "tpu"], ...] = exported.PLATFORMS,
+    platforms: tuple[Platform, ...] = get_args(Platform),
 ) -> None:
     """Write a run's forecaster as StableHLO and as plain arrays.
 
@@ -30,11 +28,17 @@ def export(
       steps: Write a second program that forecasts so many frames.
       platforms: What the programs can run on.
     """
+    import jax
+
+    from estag_jax.cli.output import print_facts
+    from estag_jax.interop.exported import export as write
+    from estag_jax.runs.readers import load
+
     if steps is not None and steps < 1:
         raise UsageError(f"--steps is {steps}, it must be at least 1")
     with jax.enable_x64(dtype == "float64"):
         try:
-            about = exported.export(load(run), out, dtype=dtype, steps=steps, platforms=platforms)
+            about = write(load(run), out, dtype=dtype, steps=steps, platforms=platforms)
         except ValueError as error:
             text = str(error)
             raise UsageError(text if text.startswith(str(run)) else f"{run}: {text}") from None

@@ -8,10 +8,6 @@ from pathlib import Path
 import tyro
 
 from estag_jax.cli.main import UsageError
-from estag_jax.cli.output import print_facts, print_result
-from estag_jax.config import to_dict
-from estag_jax.runs import folder
-from estag_jax.runs.readers import catalog_label
 
 
 def info(run: tyro.conf.Positional[Path]) -> None:
@@ -22,6 +18,11 @@ def info(run: tyro.conf.Positional[Path]) -> None:
     """
     if not run.is_dir():
         raise UsageError(f"{run}: is not the folder of a run; for data see estag data info {run}")
+    from estag_jax.cli.output import print_facts, print_result
+    from estag_jax.config import to_dict
+    from estag_jax.runs import folder
+    from estag_jax.runs.readers import catalog_label
+
     config, _ = folder.read_run(run)
     evaluations, result = folder.read_metrics(run), folder.read_result(run)
     trained = evaluations[-1]["epoch"] if evaluations else 0

@@ -10,6 +10,7 @@ import importlib
 import importlib.metadata
 import io
 import os
+import platform
 import shutil
 import sys
 import textwrap
@@ -17,12 +18,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from estag_jax.cli import signals
-from estag_jax.io import did_you_mean, printable
+from estag_jax.io import cache_folder, did_you_mean, printable
 
 COMMANDS = {
     "train": "fit a forecaster and test it beside the closed forms",
     "evaluate": "test a run's best forecaster and print the table",
-    "rollout": "forecast many frames and write them as extended XYZ",
+    "rollout": "forecast many frames, for other programs or to be looked at",
+    "spectrum": "say at which frequencies nodes move, and whether learned filters look there",
     "report": "write a run or a table as one HTML file",
     "export": "write a run's forecaster as StableHLO and as plain arrays",
     "table": "fit and test every method on every data set, and tabulate",
@@ -123,5 +125,12 @@ def _run(program: str, commands: dict[str, str], argv: list[str]) -> None:
         raise UsageError(f"no command {unknown}; see {program} --help")
     from estag_jax.cli.arguments import bound
 
+    # Read by jax when it is imported. A folder for each machine: programs are for its instructions.
+    os.environ.setdefault(
+        "JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "compiled" / platform.node())
+    )
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+    # XLA takes two of its own settings for features that the machine lacks, and says so of each program.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     module = importlib.import_module(f"estag_jax.cli.{command.replace(' ', '_')}")
     bound(command, module, argv[1:])()

@@ -17,6 +17,9 @@ QUARTERS = 4
 QUIET = 2.0
 """s; what is done by then needs no line."""
 
+PAUSE = 5.0
+"""s from one line of a task of many stages to the next, off a terminal."""
+
 
 class Display(Progress):
     """Bars of tasks on standard error that are told (what, done, total, figures)."""
@@ -34,21 +37,48 @@ class Display(Progress):
         )
         self._told: dict[str, Any] = {}
         self._began = time.monotonic()
+        self._since: dict[str, float] = {}
+        self._done: dict[str, int] = {}
 
     def report(self, what: str, done: int, total: int, figures: str = "") -> None:
         """Shows a task, how much of it is done, and the total (0 where it is not known)."""
         if not self.disable:
-            if what not in self._told:
-                self._told[what] = self.add_task(what, total=total or None, figures="")
-            self.update(self._told[what], completed=done, total=total or None, figures=figures)
+            self._show(what, done, total, figures)
         elif (
             total
             and time.monotonic() - self._began > QUIET
             and (quarters := QUARTERS * done // total) > self._told.get(what, 0)
         ):
             self._told[what] = quarters
-            tail = f", {figures}" if figures else ""
-            print(f"{what}: {done} of {total}{tail}", file=sys.stderr, flush=True)
+            _print(what, done, total, figures)
+
+    def stage(self, what: str, done: int, total: int, stage: str = "") -> None:
+        """Shows how much of a task's stage is done: its bar starts again with each stage.
+
+        Nothing is shown of a task in its first seconds.
+        """
+        now = time.monotonic()
+        since = self._since.setdefault(what, now)
+        if now - since < (QUIET if not self.disable else PAUSE):
+            return
+        if self.disable:
+            self._since[what] = now
+            _print(what, done, total, stage)
+            return
+        if done < self._done.get(what, 0):
+            self.reset(self._told[what])
+        self._done[what] = done
+        self._show(what, done, total, stage)
+
+    def _show(self, what: str, done: int, total: int, figures: str) -> None:
+        if what not in self._told:
+            self._told[what] = self.add_task(what, total=total or None, figures="")
+        self.update(self._told[what], completed=done, total=total or None, figures=figures)
+
+
+def _print(what: str, done: int, total: int, figures: str) -> None:
+    tail = f", {figures}" if figures else ""
+    print(f"{what}: {done} of {total}{tail}", file=sys.stderr, flush=True)
 
 
 class Epochs(Callback):

@@ -7,12 +7,6 @@ from pathlib import Path
 import tyro
 
 from estag_jax.cli.main import UsageError
-from estag_jax.io import write_text
-from estag_jax.report.run_report import run_report
-from estag_jax.report.table_report import table_report
-from estag_jax.runs import folder
-from estag_jax.runs.findings import findings
-from estag_jax.runs.grid import CELLS, stored
 
 
 def report(
@@ -29,6 +23,13 @@ def report(
       steps: Lengths of the rollouts whose structure and spectrum are compared with the trajectory's.
       out: File to write; default: report.html in the folder.
     """
+    from estag_jax.io import write_text
+    from estag_jax.report.run_report import run_report
+    from estag_jax.report.table_report import table_report
+    from estag_jax.runs import folder
+    from estag_jax.runs.findings import findings
+    from estag_jax.runs.grid import CELLS, stored
+
     if not steps or min(steps) < 2:
         raise UsageError(f"--steps is {' '.join(map(str, steps))}, each must be at least 2")
     if out is not None and out.is_dir():

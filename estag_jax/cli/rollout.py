@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tyro
 
 from estag_jax.cli.main import Failure, UsageError, check_out
-from estag_jax.evaluation.metrics import per_window_mse
-from estag_jax.evaluation.rollout import roll, roll_samples
-from estag_jax.io import write_npz
-from estag_jax.runs import folder
-from estag_jax.runs import readers as runs
-from estag_jax.sources.files.export import time_key, write_extxyz
 
 
 def rollout(
@@ -24,9 +19,10 @@ def rollout(
     samples: int | None = None,
     seed: int = 0,
     constrain_bonds: tyro.conf.FlagCreatePairsOff[bool] = False,
+    structure: int | None = None,
     out: Path = Path("rollout.xyz"),
 ) -> None:
-    """Forecast many frames, and write extended XYZ or .npz.
+    """Forecast many frames from one window and write them for other programs, or to be looked at.
 
     Args:
       run: Folder of the run.
@@ -37,12 +33,25 @@ def rollout(
       samples: Paths to draw, each forecast with an error by its error bars; default: one without errors.
       seed: Of the errors.
       constrain_bonds: Give every forecast the bond lengths of the frame before it, as suits rigid skeletons.
-      out: File to write; .npz for arrays, anything else for extended XYZ.
+      structure: Also compare rollouts from so many test windows with the frames of all test windows:
+        bonds, angles, dihedrals, radius of gyration, spectrum.
+      out: File to write: .npz (arrays), .pdb, .dcd (VMD, MDAnalysis), .html (to turn and play), .gif, and
+        extended XYZ (ASE, OVITO) for anything else.
     """
+    from estag_jax.evaluation.long_rollouts import long_rollouts
+    from estag_jax.evaluation.metrics import per_window_mse
+    from estag_jax.evaluation.rollout import roll, roll_samples
+    from estag_jax.io import write_npz
+    from estag_jax.runs import folder
+    from estag_jax.runs import readers as runs
+    from estag_jax.sources.files.export import time_key, write_frames
+
     if steps < 1:
         raise UsageError(f"--steps is {steps}, it must be at least 1")
     if samples is not None and samples < 1:
         raise UsageError(f"--samples is {samples}, it must be at least 1")
+    if structure is not None and (structure < 1 or steps < 2):
+        raise UsageError("--structure needs at least 1 start and --steps of at least 2")
     if start is not None and start < 0:
         raise UsageError(f"--start is {start}, it must be at least 0")
     if out.is_dir():
@@ -87,16 +96,18 @@ def rollout(
     if not finite.all():
         step = int(np.argmin(finite)) + 1
         raise Failure(f"{run}: the forecast is not finite from step {step}; lower --steps")
+    delta = forecaster.window.delta
+    first = start + forecaster.past * delta
+    truth = trajectory.positions[first::delta][:steps]
     if out.suffix == ".npz":
         times = forecaster.time_step * np.arange(1, steps + 1)
         arrays = {"forecast": frames, time_key(forecaster.time_unit): times}
         write_npz(out, arrays if paths is None else arrays | {"samples": paths})
+    elif out.suffix in (".html", ".gif"):
+        _picture(out, frames, np.asarray(truth), forecaster, f"{run} on {trajectory.source}")
     else:
-        write_extxyz(out, written, forecaster.system, forecaster.time_step, forecaster.time_unit)
+        write_frames(out, written, forecaster.system, forecaster.time_step, forecaster.time_unit)
 
-    delta = forecaster.window.delta
-    first = start + forecaster.past * delta
-    truth = trajectory.positions[first::delta][:steps]
     unit = trajectory.system.length_unit
     several = "" if paths is None else f"{samples} samples of "
     print(
@@ -109,6 +120,42 @@ def rollout(
     if len(truth):
         errors = per_window_mse(frames[: len(truth)], np.asarray(truth))
         print(f"mean squared error against the trajectory [{unit}²]: {_marked(errors)}")
+    if structure:
+        _compare(*long_rollouts(forecaster.predictor, task, [steps], structure), unit)
+
+
+def _picture(out: Path, frames: np.ndarray, truth: np.ndarray, forecaster: Any, title: str) -> None:
+    """The frames, with as much of the truth as there is, as a page or a GIF."""
+    from estag_jax.report.animation import animation
+    from estag_jax.report.viewer import Clip, View
+
+    system, step, unit = forecaster.system, forecaster.time_step, forecaster.time_unit
+    if out.suffix == ".gif":
+        animation(frames, system, out, truth=truth, step=step, time_unit=unit)
+        return
+    clips = [Clip(frames, None, "forecast", step, step)]
+    if len(truth) > 1:
+        both = Clip(truth, frames[: len(truth)], "truth and forecast", step, step)
+        clips.insert(0, both)
+    View(clips, system, unit).save(out, title)
+
+
+def _compare(found: dict[str, Any], unit: str) -> None:
+    """Prints what evaluation.long_rollouts says of one length."""
+    sizes, spectrum = found["gyration"], found["spectrum"]
+    print(
+        f"{found['starts']} rollouts of {found['steps']} frames: {found['diverged']:.0%} diverged"
+    )
+    for name, each in found["structure"].items():
+        print(
+            f"  {name}: Jensen-Shannon distance {each['distance']:.3f}, at most {each['worst']:.3f}; "
+            f"between halves of the truth {each['halves']:.3f}"
+        )
+    own = "–" if sizes["mean"] is None else f"{sizes['mean']:.3f} ± {sizes['deviation']:.3f}"
+    true = f"{sizes['truth']:.3f} ± {sizes['deviation of the truth']:.3f}"
+    print(f"  radius of gyration: {own} {unit}, of the truth {true}")
+    if spectrum:
+        print(f"  spectrum: Jensen-Shannon distance {spectrum['distance']:.3f}")
 
 
 def _marked(values: np.ndarray) -> str:

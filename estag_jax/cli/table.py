@@ -6,24 +6,20 @@ import dataclasses
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
-from rich.markdown import Markdown
 
-from estag_jax.cli.console import wide_console
 from estag_jax.cli.main import Failure, UsageError
-from estag_jax.cli.progress import Display, Epochs
-from estag_jax.data.graphs import DEFAULT_GRAPH, GraphConfig
-from estag_jax.evaluation.result import Result
-from estag_jax.models.catalog import choose
-from estag_jax.nn.config import Head
-from estag_jax.report.tables import write_report
-from estag_jax.runs.grid import run_grid
-from estag_jax.runs.settings import RunConfig
+from estag_jax.config import Head
+from estag_jax.data.settings import DEFAULT_GRAPH, GraphConfig
+from estag_jax.io import reporting
 from estag_jax.sources.catalog import DEFAULT_READ, SOURCES, ReadConfig, find
-from estag_jax.sources.files.reader import paths_of
 from estag_jax.training.settings import TrainConfig
+
+if TYPE_CHECKING:
+    from estag_jax.evaluation.result import Result
+    from estag_jax.runs.settings import RunConfig
 
 _TRAIN = TrainConfig()
 
@@ -69,6 +65,11 @@ def table(
         raise UsageError(f"--seeds is {seeds}, it must be at least 1")
     if not data:
         raise UsageError("--data names no data set; see estag data list")
+    from rich.markdown import Markdown
+
+    from estag_jax.cli.console import wide_console
+    from estag_jax.runs.settings import RunConfig
+
     split = "paper" if protocol == "paper" else None
     common = RunConfig(read=read, split=split, graph=graph, train=train, start=start)
     datasets = dict(column(spec, common, past, delta) for spec in data)
@@ -95,6 +96,8 @@ def column(
         name, rest = spec.partition(":")[2] or spec, spec
     source, inside = find(rest)
     if source is SOURCES["file"]:
+        from estag_jax.sources.files.reader import paths_of
+
         paths_of(inside)  # before anything is computed
     window = source.suggested.window
     changes = {k: v for k, v in (("past", past), ("delta", delta)) if v is not None}
@@ -113,8 +116,13 @@ def tabulate(
     command: str,
 ) -> tuple[list[Result], list[Path]]:
     """Runs a grid, or what is missing of it, shows its progress, and writes its files."""
+    from estag_jax.cli.progress import Display, Epochs
+    from estag_jax.models.catalog import choose
+    from estag_jax.report.tables import write_report
+    from estag_jax.runs.grid import run_grid
+
     methods = choose(models)
-    with Display() as shown:
+    with Display() as shown, reporting(shown.stage):
         results = run_grid(
             datasets,
             methods,

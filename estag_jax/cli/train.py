@@ -13,7 +13,7 @@ import tyro
 from estag_jax.cli.main import Failure, UsageError
 from estag_jax.cli.output import print_result, print_task
 from estag_jax.cli.progress import Display, Epochs
-from estag_jax.io import did_you_mean, write_text
+from estag_jax.io import did_you_mean, reporting, write_text
 from estag_jax.models import catalog
 from estag_jax.report.run_figures import draw
 from estag_jax.report.tables import markdown
@@ -58,7 +58,7 @@ def train(
       overwrite: Replace the run that is in the folder.
       take_over: Write to the folder although a process of another machine, which is gone, has locked it.
     """
-    with Display() as shown:
+    with Display() as shown, reporting(shown.stage):
 
         def announce(config, task, skipped) -> None:
             print_task(task)

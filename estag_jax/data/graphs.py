@@ -6,65 +6,23 @@ seconds.
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Literal
-
 import numpy as np
 
-from estag_jax.config import check
 from estag_jax.data.edges import bonds, distance_bonds, fully_connected, hops, nearest, radius_edges
+from estag_jax.data.settings import DEFAULT_GRAPH, GraphConfig, GraphKind
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.data.transform import LENGTHS
 from estag_jax.graph import Graph
 
-Kind = Literal["auto", "bonds", "covalent", "paper", "radius", "nearest", "full"]
-
 PAPER_CUTOFF = 1.6
 """Å; the published rule calls two heavy atoms bonded below this distance."""
-
 
 FULL_UP_TO = 64
 """Nodes up to which "auto" joins all pairs where nothing is known of bonds or contacts."""
 
 NEIGHBOURS = 16
 """Neighbours per node of "nearest" unless given."""
-
-
-@dataclasses.dataclass(frozen=True)
-class GraphConfig:
-    """Which pairs of nodes are edges.
-
-    Args:
-      kind: "bonds", the source's own bonds (bones), or covalent bonds by the elements' radii where
-        it has none, and all pairs up to ``hops`` bonds apart; "covalent", by radii in any case;
-        "paper", the same with bonds by distance in frame 0; "radius", all pairs within ``cutoff``
-        in frame 0 (contacts); "nearest", the ``neighbours`` closest of each node in frame 0 and
-        those that it is one of the closest of; "full", all pairs; "auto", bonds where they are
-        known, contacts for residues, all pairs of a few nodes, the nearest of many.
-      hops: the most bonds between the ends of an edge (bonds, covalent and paper).
-      cutoff: a length in the trajectory's unit (radius and paper); None takes the source's
-        distance of contact, or 1.6 Å for paper.
-      neighbours: per node (nearest); None for 16.
-      channel: the point of a node that stands for it when distances are measured; None takes the
-        source's (CA of a residue).
-
-    Raises:
-      ValueError: a value is out of its range or would have no effect.
-    """
-
-    kind: Kind = "auto"
-    hops: int = 2
-    cutoff: float | None = None
-    neighbours: int | None = None
-    channel: int | None = None
-
-    def __post_init__(self):
-        only = {"cutoff": ("paper", "radius"), "neighbours": ("nearest",)}
-        check(self, "graph", only=only, positive=("cutoff",), hops=1, channel=0, neighbours=1)
-
-
-DEFAULT_GRAPH = GraphConfig()
 
 
 def resolve(config: GraphConfig, trajectory: Trajectory) -> GraphConfig:
@@ -172,7 +130,7 @@ def _covalent(config: GraphConfig, trajectory: Trajectory, points: np.ndarray) -
     return bonds(points, trajectory.system.atomic_numbers, unit)
 
 
-def _unit_in_angstrom(trajectory: Trajectory, kind: Kind) -> float:
+def _unit_in_angstrom(trajectory: Trajectory, kind: GraphKind) -> float:
     if trajectory.system.length_unit not in LENGTHS:
         raise DataError(
             f"{trajectory.source}: graph kind {kind!r} measures in Å and the length unit is "

@@ -1,4 +1,4 @@
-"""Settings of windows and splits, apart from the code that uses them."""
+"""Settings of windows, splits and graphs, apart from the code that uses them."""
 
 from __future__ import annotations
 
@@ -125,6 +125,45 @@ class SplitConfig:
             raise ValueError(
                 f"split fractions {self.fractions} add up to {sum(self.fractions):.6g}, not 1"
             )
+
+
+GraphKind = Literal["auto", "bonds", "covalent", "paper", "radius", "nearest", "full"]
+
+
+@dataclasses.dataclass(frozen=True)
+class GraphConfig:
+    """Which pairs of nodes are edges.
+
+    Args:
+      kind: "bonds", the source's own bonds (bones), or covalent bonds by the elements' radii where
+        it has none, and all pairs up to ``hops`` bonds apart; "covalent", by radii in any case;
+        "paper", the same with bonds by distance in frame 0; "radius", all pairs within ``cutoff``
+        in frame 0 (contacts); "nearest", the ``neighbours`` closest of each node in frame 0 and
+        those that it is one of the closest of; "full", all pairs; "auto", bonds where they are
+        known, contacts for residues, all pairs of a few nodes, the nearest of many.
+      hops: the most bonds between the ends of an edge (bonds, covalent and paper).
+      cutoff: a length in the trajectory's unit (radius and paper); None takes the source's
+        distance of contact, or 1.6 Å for paper.
+      neighbours: per node (nearest); None for 16.
+      channel: the point of a node that stands for it when distances are measured; None takes the
+        source's (CA of a residue).
+
+    Raises:
+      ValueError: a value is out of its range or would have no effect.
+    """
+
+    kind: GraphKind = "auto"
+    hops: int = 2
+    cutoff: float | None = None
+    neighbours: int | None = None
+    channel: int | None = None
+
+    def __post_init__(self):
+        only = {"cutoff": ("paper", "radius"), "neighbours": ("nearest",)}
+        check(self, "graph", only=only, positive=("cutoff",), hops=1, channel=0, neighbours=1)
+
+
+DEFAULT_GRAPH = GraphConfig()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 from scipy.signal import welch
@@ -89,9 +90,9 @@ def power_spectrum(
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Power of the velocities by frequency, summed over all coordinates (Welch 1967, Hann windows).
 
-    For a molecule this is its vibrational density of states, all atoms weighted alike. Velocities
-    are differences of consecutive frames, so motion near the Nyquist frequency is damped by
-    sinc(pi f dt). Segments overlap by half; runs are not bridged.
+    For a molecule this is its vibrational density of states, the transform of the autocorrelation of
+    velocities, all atoms weighted alike. Velocities are differences of consecutive frames, so motion near
+    the Nyquist frequency is damped by sinc(pi f dt). Segments overlap by half; runs are not bridged.
 
     Args:
       trajectory: the frames.
@@ -101,23 +102,71 @@ def power_spectrum(
       frequencies [F] in 1 / time_unit and power [F] normalised to sum to one; None where no stretch
       of 16 known frames is there or nothing moves.
     """
-    stretches = [s for s in _stretches(trajectory) if s.stop - s.start >= 16]
-    if not stretches:
+    found = node_powers(trajectory, segment)
+    if found is None:
         return None
-    length = min(segment, max(s.stop - s.start for s in stretches) - 1)
-    total = np.zeros(length // 2 + 1)
-    for stretch in stretches:
-        if stretch.stop - stretch.start <= length:
-            continue
-        flat = trajectory.positions[stretch].reshape(stretch.stop - stretch.start, -1)
-        columns = max(1, min(_COLUMNS, _NUMBERS // len(flat)))
+    total = found[1].sum(axis=0)
+    return (found[0], total / total.sum()) if total.sum() > 0 else None
+
+
+def node_powers(
+    trajectory: Trajectory, segment: int = _SEGMENT
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """As :func:`power_spectrum`, of each node: frequencies [F] and power [N, F], not normalised."""
+    powers = None
+    for velocity, length in _velocities(trajectory, segment):
+        count, nodes = velocity.shape[:2]
+        flat = velocity.reshape(count, -1)
+        found = []
+        columns = max(1, min(_COLUMNS, _NUMBERS // count))
         for begin in range(0, flat.shape[1], columns):
-            velocity = np.diff(flat[:, begin : begin + columns].astype(np.float64), axis=0)
-            frequencies, power = welch(
-                velocity, fs=1 / trajectory.frame_step, nperseg=length, axis=0
-            )
-            total += power.sum(axis=1) * len(velocity)
-    return (frequencies, total / total.sum()) if total.sum() > 0 else None
+            part = flat[:, begin : begin + columns].astype(np.float64)
+            frequencies, power = welch(part, 1 / trajectory.frame_step, nperseg=length, axis=0)
+            found.append(power)
+        each = np.concatenate(found, axis=1).T.reshape(nodes, -1, len(frequencies)).sum(axis=1)
+        powers = count * each + (0 if powers is None else powers)
+    return None if powers is None else (frequencies, powers)
+
+
+def coherences(
+    trajectory: Trajectory, pairs: np.ndarray, segment: int = 256
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """How alike the ends of edges move at each frequency.
+
+        |S_ij(f)|² / (S_ii(f) S_jj(f)),   S_ij = Σ over segments of v_i(f)* · v_j(f)
+
+    Args:
+      trajectory: the frames; the anchor stands for each node.
+      pairs: of nodes [P, 2].
+      segment: frames of a segment, at most; many segments make chance coherence small.
+
+    Returns:
+      Frequencies [F] and coherences [P, F], 0 to 1; None as for :func:`power_spectrum`.
+    """
+    own = across = None
+    for velocity, length in _velocities(trajectory, segment):
+        points = velocity[:, :, trajectory.system.anchor].astype(np.float64)
+        about, taper = points - points.mean(axis=0), np.hanning(length)[:, None, None]
+        for begin in range(0, len(about) - length + 1, max(length // 2, 1)):
+            waves = np.fft.rfft(about[begin : begin + length] * taper, axis=0)  # [F, N, 3]
+            one, other = waves[:, pairs[:, 0]], waves[:, pairs[:, 1]]
+            parts = (np.abs(waves) ** 2).sum(-1), (one.conj() * other).sum(-1)
+            own = parts[0] + (0 if own is None else own)
+            across = parts[1] + (0 if across is None else across)
+        frequencies = np.fft.rfftfreq(length, trajectory.frame_step)
+    if own is None:
+        return None
+    scale = own[:, pairs[:, 0]] * own[:, pairs[:, 1]]
+    return frequencies, (np.abs(across) ** 2 / np.where(scale > 0, scale, 1)).T
+
+
+def _velocities(trajectory: Trajectory, segment: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Differences of frames of each long stretch [frames, N, C, 3], and the length of a segment."""
+    stretches = [s for s in _stretches(trajectory) if s.stop - s.start >= 16]
+    length = min(segment, max((s.stop - s.start for s in stretches), default=0) - 1)
+    for stretch in stretches:
+        if stretch.stop - stretch.start > length:
+            yield np.diff(trajectory.positions[stretch], axis=0), length
 
 
 def _pairs(trajectory: Trajectory, lag: int) -> np.ndarray:

@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from estag_jax.data import splits
-from estag_jax.data.graphs import DEFAULT_GRAPH, GraphConfig, with_graph
-from estag_jax.data.settings import SplitConfig, WindowConfig
+from estag_jax.data.graphs import with_graph
+from estag_jax.data.settings import DEFAULT_GRAPH, GraphConfig, SplitConfig, WindowConfig
 from estag_jax.data.splits import Split, overlap
 from estag_jax.data.system import DataError, System
 from estag_jax.data.trajectory import Trajectory

@@ -105,6 +105,11 @@ def gather(
     return history, targets
 
 
+def evenly(rows: np.ndarray, most: int) -> np.ndarray:
+    """Rows at even distances, ``most`` of them or all."""
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).round().astype(int)]
+
+
 def inside_frames_of(given: np.ndarray, lengths: Sequence[int], config: WindowConfig) -> np.ndarray:
     """The starts of all windows whose every frame is a frame of some of the given windows.
 

@@ -13,7 +13,7 @@ from estag_jax.evaluation.metrics import METRICS, mse, per_window_calibration, s
 from estag_jax.evaluation.predictions import predictions, validated
 from estag_jax.evaluation.result import Result, Row
 from estag_jax.evaluation.rollout import rollout_errors, rollout_figures
-from estag_jax.io import did_you_mean
+from estag_jax.io import did_you_mean, reporting_as, tell
 from estag_jax.models import catalog
 from estag_jax.models.base import Predictor
 from estag_jax.models.error_bars import ErrorBars
@@ -64,17 +64,18 @@ def evaluate(
         predictors = getattr(one, "predictors", None) or (getattr(one, "predictor", one),)
         method = getattr(one, "method", None)
         hidden = getattr(method, "hidden", 16)
-        errors = [
-            _errors(
-                p,
-                error_bars_of(one, task, i) or validated(p, task, hidden)[1],
-                task,
-                part,
-                functions,
-                hidden,
-            )
-            for i, p in enumerate(predictors)
-        ]
+        with reporting_as(label):
+            errors = [
+                _errors(
+                    p,
+                    error_bars_of(one, task, i) or validated(p, task, hidden)[1],
+                    task,
+                    part,
+                    functions,
+                    hidden,
+                )
+                for i, p in enumerate(predictors)
+            ]
         rows.append(_row(label, one, method, predictors, errors, blocks))
         if rollout_steps:
             best = getattr(one, "predictor", predictors[0])
@@ -132,6 +133,7 @@ def _errors(
 ) -> dict[str, np.ndarray]:
     """By metric and horizon the figure of every window [W]; of error bars at the first horizon."""
     found: dict[str, list[np.ndarray]] = {}
+    done, total = 0, task.count(part)
     for windows, frames in predictions(predictor, task, part, hidden=hidden):
         for p, horizon in enumerate(task.window.horizons):
             for name, function in functions.items():
@@ -143,6 +145,8 @@ def _errors(
             figures = per_window_calibration(distribution, windows.target[:, 0])
             for name, figure in figures.items():
                 found.setdefault(name, []).append(figure)
+        done += len(windows.starts)
+        tell(f"{part} windows", done, total)
     return {name: np.concatenate(parts).astype(np.float64) for name, parts in found.items()}
 
 

@@ -14,6 +14,7 @@ from estag_jax.data.trajectory import Trajectory
 from estag_jax.data.windows import frames_of, gather
 from estag_jax.evaluation.predictions import inputs_of_windows
 from estag_jax.evaluation.rollout import roll
+from estag_jax.evaluation.spectra import thinned
 from estag_jax.evaluation.structure import (
     distribution_distances,
     masses,
@@ -91,22 +92,9 @@ def _spectra(paths: np.ndarray, trajectory: Trajectory, delta: int) -> dict[str,
     if not len(paths):
         return None
     count, steps = paths.shape[:2]
-    step = trajectory.frame_step * delta
-    thinned = [slice(run.start, run.stop, delta) for run in trajectory.runs]
-    missing = trajectory.missing
-    about = {"frame_step": step, "run_names": (), "published": None}
-    true = trajectory.changed(
-        positions=np.concatenate([trajectory.positions[each] for each in thinned]),
-        lengths=tuple(len(range(*each.indices(trajectory.num_frames))) for each in thinned),
-        missing=None if missing is None else np.concatenate([missing[each] for each in thinned]),
-        **about,
-    )
-    own = trajectory.changed(
-        positions=paths.reshape(-1, *paths.shape[2:]),
-        lengths=(steps,) * count,
-        missing=None,
-        **about,
-    )
+    true = thinned(trajectory, delta)
+    frames = paths.reshape(-1, *paths.shape[2:])
+    own = true.changed(positions=frames, lengths=(steps,) * count, run_names=(), missing=None)
     of_truth, of_paths = (power_spectrum(one, min(steps - 1, 256)) for one in (true, own))
     if of_truth is None or of_paths is None or len(of_truth[0]) != len(of_paths[0]):
         return None

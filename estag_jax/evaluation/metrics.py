@@ -15,6 +15,7 @@ import numpy as np
 
 from estag_jax.graph import Array
 from estag_jax.models.error_bars import Distribution
+from estag_jax.ops import linalg
 from estag_jax.ops.error_bars import log_likelihood
 
 
@@ -73,7 +74,37 @@ def per_window_rmsd(prediction: Array, target: Array, mask: Array | None = None)
     return (3 * per_window_mse(prediction, target, mask)) ** 0.5
 
 
-METRICS: dict[str, Callable[..., Array]] = {"mse": per_window_mse, "rmsd": per_window_rmsd}
+def per_window_aligned_mse(prediction: Array, target: Array, mask: Array | None = None) -> Array:
+    """The mean squared error after the rotation and the shift that make it least, of every window.
+
+    With p and x about their centroids and U S V^T = sum_i p_i x_i^T, p R for R = U diag(1, 1, ±1) V^T with
+    det R = 1 (W. Kabsch, Acta Cryst. A32, 1976): what is left when the motion of the whole body is taken
+    out of the error. Arguments and errors are those of ``per_window_mse``.
+
+    Returns:
+      [W], in squared length units.
+    """
+    per_window_mse(prediction, target, mask)  # refuses shapes
+    (xp, _, matmul), _ = linalg.backend_of(prediction)
+    where = True if mask is None else mask[..., None, None]
+    about = []
+    for frames in (_float(prediction), _float(target)):
+        centred = frames - frames.mean((1, 2), keepdims=True, where=where)
+        points = xp.where(where, centred, 0.0)
+        about.append(points.reshape(len(points), -1, 3))
+    one, other = about
+    left, _, right = xp.linalg.svd(matmul(xp.swapaxes(one, 1, 2), other))
+    hand = xp.sign(xp.linalg.det(left) * xp.linalg.det(right))
+    last = xp.stack([xp.ones_like(hand), xp.ones_like(hand), hand], axis=-1)
+    turned = matmul(matmul(one, left * last[:, None]), right)
+    return per_window_mse(turned.reshape(prediction.shape), other.reshape(target.shape), mask)
+
+
+METRICS: dict[str, Callable[..., Array]] = {
+    "mse": per_window_mse,
+    "rmsd": per_window_rmsd,
+    "aligned_mse": per_window_aligned_mse,
+}
 """By name: from prediction and target [W, N, C, 3] to one number a window [W]."""
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from estag_jax.data.task import Part, Task, Windows
 from estag_jax.evaluation.metrics import per_window_mse
+from estag_jax.io import tell
 from estag_jax.models.base import Predictor
 from estag_jax.models.error_bars import ErrorBars
 from estag_jax.models.error_bars_fit import fit_error_bars
@@ -144,11 +145,14 @@ def validated(
     points = max(system.num_nodes * system.channels for system in task.systems)
     every = -(-task.count("validation") * points // POINTS)
     parts: list[list[tuple[np.ndarray, ...]]] = [[] for _ in task.systems]
+    done, total = 0, task.count("validation")
     for windows, frames in predictions(predictor, task, "validation", sizes, hidden):
         forecast, target = np.asarray(frames[:, 0]), windows.target[:, 0]
         errors.append(per_window_mse(forecast, target))
         of_bars = windows.starts, windows.history, forecast, target
         parts[windows.which].append(tuple(each[::every] for each in of_bars))
+        done += len(windows.starts)
+        tell("validation windows", done, total)
     bars: list[ErrorBars | None] = []
     for system, found in zip(task.systems, parts, strict=True):
         if not found:

@@ -19,6 +19,8 @@ from estag_jax.models.agl_stan import AglStanConfig
 from estag_jax.models.auto import Auto
 from estag_jax.models.autoregression import ArLs, ArLsPerNode
 from estag_jax.models.base import ClosedForm, Method, Network
+from estag_jax.models.body_kernel import BodyKernel
+from estag_jax.models.body_ridge import BodyRidge
 from estag_jax.models.constrained import Constrained
 from estag_jax.models.copies import (
     ConstantAcceleration,
@@ -34,6 +36,7 @@ from estag_jax.models.frame_kernel import FrameKernel
 from estag_jax.models.frame_ridge import FrameRidge
 from estag_jax.models.in_context import InContextAr
 from estag_jax.models.mode_ridge import ModeRidge
+from estag_jax.models.parroting import ContextParroting
 from estag_jax.models.path_ridge import PathRidge
 from estag_jax.models.ridge import VarRidge
 from estag_jax.models.simlpe import SiMlpeConfig
@@ -96,10 +99,13 @@ METHODS: dict[str, Entry] = {
     "AR-LS": Entry(_always(ArLs())),
     "AR-LS per node": Entry(_always(ArLsPerNode())),
     "In-context AR": Entry(_always(InContextAr())),
+    "Context parroting": Entry(_always(ContextParroting()), asked=True),
     "VAR ridge": Entry(_always(VarRidge())),
     "VAR ridge, vertical apart": Entry(_always(VarRidgeVertical())),
     "Frame ridge": Entry(_always(FrameRidge())),
     "Frame kernel": Entry(_always(FrameKernel()), asked=True),
+    "Body ridge": Entry(_always(BodyRidge())),
+    "Body kernel": Entry(_always(BodyKernel()), asked=True),
     "Mode ridge": Entry(_always(ModeRidge()), asked=True),
     "Path ridge": Entry(_always(PathRidge()), asked=True),
     "EGNN-s": Entry(partial(_single, frame="first"), "EGNN-s"),

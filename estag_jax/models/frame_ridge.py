@@ -16,10 +16,12 @@ from estag_jax.models.frames import (
     ALL_UP_TO,
     NEIGHBOURS,
     choose_axes,
+    mean_of_views,
     nearest_nodes,
     seen_from_nodes,
 )
 from estag_jax.models.linear import differences, fitting_windows
+from estag_jax.models.symmetries import Views, automorphisms
 from estag_jax.ops import linalg
 from estag_jax.ops.frames import backward_differences
 
@@ -38,15 +40,16 @@ class FramePredictor(Predictor):
     R_i is the local frame of node i at the last frame and D takes backward differences of the orders
     m = 1 … T-1 (ops.frames). Components 1 and 2 of y are invariant, the third changes sign under
     reflection; W maps even to even and odd to odd, so the forecast is exactly O(3)-equivariant. Where
-    R_i is degenerate, the first two terms (AR-LS) are left along the directions that it lacks.
+    R_i is degenerate, the first two terms (AR-LS) are left along the directions that it lacks. Where
+    nodes are tied, a node's third term is the mean over its views (models.symmetries), else V is N.
 
     Args:
-      axes: the points of the local frames [3, N]: origin, first, second (models.frames).
-      neighbours: the nodes that each node looks at [N, M].
+      axes: the points of the local frames [3, V]: origin, first, second (models.frames).
+      neighbours: the nodes that each node looks at [V, M].
       base: a [T-1].
-      even: W to the components 1 and 2 [N, C, 2, M*C, T, 2].
-      odd: W to the component 3 [N, C, M*C, T].
-      constant: k, for the components 1 and 2 [N, C, 2].
+      even: W to the components 1 and 2 [V, C, 2, M*C, T, 2].
+      odd: W to the component 3 [V, C, M*C, T].
+      constant: k, for the components 1 and 2 [V, C, 2].
       ridge: the chosen λ relative to the mean of the Gram matrix's diagonal.
       degenerate: share of the training windows in which a node's frame is nearly degenerate [N].
       reversible: whether every window was fitted backwards in time too.
@@ -91,7 +94,7 @@ class FramePredictor(Predictor):
         del inputs
         backend, history = linalg.backend_of(history)
         xp, matmul = backend.xp, backend.matmul
-        nodes, channels = np.shape(self.constant)[:2]
+        (views, channels), nodes = np.shape(self.constant)[:2], np.size(self.degenerate)
         past = np.shape(self.even)[-2]
         if history.shape[-4:] != (nodes, past, channels, 3):
             raise ValueError(
@@ -112,15 +115,16 @@ class FramePredictor(Predictor):
         )
 
         def mapped(weights, outputs, seen):
-            """W y for every node: [N, outputs, inputs] and [B, N, …] -> [B, N, outputs]."""
+            """W y for every view: [V, outputs, inputs] and [B, V, …] -> [B, V, outputs]."""
             seen = xp.swapaxes(seen.reshape(*seen.shape[:2], -1), 0, 1)
-            weights = xp.swapaxes(weights.reshape(nodes, outputs, -1), 1, 2)
+            weights = xp.swapaxes(weights.reshape(views, outputs, -1), 1, 2)
             return xp.swapaxes(matmul(seen, weights), 0, 1)
 
-        flat = mapped(even, 2 * channels, y[..., :2]).reshape(-1, nodes, channels, 2) + constant
+        flat = mapped(even, 2 * channels, y[..., :2]).reshape(-1, views, channels, 2) + constant
         step = xp.concatenate([flat, mapped(odd, channels, y[..., 2])[..., None]], axis=-1)
         moved = matmul(xp.moveaxis(differences(windows), 2, -1), base)
-        frame = windows[:, :, -1] + moved + matmul(step, frames)
+        added = mean_of_views(xp, matmul(step, frames), self.axes, nodes)
+        frame = windows[:, :, -1] + moved + added
         return frame.reshape(*history.shape[:-4], nodes, channels, 3)
 
 
@@ -143,6 +147,8 @@ class FrameRidge(ClosedForm):
         nodes, else 16.
       reversible: fit every window forwards and backwards; None takes the better on the validation
         windows.
+      tie: nodes that a symmetry of the graph of bonds exchanges share their weights
+        (models.symmetries), so the forecast is equivariant to that symmetry too.
       operations: floating-point operations that the fit may take.
     """
 
@@ -152,6 +158,7 @@ class FrameRidge(ClosedForm):
 
     neighbours: int | None = None
     reversible: bool | None = None
+    tie: bool = False
     operations: int = AFFORDABLE
 
     def __post_init__(self):
@@ -161,6 +168,11 @@ class FrameRidge(ClosedForm):
     def refuse(self, task: Task) -> str | None:
         if why := super().refuse(task):
             return why
+        if self.tie:
+            try:
+                automorphisms(task.system)
+            except ValueError as error:
+                return str(error)
         if (needed := self._operations(task)) > self.operations:
             return (
                 f"would take {needed:.0e} operations for {task.system.num_nodes} nodes with "
@@ -193,19 +205,20 @@ class FrameRidge(ClosedForm):
         axes, degenerate = choose_axes(task.system, last)
         anchors = history[:, :, -1, task.system.anchor]
         near = nearest_nodes(anchors, self.looks_at(task.system.num_nodes))
+        views = Views.of_nodes(np.array(axes), near)
+        if self.tie:
+            views = views.tied(task.system)
         # Backwards in time a window has its target before it, at the distance of one step.
         choices = [self.reversible] if self.reversible is not None else [False, True]
         if task.window.horizons[0] != 1:
             choices = [False]
-        problems = [
-            Regressions(both_ways(*train) if both else train, axes, near) for both in choices
-        ]
+        problems = [Regressions(both_ways(*train) if both else train, views) for both in choices]
         paths = [problem.validation_path(validation) for problem in problems]
         best = int(np.argmin([path.min() for path in paths]))
         ridge = RIDGES[np.argmin(paths[best])]
         return FramePredictor(
-            axes=np.array(axes),
-            neighbours=near,
+            axes=views.axes,
+            neighbours=views.neighbours,
             **problems[best].solve(ridge),
             degenerate=degenerate,
             reversible=np.array(choices[best]),

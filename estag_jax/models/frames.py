@@ -6,7 +6,7 @@ the nodes when they are renamed.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.spatial import KDTree
@@ -93,15 +93,18 @@ def nearest_nodes(positions: np.ndarray, count: int) -> np.ndarray:
     return KDTree(frame).query(frame, np.arange(1, min(count, len(frame)) + 1))[1]
 
 
-def rings_of(system: System, last: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
-    """How far what a node looks at is from it [N, M*C]: in bonds, or in distances of neighbours.
+def rings_of(
+    system: System, last: np.ndarray, neighbours: np.ndarray, nodes: np.ndarray
+) -> np.ndarray:
+    """How far what a node looks at is from it [V, M*C]: in bonds, or in distances of neighbours.
 
     Args:
       system: the nodes.
       last: the last frame of each window [W, N, C, 3].
-      neighbours: [N, M].
+      neighbours: of some nodes [V, M].
+      nodes: which [V].
     """
-    nodes = np.arange(len(neighbours))[:, None]
+    nodes = nodes[:, None]
     if system.bonds is not None and len(system.bonds):
         senders, receivers, distance = hops(system.bonds, system.num_nodes, RINGS - 1)
         found = {(i, j): d for i, j, d in zip(receivers, senders, distance, strict=True)}
@@ -137,6 +140,22 @@ def seen_from_nodes(
     seen = seen - origin[:, :, None, None] * shift[:, None]
     turned = matmul(seen.reshape(*origin.shape[:2], -1, 3), xp.swapaxes(frames, -1, -2))
     return frames, turned.reshape(seen.shape)
+
+
+def mean_of_views(xp: Any, seen: Array, axes: Array, nodes: int) -> Array:
+    """The mean over the views of each node: [B, V, C, 3] -> [B, N, C, 3].
+
+    Args:
+      xp: numpy or jax.numpy.
+      seen: of each view.
+      axes: the points of their frames [3, V].
+      nodes: N.
+    """
+    if seen.shape[1] == nodes:
+        return seen
+    chosen = xp.asarray(axes[0]) // seen.shape[2] == xp.arange(nodes)[:, None]
+    share = (chosen / chosen.sum(axis=1, keepdims=True)).astype(seen.dtype)
+    return xp.moveaxis(xp.tensordot(share, seen, axes=(1, 1)), 0, 1)
 
 
 def _shells(node: int, near: list[set[int]], positions: np.ndarray) -> list[int]:

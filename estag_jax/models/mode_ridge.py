@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from estag_jax.data.task import Task
-from estag_jax.data.windows import frames_of, gather, inside_frames_of
+from estag_jax.data.windows import evenly, frames_of, gather, inside_frames_of
 from estag_jax.graph import Array
 from estag_jax.io import part_of
 from estag_jax.models.base import SPEED, ClosedForm, Predictor
@@ -45,7 +45,7 @@ class ModePredictor(Predictor):
       mean: m [N, C, 3].
       modes: V [3 N C, K].
       weights: W [T, K, K], from modes to modes.
-      ridges: the chosen λ of each mode's own past, and of all modes.
+      ridges: the chosen λ of weights that modes share, of each mode's own and of all modes together.
       degenerate: share of the training windows whose frame is nearly degenerate.
       reversible: whether every window was fitted backwards in time too.
     """
@@ -64,11 +64,10 @@ class ModePredictor(Predictor):
 
     @property
     def chosen(self) -> dict[str, Any]:
-        own, all_modes = (f"{float(ridge):.3g}" for ridge in self.ridges)
+        names = "shared ridge", "ridge of each mode", "ridge of all modes"
         return {
             **self.prior.chosen,
-            "ridge of own past": own,
-            "ridge of all modes": all_modes,
+            **{name: f"{float(ridge):.3g}" for name, ridge in zip(names, self.ridges, strict=True)},
             "reversible": bool(self.reversible),
             "degenerate frames": float(self.degenerate),
         }
@@ -121,13 +120,16 @@ class ModeRidge(ClosedForm):
     """Ridge regression on the modes of a body, for proteins above all; one system only.
 
     In-context AR is fitted first. What it leaves, y in the modes and in the frame of the body, is fitted
-    twice: each mode k on its own past, then what that leaves on the past of all modes,
+    three times: by weights that all modes k share, by each mode's deviations from them, and what that
+    leaves by the past of all modes,
 
-        min |y_k - z_k D_k|² + λ1 s_k |D_k|²,   min |y - z D - u B|² + λ2 s |B|²,   u_k = z_k v_k^(-1/4)
+        min_a sum_k |y_k - z_k a|² + λ0 s |a|²
+        min_D |y_k - z_k D_k|² + λ1 s |D_k - a|²
+        min_B |y - z D - u B|² + λ2 s |B|²,   u_k = z_k v_k^(-1/4)
 
     with v_k the variances of the modes and s the means of the Gram matrices' diagonals: small modes
-    are given more weight than their size, less than by whitening. λ1, λ2 and whether windows are
-    fitted backwards in time too, as suits equilibrium dynamics, are the best on the validation windows.
+    are given more weight than their size, less than by whitening. Every λ, and whether windows are
+    fitted backwards in time too, as suits equilibrium dynamics, is the best on the validation windows.
 
     All windows that lie within the frames of training windows are fitted. They are more than the drawn
     ones where those overlap, and read no other frame.
@@ -177,7 +179,7 @@ class ModeRidge(ClosedForm):
     def _starts(self, task: Task) -> np.ndarray:
         """The first frames of the windows that are fitted."""
         lengths = task.trajectories[0].lengths
-        return _evenly(inside_frames_of(task.splits[0].train, lengths, task.window), self.windows)
+        return evenly(inside_frames_of(task.splits[0].train, lengths, task.window), self.windows)
 
     def fit(self, task: Task) -> ModePredictor:
         if why := self.refuse(task):
@@ -185,9 +187,9 @@ class ModeRidge(ClosedForm):
         prior, starts, past = InContextAr().fit(task), self._starts(task), task.window.past
         inside = np.unique(frames_of(starts, task.window))
         body = _Body(
-            task, prior, mean_structure(task.trajectories[0].positions[_evenly(inside, FRAMES)])
+            task, prior, mean_structure(task.trajectories[0].positions[evenly(inside, FRAMES)])
         )
-        seen = [seen for _, seen, _ in body.turned(_evenly(starts, FRAMES // past or 1))]
+        seen = [seen for _, seen, _ in body.turned(evenly(starts, FRAMES // past or 1))]
         modes, variances = principal_modes(
             np.concatenate(seen).reshape(-1, body.mean.size), self.modes
         )
@@ -282,8 +284,8 @@ def principal_modes(deviations: np.ndarray, most: int) -> tuple[np.ndarray, np.n
 
 def regress(
     z: np.ndarray, y: np.ndarray, z_new: np.ndarray, y_new: np.ndarray, variances: np.ndarray
-) -> tuple[float, np.ndarray, tuple[float, float]]:
-    """The two ridge regressions of ModeRidge, λ by the windows ``new``.
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """The ridge regressions of ModeRidge, every λ by the windows ``new``.
 
     Args:
       z: modes of the histories [W, T, K].
@@ -293,23 +295,36 @@ def regress(
       variances: v [K].
 
     Returns:
-      The squared error on them, W [T, K, K], and λ1 and λ2.
+      The squared error on them, W [T, K, K], and every λ [3].
     """
     past, count = z.shape[1:]
     gram = np.einsum("wtk,wsk->kts", z, z, optimize=True)
     moment = np.einsum("wtk,wk->kt", z, y, optimize=True)
-    size = np.trace(gram, axis1=1, axis2=2) / past
-    size = np.where(size > 0, size, 1.0)[:, None, None]
+
+    def ridge(gram: np.ndarray, moment: np.ndarray, exponent: float) -> np.ndarray:
+        size = np.trace(gram, axis1=-2, axis2=-1)[..., None, None] / past
+        damped = gram + 10.0**exponent * np.where(size > 0, size, 1.0) * np.eye(past)
+        return np.linalg.solve(damped, moment[..., None])[..., 0]
+
+    def shared(exponent: float) -> np.ndarray:
+        """a, for each mode [K, T]."""
+        weights = ridge(gram.sum(axis=0), moment.sum(axis=0), exponent)
+        return np.broadcast_to(weights, (count, past))
 
     def own(exponent: float) -> np.ndarray:
         """D [K, T]."""
-        damped = gram + 10.0**exponent * size * np.eye(past)
-        return np.linalg.solve(damped, moment[..., None])[..., 0]
+        left = moment - np.einsum("kts,ks->kt", gram, common)
+        return common + ridge(gram, left, exponent)
 
     def left(z: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
         return y - np.einsum("wtk,kt->wk", z, weights, optimize=True)
 
-    first = line_search(lambda exponent: float(np.sum(left(z_new, y_new, own(exponent)) ** 2)))
+    def missed(weights: np.ndarray) -> float:
+        return float(np.sum(left(z_new, y_new, weights) ** 2))
+
+    zeroth = line_search(lambda exponent: missed(shared(exponent)))
+    common = shared(zeroth)
+    first = line_search(lambda exponent: missed(own(exponent)))
     weights = own(first)
     # A mode that does not move (those of turning, of straight or plane bodies) says nothing.
     moves = variances > 1e-9 * variances[0]
@@ -325,8 +340,4 @@ def regress(
     second = line_search(error)
     full = (basis @ coefficients(10.0**second)).reshape(past, count, count) * scale[:, None]
     full[:, np.arange(count), np.arange(count)] += weights.T
-    return error(second), full, (10.0**first, 10.0**second)
-
-
-def _evenly(rows: np.ndarray, most: int) -> np.ndarray:
-    return rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).round().astype(int)]
+    return error(second), full, 10.0 ** np.array([zeroth, first, second])

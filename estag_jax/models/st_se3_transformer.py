@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import flax.linen as nn
+import jax.numpy as jnp
 
 from estag_jax.nn.tensor_field import (
     Edges,
@@ -16,7 +17,6 @@ from estag_jax.nn.tensor_field import (
     TensorProduct,
 )
 from estag_jax.nn.tensor_field_ends import TensorFieldConfig
-from estag_jax.ops.linalg import einsum
 from estag_jax.ops.segment import at_receivers, softmax_at_receivers, sum_at_receivers
 
 
@@ -75,7 +75,7 @@ class EquivariantAttention(nn.Module):
 
     @nn.compact
     def __call__(self, features: Features, edges: Edges) -> Features:
-        """Returns features by degree [B, N, T, M, 2l+1] from features [B, N, T, M_in, 2l+1]."""
+        """Returns features by degree [B, N, T, 2l+1, M] from features [B, N, T, 2l+1, M_in]."""
         graph = edges.graph
         inner = {degree: m for degree, m in self.channels.items() if degree in features}
         value, key = (
@@ -86,18 +86,18 @@ class EquivariantAttention(nn.Module):
         scores, components = 0, 0
         for degree, k in key.items():
             q, k = self._by_head(at_receivers(query[degree], graph)), self._by_head(k)
-            scores = scores + einsum("bethmi,bethmi->beth", q, k)
-            components += k.shape[-2] * k.shape[-1]
+            scores = scores + jnp.sum(q * k, axis=(-3, -1))
+            components += k.shape[-3] * k.shape[-1]
         alpha = softmax_at_receivers(scores / components**0.5, graph)
 
         own = SelfInteraction(self.channels, name="self")(features)
         out = {}
         for degree, v in value.items():
             # Each head weights its share of the channels.
-            weighted = (alpha[..., None, None] * self._by_head(v)).reshape(v.shape)
+            weighted = (alpha[..., None, :, None] * self._by_head(v)).reshape(v.shape)
             out[degree] = sum_at_receivers(weighted, graph) + own.get(degree, 0)
         return out
 
     def _by_head(self, f):
-        """Features [..., M, 2l+1] as [..., heads, M / heads, 2l+1]."""
-        return f.reshape(*f.shape[:-2], self.heads, f.shape[-2] // self.heads, f.shape[-1])
+        """Features [..., 2l+1, M] as [..., 2l+1, heads, M / heads]."""
+        return f.reshape(*f.shape[:-1], self.heads, f.shape[-1] // self.heads)

@@ -7,8 +7,9 @@ from typing import Literal, get_args, get_origin, get_type_hints
 
 import flax.linen as nn
 
+from estag_jax.config import Head
+
 Activation = Literal["silu", "leaky_relu"]
-Head = Literal["residual", "softmax", "absolute", "last"]
 Elements = Literal["one-hot", "number"]
 
 

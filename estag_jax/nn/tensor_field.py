@@ -1,15 +1,18 @@
 """Layers of tensor field networks: ST_TFN and ST_SE(3)-Transformer are made of them.
 
-Features are kept by degree: a dict from l to an array [B, N, T, M, 2l+1], which turns as the
+Features are kept by degree: a dict from l to an array [B, N, T, 2l+1, M], which turns as the
 real spherical harmonics of that degree do and, under inversion, takes the sign (-1)^l. l = 0 are
 invariants, l = 1 vectors (e3nn's components of l = 1 are x, y, z). Features of the other parity,
 such as axial vectors, do not exist here; so everything is equivariant under reflections as well.
+
+Products with the small matrices of an edge are written as sums of products: XLA's CPU backend takes
+several times longer for a batched matrix product of that size (benchmarks/old_step.py).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import flax.linen as nn
@@ -21,11 +24,11 @@ from estag_jax.graph import Graph
 from estag_jax.nn.config import Activation
 from estag_jax.nn.linear import ACTIVATIONS, MLP, every_frame
 from estag_jax.ops.geometry import safe_norm, safe_normalize
-from estag_jax.ops.linalg import einsum
+from estag_jax.ops.linalg import einsum, flat, matmul
 from estag_jax.ops.segment import at_receivers, at_senders, mean_at_receivers
 
 Features = Mapping[int, jax.Array]
-"""From the degree l to features [B, N, T, M, 2l+1]; B is 1 where the windows share them."""
+"""From the degree l to features [B, N, T, 2l+1, M]; B is 1 where the windows share them."""
 
 RadialWeights = Literal["matrix", "channel"]
 
@@ -36,10 +39,10 @@ class Edges(NamedTuple):
     graph: Graph
     length: jax.Array
     """|x_ij| [B, E, T, 1]."""
-    basis: Mapping[tuple[int, int, int], jax.Array]
+    basis: Mapping[tuple[int, int, int], jax.Array | None]
     """From (l_in, l_filter, l_out) to matrices [B, E, T, 2 l_in + 1, 2 l_out + 1].
 
-    Where l_filter is 0 they are constant and B is 1.
+    None where l_filter is 0: the identity.
     """
 
 
@@ -84,9 +87,11 @@ def edge_geometry(x: jax.Array, graph: Graph, degree: int) -> Edges:
         for l_out in range(highest + 1):
             # Steps of two: the others give the wrong parity.
             for l_filter in range(abs(l_in - l_out), l_in + l_out + 1, 2):
+                if l_filter == 0:
+                    basis[l_in, 0, l_out] = None
+                    continue
                 coupling = e3nn_jax.clebsch_gordan(l_in, l_filter, l_out) * (2 * l_out + 1) ** 0.5
                 y, coupling = harmonics[l_filter][..., 0, :], jnp.asarray(coupling, x.dtype)
-                y = y if l_filter else y[:1]
                 basis[l_in, l_filter, l_out] = einsum("betj,ijk->betik", y, coupling)
     return Edges(graph, length, basis)
 
@@ -98,7 +103,8 @@ class TensorProduct(nn.Module):
 
     R is a matrix of the channels for every path (l_in, l_filter, l_out), from a perceptron of the
     length and the edge features; or the perceptron gives one weight for each channel of each path,
-    and a matrix that is the same for all edges mixes them, which is several times faster.
+    and a matrix that is the same for all edges mixes them, which is several times faster. B_ij is
+    applied before R or after it, where there are fewer components.
 
     Args:
       channels: channels of the messages by degree.
@@ -110,46 +116,62 @@ class TensorProduct(nn.Module):
 
     @nn.compact
     def __call__(self, features: Features, edges: Edges) -> Features:
-        """Returns messages by degree [B, E, T, M, 2l+1].
+        """Returns messages by degree [B, E, T, 2l+1, M].
 
         Args:
-          features: of the nodes, by degree [B, N, T, M_in, 2l+1].
+          features: of the nodes, by degree [B, N, T, 2l+1, M_in].
           edges: the graph with its geometry.
         """
         senders = {degree: at_senders(f, edges.graph) for degree, f in features.items()}
-        paths = {degree: [] for degree in self.channels}
-        for (l_in, _, l_out), b_ij in edges.basis.items():
-            if l_in in senders and l_out in paths:
-                paths[l_out].append(einsum("betmi,betik->betmk", senders[l_in], b_ij))
-        products = {degree: _side_by_side(path) for degree, path in paths.items()}
+        paths = {
+            degree: [p for p in edges.basis if p[2] == degree and p[0] in senders]
+            for degree in self.channels
+        }
+        widths = {d: [senders[p[0]].shape[-1] for p in paths[d]] for d in paths}
         matrix = self.radial.weights == "matrix"
-        sizes = [p.shape[3] * (self.channels[d] if matrix else 1) for d, p in products.items()]
+        sizes = [sum(w) * (self.channels[d] if matrix else 1) for d, w in widths.items()]
         parts = [edges.length]
         if edges.graph.edge_features is not None:
             static = edges.graph.edge_features.astype(edges.length.dtype)
             parts.append((static, every_frame))
-        widths = self.radial.width, self.radial.width, sum(sizes)
-        weights = MLP(widths, self.radial.activation, name="radial")(*parts)
-        pieces = jnp.split(weights, np.cumsum(sizes)[:-1], axis=-1)
-        messages = {}
-        for (degree, product), weights in zip(products.items(), pieces, strict=True):
+        layers = self.radial.width, self.radial.width, sum(sizes)
+        weights = MLP(layers, self.radial.activation, name="radial")(*parts)
+        pieces = dict(zip(paths, jnp.split(weights, np.cumsum(sizes)[:-1], axis=-1), strict=True))
+        weighted = {}
+        for degree, weights in pieces.items():
             if matrix:
-                shape = *weights.shape[:3], self.channels[degree], product.shape[3]
-                weights = weights.reshape(shape) / product.shape[3] ** 0.5
-                messages[degree] = einsum("betmp,betpk->betmk", weights, product)
+                shape = *weights.shape[:3], 1, self.channels[degree], sum(widths[degree])
+                weights = weights.reshape(shape)
             else:
-                messages[degree] = weights[..., None] * product
-        return messages if matrix else SelfInteraction(self.channels, name="mix")(messages)
+                weights = weights[..., None, :]
+            shares = jnp.split(weights, np.cumsum(widths[degree])[:-1], axis=-1)
+            weighted[degree] = []
+            for path, share in zip(paths[degree], shares, strict=True):
+                f = senders[path[0]]
+                if path[0] > degree:
+                    f = _filtered(f, edges.basis[path])
+                product = jnp.sum(share * f[..., None, :], axis=-1) if matrix else share * f
+                weighted[degree].append(product)
+        if not matrix:
+            weighted = Mix(self.channels, name="mix")(weighted)
+        messages = {}
+        for degree, products in weighted.items():
+            filtered = (
+                f if path[0] > degree else _filtered(f, edges.basis[path])
+                for path, f in zip(paths[degree], products, strict=True)
+            )
+            scale = sum(widths[degree]) ** -0.5 if matrix else 1
+            messages[degree] = scale * sum(filtered)
+        return messages
 
 
-def _side_by_side(features):
-    """One array of several [B, E, T, M, 2l+1], of which some have B = 1."""
-    windows = max(len(f) for f in features)
-    return jnp.concatenate([jnp.broadcast_to(f, (windows, *f.shape[1:])) for f in features], axis=3)
+def _filtered(f, b_ij):
+    """Features [B, E, T, 2 l_in + 1, M] times the matrix of a path."""
+    return f if b_ij is None else jnp.sum(b_ij[..., None] * f[..., None, :], axis=-3)
 
 
-class SelfInteraction(nn.Module):
-    """Linear map of the channels of each degree, without bias; degrees that are missing stay missing.
+class Mix(nn.Module):
+    """Linear map of the channels of each degree, without bias.
 
     Args:
       channels: channels of the output by degree.
@@ -158,16 +180,36 @@ class SelfInteraction(nn.Module):
     channels: Mapping[int, int]
 
     @nn.compact
-    def __call__(self, features: Features) -> Features:
-        """Returns features by degree [..., M, 2l+1] from features [..., M_in, 2l+1]."""
+    def __call__(self, features: Mapping[int, Sequence[jax.Array]]) -> dict[int, list[jax.Array]]:
+        """Maps each part of the input by its rows of the matrix; their sum is the map of the whole.
+
+        Args:
+          features: by degree, parts [..., 2l+1, M_in] of what would be one array.
+
+        Returns:
+          By degree, parts [..., 2l+1, M].
+        """
         out = {}
-        for degree in sorted(features.keys() & self.channels.keys()):
-            f = features[degree]
+        for degree in sorted(features):
+            widths = [f.shape[-1] for f in features[degree]]
             initializer = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
-            shape = f.shape[-2], self.channels[degree]
-            kernel = self.param(f"kernel_{degree}", initializer, shape, f.dtype)
-            out[degree] = einsum("...ui,uw->...wi", f, kernel)
+            shape, dtype = (sum(widths), self.channels[degree]), features[degree][0].dtype
+            kernel = self.param(f"kernel_{degree}", initializer, shape, dtype)
+            rows = jnp.split(kernel, np.cumsum(widths)[:-1])
+            out[degree] = [
+                matmul(flat(f), k).reshape(*f.shape[:-1], self.channels[degree])
+                for f, k in zip(features[degree], rows, strict=True)
+            ]
         return out
+
+
+class SelfInteraction(Mix):
+    """Linear map of the channels of each degree; degrees that are missing stay missing."""
+
+    def __call__(self, features: Features) -> Features:
+        """Returns features by degree [..., 2l+1, M] from features [..., 2l+1, M_in]."""
+        parts = {degree: [f] for degree, f in features.items() if degree in self.channels}
+        return {degree: f for degree, (f,) in super().__call__(parts).items()}
 
 
 class NormActivation(nn.Module):
@@ -189,10 +231,10 @@ class NormActivation(nn.Module):
 
     @nn.compact
     def __call__(self, features: Features) -> Features:
-        """Returns features by degree of the same shapes [..., M, 2l+1]."""
+        """Returns features by degree of the same shapes [..., 2l+1, M]."""
         out = {}
         for degree, f in features.items():
-            size = safe_norm(f) if degree else f[..., 0]
+            size = safe_norm(f, axis=-2) if degree else f[..., 0, :]
             if self.layer_norm:
                 name, types = f"norm_{degree}", dict(dtype=f.dtype, param_dtype=f.dtype)
                 # The fast variance is a difference of squares, which loses digits in float32.
@@ -204,7 +246,7 @@ class NormActivation(nn.Module):
             gate = ACTIVATIONS[self.activation](gate)
             if degree and self.layer_norm:
                 gate = gate / jnp.sqrt(size * size + 1e-6)
-            out[degree] = gate[..., None] * (f if degree else 1)
+            out[degree] = gate[..., None, :] * (f if degree else 1)
         return out
 
 
@@ -221,7 +263,7 @@ class Convolution(nn.Module):
 
     @nn.compact
     def __call__(self, features: Features, edges: Edges) -> Features:
-        """Returns features by degree [B, N, T, M, 2l+1] from features [B, N, T, M_in, 2l+1]."""
+        """Returns features by degree [B, N, T, 2l+1, M] from features [B, N, T, 2l+1, M_in]."""
         messages = TensorProduct(self.channels, self.radial, name="product")(features, edges)
         own = SelfInteraction(self.channels, name="self")(features)
         return {

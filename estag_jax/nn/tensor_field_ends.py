@@ -100,9 +100,9 @@ class Inputs(nn.Module):
         vectors = [x - jnp.mean(x, axis=3, keepdims=True)] if x.shape[3] > 1 else []
         if self.velocity:
             vectors.append(jnp.diff(x, axis=2, prepend=x[:, :, :1]))
-        features = {0: h[..., None]}
+        features = {0: h[..., None, :]}
         if vectors:
-            features[1] = jnp.concatenate(vectors, axis=3)
+            features[1] = jnp.concatenate(vectors, axis=3).swapaxes(-1, -2)
         return features
 
 
@@ -124,13 +124,13 @@ class Outputs(nn.Module):
         """Returns the predicted frame [B, N, C, 3].
 
         Args:
-          features: of the last layer, by degree [B, N, T, M, 2l+1].
+          features: of the last layer, by degree [B, N, T, 2l+1, M].
           edges: the graph with its geometry.
           x: history [B, N, T, C, 3].
         """
         last = Convolution({1: x.shape[3]}, self.radial, name="convolution")
         factor = self.param("factor", nn.initializers.constant(0.01), (), x.dtype)
-        z = x + factor * last(features, edges)[1]
+        z = x + factor * last(features, edges)[1].swapaxes(-1, -2)
         return TemporalPooling(self.head, name="pooling")(z, x)
 
 

@@ -7,6 +7,7 @@ and any map of them is equivariant; where a vector is given, under joint transfo
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -50,7 +51,14 @@ def polar_frame(backend: linalg.Backend, history: Array, mean: Array) -> Array:
     size = history.shape[-3] * xp.sum(mean**2)
     centred = history - history.mean(axis=(-4, -2), keepdims=True)
     matrix = einsum("nci,...ntcj->...ij", mean, centred) / xp.where(size > 0, size, 1.0)
-    return _jax_polar(matrix) if xp is jnp else _factor(np, np.matmul, matrix)[-1]
+    return polar_factor(backend, matrix)
+
+
+def polar_factor(backend: linalg.Backend, matrix: Array, thin: float = THIN) -> Array:
+    """U diag(s / sqrt(s² + thin²)) V^T of M = U diag(s) V^T [..., 3, 3], differentiable everywhere."""
+    if backend.xp is jnp:
+        return _jax_polar(matrix, thin)
+    return _factor(np, np.matmul, matrix, thin)[-1]
 
 
 def walking_frame(
@@ -97,7 +105,8 @@ def mean_structure(frames: np.ndarray, rounds: int = 8) -> np.ndarray:
     """The mean of frames that are turned onto it (generalised Procrustes analysis, Gower 1975).
 
     It stands at the origin along its principal axes, longest first, their signs such that the sums of
-    cubes are positive; so it does not depend on how the frames are turned together.
+    cubes are positive; so it does not depend on how the frames are turned together. Frames are turned by
+    proper rotations: a reflection would hide what tells left from right.
 
     Args:
       frames: [F, N, C, 3].
@@ -109,8 +118,9 @@ def mean_structure(frames: np.ndarray, rounds: int = 8) -> np.ndarray:
     centred = frames - frames.mean(axis=(1, 2), keepdims=True)
     mean = centred[len(centred) // 2]
     for _ in range(rounds):
-        turns = polar_frame(linalg.NUMPY, centred[:, :, None], mean)
-        mean = np.einsum("wij,wncj->nci", turns, centred) / len(centred)
+        left, _, right = np.linalg.svd(np.einsum("nci,wncj->wij", mean, centred))
+        left[..., -1] *= np.linalg.det(left @ right)[:, None]
+        mean = np.einsum("wij,wncj->nci", left @ right, centred) / len(centred)
     points = mean.reshape(-1, 3)
     turned = points @ np.linalg.eigh(points.T @ points)[1][:, ::-1]
     turned = turned * np.where(np.sum(turned**3, axis=0) < 0, -1.0, 1.0)
@@ -128,33 +138,33 @@ def _length(xp: Any, vector: Array, soft: Any) -> Array:
     return xp.sqrt(xp.where(square > 0, square, 1.0))
 
 
-def _factor(xp: Any, matmul: Any, matrix: Array) -> tuple[Array, ...]:
-    """U, V^T, s, r = sqrt(s² + THIN²) and U diag(s / r) V^T."""
+def _factor(xp: Any, matmul: Any, matrix: Array, thin: float) -> tuple[Array, ...]:
+    """U, V^T, s, r = sqrt(s² + thin²) and U diag(s / r) V^T."""
     left, values, right = xp.linalg.svd(matrix)
-    soft = xp.sqrt(values**2 + THIN**2)
+    soft = xp.sqrt(values**2 + thin**2)
     return left, right, values, soft, matmul(left * (values / soft)[..., None, :], right)
 
 
-@jax.custom_jvp
-def _jax_polar(matrix: jax.Array) -> jax.Array:
-    return _factor(jnp, linalg.matmul, matrix)[-1]
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _jax_polar(matrix: jax.Array, thin: float) -> jax.Array:
+    return _factor(jnp, linalg.matmul, matrix, thin)[-1]
 
 
 @_jax_polar.defjvp
-def _polar_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+def _polar_jvp(thin: float, primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
     """The derivative of g(M) = U g(s) V^T for an odd g (Daleckii and Krein 1965), g = s / r.
 
     In the basis of U and V the symmetric part of dM is multiplied by (g_i - g_j) / (s_i - s_j) and the
     rest by (g_i + g_j) / (s_i + s_j), both written such that equal and zero s are no exception.
     """
-    left, right, values, soft, polar = _factor(jnp, linalg.matmul, primals[0])
+    left, right, values, soft, polar = _factor(jnp, linalg.matmul, primals[0], thin)
     turned = linalg.matmul(jnp.swapaxes(left, -1, -2), tangents[0])
     turned = linalg.matmul(turned, jnp.swapaxes(right, -1, -2))
     flipped = jnp.swapaxes(turned, -1, -2)
     s, r = values[..., :, None], soft[..., :, None]
     s_, r_ = values[..., None, :], soft[..., None, :]
     total = s + s_
-    middle = jnp.where(total > 0, (s * r_ + s_ * r) / jnp.where(total > 0, total, 1.0), THIN)
-    even, odd = THIN**2 / (r * r_ * middle), middle / (r * r_)
+    middle = jnp.where(total > 0, (s * r_ + s_ * r) / jnp.where(total > 0, total, 1.0), thin)
+    even, odd = thin**2 / (r * r_ * middle), middle / (r * r_)
     change = (even * (turned + flipped) + odd * (turned - flipped)) / 2
     return polar, linalg.matmul(linalg.matmul(left, change), right)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.linalg
 
 from estag_jax.graph import Array
 
@@ -48,6 +49,37 @@ def backend_of(x: Any) -> tuple[Backend, Array]:
     if isinstance(x, jax.Array):
         return JAX, x.astype(jnp.result_type(x.dtype, jnp.float32))
     return NUMPY, np.asarray(x, np.float64)
+
+
+def solver() -> Backend:
+    """What large systems are solved with: numpy and scipy on a CPU, jax where its device is another."""
+    return NUMPY if jax.default_backend() == "cpu" else JAX
+
+
+def solve_positive(backend: Backend, matrix: Array, right: Array) -> Array:
+    """X of A X = Y for a positive A, by Cholesky; reads its lower triangle and, in numpy, overwrites it.
+
+    Args:
+      backend: of the arrays.
+      matrix: A [n, n].
+      right: Y [n, M].
+    """
+    if backend is NUMPY:
+        # LAPACK counts by columns: the transpose is factorised where it lies.
+        factor = scipy.linalg.cho_factor(matrix.T, overwrite_a=True, check_finite=False)
+        return scipy.linalg.cho_solve(factor, right, check_finite=False)
+    return jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(matrix, lower=True), right)
+
+
+def cholesky(backend: Backend, matrix: Array) -> Array:
+    """The lower factor of a positive matrix."""
+    return backend.xp.linalg.cholesky(matrix)
+
+
+def solve_triangular(backend: Backend, lower: Array, right: Array, transposed: bool = False):
+    """L^{-1} Y, or L^{-T} Y."""
+    solve = (scipy if backend is NUMPY else jax.scipy).linalg.solve_triangular
+    return solve(lower, right, lower=True, trans=int(transposed))
 
 
 def flat(x: jax.Array) -> jax.Array:

@@ -16,6 +16,7 @@ _AXES = {
     "ps": (33.35640952, "Wavenumber [cm⁻¹]"),
     "s": (1.0, "Frequency [Hz]"),
 }
+_TERAHERTZ = {"fs": 1000.0, "ps": 1.0}
 
 
 def spectrum(
@@ -61,6 +62,15 @@ def peak_and_half(frequencies: np.ndarray, power: np.ndarray, time_unit: str) ->
     peak, half = x[np.argmax(power)], x[np.searchsorted(share, 0.5)]
     unit = label[label.index("[") + 1 : -1]
     return f"at {peak:.4g} {unit}, half of the power below {half:.4g} {unit}"
+
+
+def frequency_text(frequency: float, time_unit: str) -> str:
+    """ "1,668 cm⁻¹ (50 THz)", "0.9 Hz": a frequency in 1 / time_unit as the field writes it."""
+    x, label, _ = to_display(np.array([frequency]), np.ones(1), time_unit)
+    text = f"{x[0]:,.4g} {label[label.index('[') + 1 : -1]}"
+    return (
+        f"{text} ({frequency * _TERAHERTZ[time_unit]:.3g} THz)" if time_unit in _TERAHERTZ else text
+    )
 
 
 def to_display(

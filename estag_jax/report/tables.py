@@ -247,7 +247,9 @@ def _calibration_text(name: str, value: float) -> str:
 
 def _metric_unit(name: str, length: str, mse_unit: str) -> str:
     """The unit of a metric at any horizon; "" where it is the caller's own."""
-    return {"mse": mse_unit, "rmsd": length}.get(name.partition("@")[0], "")
+    return {"mse": mse_unit, "aligned_mse": mse_unit, "rmsd": length}.get(
+        name.partition("@")[0], ""
+    )
 
 
 def _training(row: Row) -> list[str]:

@@ -16,7 +16,7 @@ from estag_jax.config import to_dict
 from estag_jax.data.task import Task
 from estag_jax.evaluation.evaluate import evaluate
 from estag_jax.evaluation.result import Result, Row
-from estag_jax.io import read_json, slug, write_json
+from estag_jax.io import read_json, reporting_as, slug, write_json
 from estag_jax.models import catalog
 from estag_jax.models.base import ClosedForm
 from estag_jax.nn.config import Head
@@ -176,16 +176,17 @@ def _run(
         saved = Checkpoints(checkpoints, key)
         callbacks = [saved, *announce(name, label)]
     try:
-        fitted = fit(
-            settings,
-            task,
-            seeds=numbers,
-            train=config.train,
-            callbacks=callbacks,
-            start=config.start,
-            label=label,
-        )
-        cell = evaluate(fitted, task)
+        with reporting_as(f"{name}: {label}"):
+            fitted = fit(
+                settings,
+                task,
+                seeds=numbers,
+                train=config.train,
+                callbacks=callbacks,
+                start=config.start,
+                label=label,
+            )
+            cell = evaluate(fitted, task)
         row = dataclasses.replace(cell.rows[0], data=name, published=_published(name, label))
     except _FAILURES as error:
         cell = Result(task.describe(), [])

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 import tyro
 
 from estag_jax.data.checks import refuse_still
-from estag_jax.data.graphs import GraphConfig
-from estag_jax.data.settings import SplitConfig, WindowConfig
+from estag_jax.data.settings import GraphConfig, SplitConfig, WindowConfig
 from estag_jax.data.task import Task
 from estag_jax.io import Report
 from estag_jax.models import catalog

@@ -13,7 +13,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from estag_jax.data.settings import SplitConfig, Suggested, WindowConfig
+from estag_jax.data.settings import (
+    DEFAULT_GRAPH,
+    GraphConfig,
+    SplitConfig,
+    Suggested,
+    WindowConfig,
+)
 from estag_jax.io import Report, did_you_mean, silent
 from estag_jax.simulate.settings import MOLECULES
 from estag_jax.sources.options import (
@@ -29,7 +35,6 @@ from estag_jax.sources.options import (
 )
 
 if TYPE_CHECKING:
-    from estag_jax.data.graphs import GraphConfig
     from estag_jax.data.trajectory import Trajectory
 
 
@@ -187,7 +192,7 @@ def load(
       DataError: there is no such source or file, its data are bad, or an option has no effect on it.
     """
     from estag_jax.data import checks, transform
-    from estag_jax.data.graphs import DEFAULT_GRAPH, with_graph
+    from estag_jax.data.graphs import with_graph
     from estag_jax.sources.files import keys
 
     spec = os.fspath(spec)

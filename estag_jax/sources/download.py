@@ -13,7 +13,7 @@ import pooch
 import requests
 
 from estag_jax.data.system import DataError
-from estag_jax.io import FileError, Report, one_line, silent, write_text
+from estag_jax.io import FileError, Report, cache_folder, one_line, silent, write_text
 from estag_jax.sources.options import FolderOptions
 
 pooch.get_logger().setLevel("WARNING")  # the caller's report says enough
@@ -34,12 +34,6 @@ class _GivenUp(Exception):
 
 class _Absent(_GivenUp):
     """That the server has no such file."""
-
-
-def cache_folder() -> Path:
-    """The folder for downloads: that of the environment variable ESTAG_DATA, or the user's cache."""
-    given = os.environ.get("ESTAG_DATA")
-    return Path(given).expanduser() if given else Path(pooch.os_cache("estag_jax"))
 
 
 def folder_of(options: FolderOptions, name: str) -> Path:

@@ -14,9 +14,9 @@ from ase import Atoms
 from estag_jax import io
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
-from estag_jax.io import Report, did_you_mean, silent
+from estag_jax.io import Report, cache_folder, did_you_mean, silent
 from estag_jax.simulate.settings import MOLECULES
-from estag_jax.sources.download import cache_folder, fetch, verified
+from estag_jax.sources.download import fetch, verified
 from estag_jax.sources.files.npz import read_npz
 from estag_jax.sources.options import FolderOptions, NoOptions
 

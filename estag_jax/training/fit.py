@@ -14,6 +14,7 @@ import optax
 
 from estag_jax.data.task import Task
 from estag_jax.evaluation.predictions import validated
+from estag_jax.io import reporting_as
 from estag_jax.models import catalog
 from estag_jax.models.auto import Auto
 from estag_jax.models.base import ClosedForm, Method
@@ -42,9 +43,10 @@ def fit(
 ) -> Fit:
     """Fits a method to the training windows of a task.
 
-    A closed form is solved. "auto" fits the closed forms that suit the task and takes the best on the
-    validation windows. A network is trained by epochs; its parameters are those of the best
-    validation epoch of each seed. An epoch's shuffle depends on the seed and the epoch's number alone.
+    A closed form is solved; it is silent, but for ``estag_jax.io.reporting``. "auto" fits the closed forms
+    that suit the task and takes the best on the validation windows. A network is trained by epochs; its
+    parameters are those of the best validation epoch of each seed. An epoch's shuffle depends on the seed
+    and the epoch's number alone.
 
     Args:
       method: a name of the catalog ("ESTAG", "var-ridge"), "auto", settings (EstagConfig(hidden=32)),
@@ -96,10 +98,11 @@ def fit(
     if isinstance(config, ClosedForm):
         if why := config.refuse(task):
             raise ValueError(f"{label} {why}")
-        began = time.perf_counter()
-        predictor = config.fit(task)
-        seconds = {"fit": time.perf_counter() - began}
-        error, bars = validated(predictor, task)
+        with reporting_as(label):
+            began = time.perf_counter()
+            predictor = config.fit(task)
+            seconds = {"fit": time.perf_counter() - began}
+            error, bars = validated(predictor, task)
         return Fit(
             label,
             config,
@@ -119,7 +122,8 @@ def fit(
     stopping = [EarlyStopping(train.patience)] if train.patience else []
     found = loop.run([StopOnDivergence(), *stopping, *callbacks])
     hidden = getattr(config, "hidden", 16)
-    bars = tuple(validated(p, task, hidden, loop.sizes)[1] for p in found.predictors)
+    with reporting_as(label):
+        bars = tuple(validated(p, task, hidden, loop.sizes)[1] for p in found.predictors)
     return dataclasses.replace(found, error_bars=bars)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import optax
+if TYPE_CHECKING:
+    import optax
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +45,8 @@ class TrainConfig:
 
 def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
     """Adam with L2 penalty in the gradient, as the released program uses it."""
+    import optax  # the settings alone load nothing
+
     clip = () if config.clip_norm is None else (optax.clip_by_global_norm(config.clip_norm),)
     return optax.chain(
         *clip, optax.add_decayed_weights(config.weight_decay), optax.adam(config.learning_rate)

@@ -12,6 +12,7 @@ import numpy as np
 from estag_jax.data.splits import Split
 from estag_jax.data.task import Part, Task
 from estag_jax.evaluation.predictions import predictions
+from estag_jax.io import reporting_as
 from estag_jax.models import catalog
 from estag_jax.models.base import ClosedForm, Predictor
 from estag_jax.models.started import Started, StartedPredictor
@@ -31,8 +32,9 @@ class StartedLoop(Loop):
     def __init__(self, label: str, method: Any, task: Task, *others: Any, start: ClosedForm):
         began = time.perf_counter()
         self.whole, self.start = task, start
-        self.fitted = start.fit(task)
-        left = remaining(task, start, self.fitted)
+        with reporting_as(f"{label}: start"):
+            self.fitted = start.fit(task)
+            left = remaining(task, start, self.fitted)
         spent = time.perf_counter() - began
         super().__init__(label, method, left, *others)
         self.seconds["start"] = spent

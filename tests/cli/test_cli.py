@@ -99,6 +99,23 @@ def test_auto_and_beside_are_options_of_train(ethanol, run, capsys, tmp_path):
     assert "Frame kernel" in (tmp_path / "beside" / "table.md").read_text()
 
 
+def test_rollout_writes_what_its_suffix_says_and_compares_structure(run, capsys, tmp_path):
+    for name, start in (
+        ("a.pdb", b"MODEL"),
+        ("a.dcd", b"T\x00\x00\x00CORD"),
+        ("a.html", b"<!doctype"),
+        ("a.gif", b"GIF8"),
+    ):
+        code, out, err = estag(capsys, "rollout", run, "--steps", 3, "--out", tmp_path / name)
+        assert code == 0 and f"{name}: 3 frames" in out, err
+        assert (tmp_path / name).read_bytes().startswith(start)
+    code, out, _ = estag(
+        capsys, "rollout", run, "--steps", 3, "--structure", 2, "--out", tmp_path / "a.npz"
+    )
+    assert code == 0 and "2 rollouts of 3 frames" in out and "bonds: Jensen-Shannon" in out
+    assert "--structure" in one_line(capsys, "rollout", run, "--structure", 0)
+
+
 def test_rollout_draws_samples(run, capsys, tmp_path):
     def samples(path, *argv):
         code, out, _ = estag(

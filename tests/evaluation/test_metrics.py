@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 from scipy.stats import multivariate_normal
 
 from estag_jax.evaluation import metrics
@@ -48,6 +49,30 @@ def test_nodes_that_are_masked_do_not_count():
         np.testing.assert_allclose(each, expected, rtol=tolerance)
         rmsd = metrics.per_window_rmsd(convert(prediction), convert(target), own)
         np.testing.assert_allclose(rmsd, np.sqrt(3 * np.array(expected)), rtol=tolerance)
+
+
+def test_the_aligned_error_is_that_of_the_best_rotation_and_shift():
+    rng = np.random.default_rng(3)
+    target = rng.normal(size=(6, 5, 2, 3))
+    prediction = target + 0.1 * rng.normal(size=target.shape)
+    real = np.array([[True, True, True, True, False]])
+    moved, expected, masked = prediction.copy(), [], []
+    for w in range(6):
+        turn = Rotation.random(random_state=w)
+        moved[w] = turn.apply(prediction[w].reshape(-1, 3)).reshape(5, 2, 3) + rng.normal(size=3)
+        for nodes, found in ((5, expected), (4, masked)):
+            one, other = (x[w, :nodes].reshape(-1, 3) for x in (prediction, target))
+            one, other = one - one.mean(axis=0), other - other.mean(axis=0)
+            found.append(Rotation.align_vectors(other, one)[1] ** 2 / one.size)
+    assert metrics.mse(moved, target) > 10 * np.mean(expected)
+    spoilt = np.where(real[0][:, None, None], moved, 1e3)
+    for convert, tolerance in ((np.asarray, 1e-9), (jnp.asarray, 1e-3)):
+        found = metrics.per_window_aligned_mse(convert(moved), convert(target))
+        np.testing.assert_allclose(found, expected, rtol=tolerance)
+        found = metrics.per_window_aligned_mse(convert(spoilt), convert(target), convert(real))
+        np.testing.assert_allclose(found, masked, rtol=tolerance)
+    # Negative control: a mirror image is another body.
+    assert (metrics.per_window_aligned_mse(-target, target) > 0.01).all()
 
 
 def test_numpy_is_reduced_in_float64_and_jax_stays_in_its_type():

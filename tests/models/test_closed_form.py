@@ -128,7 +128,7 @@ def test_predictors_are_differentiated_in_history_and_weights(nodes, channels, x
 def test_closed_forms_are_in_table_order_and_refuse_too_few_frames():
     assert ", ".join(all_predictors()) == (
         "First frame, Middle frame, Last frame, Constant velocity, Constant acceleration, AR-LS, "
-        "AR-LS per node, In-context AR, VAR ridge, Frame ridge"
+        "AR-LS per node, In-context AR, VAR ridge, Frame ridge, Body ridge"
     )
     short = {"Constant acceleration", "In-context AR"}
     assert [*all_predictors(frames=2)] == [n for n in METHOD if n not in short]

@@ -114,7 +114,7 @@ def test_the_regressions_spelled_out():
     truth = rng.normal(size=(4, 3, 3))
     y, y_new = (np.einsum("wtk,tkl->wl", a, truth) for a in (z, z_new))
     y, y_new = (a + 0.5 * rng.normal(size=a.shape) for a in (y, y_new))
-    found, weights, (first, second) = regress(z, y, z_new, y_new, variances)
+    found, weights, (zeroth, first, second) = regress(z, y, z_new, y_new, variances)
 
     def ridge(design, response, strength):
         size = strength * np.sum(design**2) / design.shape[1]
@@ -122,7 +122,10 @@ def test_the_regressions_spelled_out():
         right = np.concatenate([response, np.zeros((design.shape[1], *response.shape[1:]))])
         return np.linalg.lstsq(rows, right, rcond=None)[0]
 
-    own = np.array([ridge(z[:, :, k], y[:, k], first) for k in range(3)])
+    rows = np.concatenate([z[:, :, k] for k in range(3)])
+    shared = ridge(rows, y.T.ravel(), zeroth)
+    own = [shared + ridge(z[:, :, k], y[:, k] - z[:, :, k] @ shared, first) for k in range(3)]
+    own = np.array(own)
     rest = y - np.einsum("wtk,kt->wk", z, own)
     scale = np.array([1.0, 0.25**-0.25, 0.0])
     everything = ridge((z * scale).reshape(50, -1), rest, second).reshape(4, 3, 3)
@@ -201,7 +204,7 @@ def test_degenerate_bodies_have_the_prior_along_what_their_frames_lack(name, x64
     if along.any():
         assert np.abs(added).max() > 1e-6
     np.testing.assert_allclose(added @ np.swapaxes(across, 1, 2), 0, atol=1e-5)
-    slope = jax.grad(lambda h: predictor.predict(h).sum())
+    slope = jax.jit(jax.grad(lambda h: predictor.predict(h).sum()))
     assert np.isfinite(slope(jnp.asarray(history))).all()
     assert np.isfinite(slope(jnp.zeros_like(jnp.asarray(history)))).all()
 
@@ -214,13 +217,13 @@ def test_jit_vmap_grad_and_float32_agree():
     np.testing.assert_allclose(predictor.predict(history[0]), expected[0], atol=1e-12)
     single = jnp.asarray(history, jnp.float32)
     lost = np.mean((expected - target) ** 2)
-    for run in (jax.jit(predictor.predict), jax.vmap(predictor.predict)):
+    for run in (jax.jit(predictor.predict), jax.jit(jax.vmap(predictor.predict))):
         assert run(single).dtype == jnp.float32
         assert np.mean((np.asarray(run(single)) - expected) ** 2) < 1e-4 * lost
     with jax.enable_x64(True):
         towards = np.random.default_rng(0).normal(size=history.shape)
-        given = jnp.asarray(history), jnp.asarray(towards)
-        slope = jax.jvp(predictor.predict, given[:1], given[1:])[1]
+        push = jax.jit(lambda h, v: jax.jvp(predictor.predict, (h,), (v,))[1])
+        slope = push(jnp.asarray(history), jnp.asarray(towards))
         ahead, behind = (predictor.predict(history + h * towards) for h in (1e-5, -1e-5))
         np.testing.assert_allclose(slope, (ahead - behind) / 2e-5, rtol=1e-5, atol=1e-5)
 
@@ -234,7 +237,7 @@ def test_files_keep_it_and_say_what_was_chosen(tmp_path):
     found = fitted.forecaster.predict(windows.history)
     np.testing.assert_array_equal(again.predict(windows.history), found)
     assert again.predictor.chosen == fitted.predictor.chosen
-    assert {"ridge of own past", "reversible", "degenerate frames"} <= {*again.predictor.chosen}
+    assert {"shared ridge", "reversible", "degenerate frames"} <= {*again.predictor.chosen}
 
 
 def test_what_cannot_be_fitted_is_one_line():

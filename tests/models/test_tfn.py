@@ -194,7 +194,8 @@ def test_padding_and_other_windows_change_nothing(name, dtype):
         data = window(channels=2, dtype=dtype, batch=3)
         function = bind(make(name, velocity=True), *data, scale=1.0)
         assert_padding_invariant(function, *data)
-        assert_windows_independent(function, *data)
+        # Weights of size 1 amplify rounding: float32 differs from float64 by 0.5e-6 to 3.5e-6.
+        assert_windows_independent(function, *data, rtol=4e-6 if dtype == np.float32 else None)
 
 
 @MODELS

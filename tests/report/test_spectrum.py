@@ -5,6 +5,9 @@ import pytest
 from helpers.figures import check_png, check_texts
 from scipy.constants import speed_of_light
 
+from estag_jax.data.system import System
+from estag_jax.evaluation.spectra import Spectra
+from estag_jax.report.filters import filters_figure
 from estag_jax.report.spectrum import spectrum, to_display
 
 SECONDS = {"fs": 1e-15, "ps": 1e-12}
@@ -37,3 +40,23 @@ def test_the_picture_states_the_strongest_and_the_median(tmp_path, drawn):
     median = frequencies[np.flatnonzero(np.cumsum(power) >= 0.5)[0]]
     texts = [t.get_text() for t in drawn[0].texts]
     assert f"Strongest at 8 Hz, half of the power below {median:.4g} Hz" in texts
+
+
+@pytest.mark.parametrize("nodes", [4, 90])
+def test_the_panels_of_nodes_edges_and_filters_have_room(nodes, tmp_path, drawn):
+    rng = np.random.default_rng(0)
+    pairs = np.stack([np.arange(nodes - 1), np.arange(1, nodes)], axis=1)
+    found = Spectra(
+        np.linspace(0, 0.1, 129),
+        rng.random((nodes, 129)),
+        pairs,
+        rng.random((nodes - 1, 33)),
+        np.arange(1, 6) * 0.02,
+        rng.random((nodes, 5)),
+    )
+    system = System(("a longer name",) * nodes)
+    filters_figure(found, rng.random((nodes, 9)), system, "fs", tmp_path / "a.png", "a", [300.0])
+    check_texts(drawn[0])
+    assert len(drawn[0].axes) == 8  # three maps with their bars, the power, and the mean filter
+    filters_figure(found, None, system, "s", tmp_path / "b.png", "b")
+    assert len(drawn[1].axes) == 5

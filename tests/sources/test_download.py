@@ -12,7 +12,8 @@ import pytest
 from helpers.server import answer, corrupt, drop, half, stall
 
 from estag_jax.data.system import DataError
-from estag_jax.sources.download import NotThere, cache_folder, fetch
+from estag_jax.io import cache_folder
+from estag_jax.sources.download import NotThere, fetch
 
 CONTENT = np.random.default_rng(0).bytes(300_001)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -1,20 +1,73 @@
-"""Forecasts as files that ASE, OVITO and ``frames.read_frames`` read."""
+"""Forecasts as files that ASE, OVITO, VMD, MDAnalysis and ``frames.read_frames`` read."""
 
 from __future__ import annotations
 
 import os
+import warnings
+from pathlib import Path
+from typing import Any
 
 import ase
 import ase.io
 import numpy as np
 
-from estag_jax.data.system import System
+from estag_jax.data.system import DataError, System, needed
+from estag_jax.data.transform import LENGTHS
 from estag_jax.io import write_atomic
 
 
 def time_key(unit: str) -> str:
     """The name of times in a file: time_fs, time_ps, …"""
     return f"time_{unit.replace(' ', '_')}"
+
+
+def write_frames(
+    path: str | os.PathLike,
+    frames: np.ndarray,
+    system: System,
+    time_step: float,
+    time_unit: str,
+) -> None:
+    """Writes frames in the format of the file's suffix: .pdb, .dcd, or extended XYZ for any other.
+
+    PDB and DCD are in Å; in a DCD the time between frames is kept in ps. Arguments are those of
+    :func:`write_extxyz`; samples lie one after the other.
+
+    Raises:
+      DataError: the length unit cannot be converted to Å, or MDAnalysis (DCD) is not there.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".pdb", ".dcd"):
+        write_extxyz(path, frames, system, time_step, time_unit)
+        return
+    if system.length_unit not in LENGTHS:
+        raise DataError(
+            f"{path}: {suffix[1:].upper()} is in Å and the length unit is {system.length_unit!r}, which "
+            f"cannot be converted; write .xyz or .npz"
+        )
+    points = np.asarray(frames, float).reshape(-1, frames.shape[-3] * frames.shape[-2], 3)
+    points = points * LENGTHS[system.length_unit]
+    if suffix == ".pdb":
+        symbols = _symbols(system, frames.shape[-2])
+        images = [ase.Atoms(symbols, frame) for frame in points]
+        write_atomic(path, lambda to: ase.io.write(to, images, format="proteindatabank"))
+        return
+    mda = needed("MDAnalysis", f"{path}: DCD", "'estag_jax[md]'")
+    step = time_step * {"fs": 1e-3, "ps": 1.0, "s": 1e12}.get(time_unit, 1.0)
+
+    def write(partial: Path) -> None:
+        universe = mda.Universe.empty(points.shape[1], trajectory=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that there is no periodic box
+            fill(partial, universe)
+
+    def fill(partial: Path, universe: Any) -> None:
+        with mda.Writer(str(partial), points.shape[1], format="DCD", dt=step) as writer:
+            for frame in points:
+                universe.atoms.positions = frame
+                writer.write(universe.atoms)
+
+    write_atomic(path, write)
 
 
 def write_extxyz(
@@ -37,8 +90,7 @@ def write_extxyz(
       time_step: time between two frames in ``time_unit``.
       time_unit: "fs", "ps", "s" or "frame".
     """
-    numbers, (nodes, channels) = system.atomic_numbers, frames.shape[-3:-1]
-    symbols = np.repeat(np.zeros(nodes, int) if numbers is None else numbers, channels)
+    symbols = _symbols(system, frames.shape[-2])
     key, images = time_key(time_unit), []
     paths = np.asarray(frames, float).reshape(-1, *frames.shape[-4:])
     for sample, path_frames in enumerate(paths, 1):
@@ -48,3 +100,9 @@ def write_extxyz(
             atoms.info |= {"sample": sample} if frames.ndim == 5 else {}
             images.append(atoms)
     write_atomic(path, lambda partial: ase.io.write(partial, images, format="extxyz"))
+
+
+def _symbols(system: System, channels: int) -> np.ndarray:
+    """The atomic number of each point, 0 (X) where nodes are no atoms."""
+    numbers = system.atomic_numbers
+    return np.repeat(np.zeros(system.num_nodes, int) if numbers is None else numbers, channels)

@@ -1,0 +1,96 @@
+"""The scales of frame kernel: by the error on held-out blocks of the training windows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from estag_jax.io import tell
+from estag_jax.ops import linalg
+from estag_jax.ops.kernels import Scales, parity_kernels
+
+if TYPE_CHECKING:
+    from estag_jax.models.kernel_fit import KernelFit
+
+WINDOWS = 360
+"""Training windows of a step, at most."""
+
+HELD = 80
+"""Held-out windows of a step, at most."""
+
+ROWS = 1500
+"""Samples of a step that are fitted, at most."""
+
+
+def search(fit: KernelFit, steps: int, rate: float) -> Scales:
+    """Adam on the logarithm of the error on a held-out block of time, a class of nodes and a block each step.
+
+    Windows that share a frame with the block are dropped. Nothing is done where there are too few.
+
+    Args:
+      fit: its samples and the scales to start from.
+      steps: of Adam.
+      rate: its step size, which falls to a twentieth.
+    """
+    windows, generator, scales = len(fit.starts), fit.rng, jax.tree.map(jnp.asarray, fit.scales)
+    fitted, held = min(WINDOWS, 7 * windows // 10), min(HELD, windows // 7)
+    low, high = fit.starts.min(), fit.starts.max()
+    width = (high - low) / 5
+    copies = len(fit.data[0]) // windows
+    count = min(ROWS, copies * fitted)
+    optimizer = optax.chain(
+        optax.clip_by_global_norm(1.0),
+        optax.adam(optax.cosine_decay_schedule(rate, max(steps, 1), 0.05)),
+    )
+    state, noise, order = optimizer.init(scales), fit.noise(), []
+    for step in range(steps if held >= 8 else 0):
+        tell("scales", step, steps)
+        order = order or list(generator.permutation(len(fit.members)))
+        k, start = int(order.pop()), generator.uniform(low, high - width)
+        inside = (fit.starts >= start) & (fit.starts < start + width)
+        apart = (fit.starts < start - fit.span) | (fit.starts >= start + width + fit.span)
+        held_out, rest = np.flatnonzero(inside), np.flatnonzero(apart)
+        if len(rest) < fitted or len(held_out) < held:
+            continue
+        rest = generator.permutation(rest)[:fitted]
+        held_out = generator.permutation(held_out)[:held]
+        rest = np.concatenate([rest + k * windows for k in range(copies)])
+        if count < len(rest):
+            rest = generator.permutation(rest)[:count]
+        held_out = np.concatenate([held_out + k * windows for k in range(fit.ways)])
+        view = int(fit.members[k][0])
+        if len(fit.members[k]) > 1:
+            view = int(generator.choice(fit.members[k]))
+        sides = *fit.seen(k, rest, view), *fit.seen(k, held_out, view)
+        pairs = *sides, fit.rings[k], noise[rest]
+        scales, state = _step(optimizer, scales, state, *pairs)
+    return jax.tree.map(np.asarray, scales)
+
+
+def _held_out_error(scales, z, y, other, expected, rings, noise):
+    """The logarithm of the mean squared error on held-out samples."""
+    flat = 2 * (y.shape[1] // 3)
+    # Only the linear part needs float64, which its noise is seven digits below.
+    own, cross = (parity_kernels(scales, a, z, rings, jnp.float32) for a in (z, other))
+    total = 0.0
+    for parity, columns in ((0, slice(0, flat)), (1, slice(flat, None))):
+        matrix = own[parity] + own[parity + 2]
+        matrix = matrix + jnp.diag(jnp.exp(scales.noise[parity]) * noise)
+        alpha = jax.scipy.linalg.solve(matrix, y[:, columns], assume_a="pos")
+        found = linalg.matmul(cross[parity] + cross[parity + 2], alpha)
+        total = total + jnp.sum((found - expected[:, columns]) ** 2)
+    return jnp.log(total / expected.size + 1e-30)
+
+
+_slope = jax.jit(jax.grad(_held_out_error))
+
+
+def _step(optimizer, scales, state, *pairs):
+    slope = _slope(scales, *pairs)
+    updates, state = optimizer.update(slope, state, scales)
+    finite = all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(updates))
+    return (optax.apply_updates(scales, updates) if finite else scales), state
