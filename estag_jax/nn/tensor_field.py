@@ -153,7 +153,7 @@ class TensorProduct(nn.Module):
                 product = jnp.sum(share * f[..., None, :], axis=-1) if matrix else share * f
                 weighted[degree].append(product)
         if not matrix:
-            weighted = Mix(self.channels, name="mix")(weighted)
+            weighted = Mix(self.channels, name="mix").parts(weighted)
         messages = {}
         for degree, products in weighted.items():
             filtered = (
@@ -180,7 +180,7 @@ class Mix(nn.Module):
     channels: Mapping[int, int]
 
     @nn.compact
-    def __call__(self, features: Mapping[int, Sequence[jax.Array]]) -> dict[int, list[jax.Array]]:
+    def parts(self, features: Mapping[int, Sequence[jax.Array]]) -> dict[int, list[jax.Array]]:
         """Maps each part of the input by its rows of the matrix; their sum is the map of the whole.
 
         Args:
@@ -209,7 +209,7 @@ class SelfInteraction(Mix):
     def __call__(self, features: Features) -> Features:
         """Returns features by degree [..., 2l+1, M] from features [..., 2l+1, M_in]."""
         parts = {degree: [f] for degree, f in features.items() if degree in self.channels}
-        return {degree: f for degree, (f,) in super().__call__(parts).items()}
+        return {degree: f for degree, (f,) in self.parts(parts).items()}
 
 
 class NormActivation(nn.Module):
