@@ -14,7 +14,7 @@ from estag_jax.data.settings import SplitConfig
 from estag_jax.models.path_ridge import PathRidge
 from estag_jax.runs.settings import RunConfig
 from estag_jax.simulate.settings import XtbConfig
-from estag_jax.sources.catalog import DEFAULT_READ
+from estag_jax.sources.catalog import ReadConfig
 from estag_jax.training.settings import TrainConfig
 
 
@@ -92,13 +92,10 @@ PRESETS: dict[str, Preset] = {
             data=tuple(f"xtb:{smiles}" for smiles in SMALL_MOLECULES),
             method="Path ridge",
             model=PathRidge(noise=0.04),
-<<<<<<< HEAD
-            read=dataclasses.replace(
-                DEFAULT_READ, xtb=XtbConfig(frames=4_000, equilibration=1_000)
+            # A field of ReadConfig's bases, which are computed.
+            read=ReadConfig(
+                xtb=XtbConfig(frames=4_000, equilibration=1_000)  # ty: ignore[unknown-argument]
             ),
-=======
-            read=ReadConfig(**{"xtb": XtbConfig(frames=4_000, equilibration=1_000)}),
->>>>>>> 943d8ae (Types of two calls)
             split=SplitConfig(train=200, validation=100, test=100, fractions=(0.8, 0.1, 0.1)),
         ),
     ),
