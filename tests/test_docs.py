@@ -27,7 +27,9 @@ def test_links_between_pages_lead_somewhere():
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("0*.ipynb")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "notebooks").glob("0*.ipynb")), ids=lambda p: p.stem
+)
 def test_notebooks_show_what_they_printed(path):
     """Saved outputs of every cell that prints or ends in a value, in order and without an error."""
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
