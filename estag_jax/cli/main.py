@@ -128,5 +128,7 @@ def _run(program: str, commands: dict[str, str], argv: list[str]) -> None:
         "JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "compiled" / platform.node())
     )
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+    # XLA takes two of its own settings for features that the machine lacks, and says so of each program.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     module = importlib.import_module(f"estag_jax.cli.{command.replace(' ', '_')}")
     bound(command, module, argv[1:])()

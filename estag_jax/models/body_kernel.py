@@ -10,16 +10,14 @@ import numpy as np
 import optax
 import scipy.linalg
 
-from estag_jax.data.edges import bonded
-from estag_jax.data.system import System
 from estag_jax.data.task import Task
 from estag_jax.models.base import SPEED, ClosedForm
 from estag_jax.models.body_frames import Pairs
 from estag_jax.models.body_kernel_predictor import BodyKernelPredictor
 from estag_jax.models.body_regressions import Seen, seen_by
 from estag_jax.models.body_ridge import BodyPredictor
+from estag_jax.models.limbs import along_bonds, groups_of
 from estag_jax.models.linear import fitting_vectors, fitting_windows
-from estag_jax.models.mirror import groups_of
 from estag_jax.models.ridge import AFFORDABLE
 from estag_jax.ops import linalg
 from estag_jax.ops.metric_kernels import Metric, embedded, initial_metric, metric_kernel
@@ -39,7 +37,7 @@ BLOCKS = 5
 RATE, TOWARDS = 0.06, 1e-3
 """Of the search: Adam's rate, and the weight of the mean square of mix and points about their start."""
 
-COMPILING = 8.0
+COMPILING = 4.0
 """Seconds that a fit takes whatever its size."""
 
 FEWEST = 300
@@ -52,7 +50,7 @@ class BodyKernel(ClosedForm):
 
     The steps of each group of nodes, in the frame and with the mirror images of Body ridge, by the kernel
     of ops.metric_kernels: (K + σ² I) α = y in float64. Groups are the limbs of one side and the trunk
-    (models.mirror); the other side is forecast from the mirror image. A metric for each group minimises the
+    (models.limbs); the other side is forecast from the mirror image. A metric for each group minimises the
     error on training runs that are left out. The same is done with vectors along bonds in place of
     positions as inputs; the forecast is the mean of both. Frame, mirror images and a factor on σ² are
     decided by the validation windows.
@@ -83,7 +81,7 @@ class BodyKernel(ClosedForm):
         if why := super().refuse(task):
             return why
         samples, width, _ = self._sizes(task)
-        rows = 2 * task.count("train") + 2 * task.count("validation")
+        rows = 6 * task.count("train") + 4 * task.count("validation")
         needed = 8 * (2 * rows * width + 6 * samples * width + 5 * samples**2)
         if needed > self.memory:
             return (
@@ -95,7 +93,8 @@ class BodyKernel(ClosedForm):
     def seconds(self, task: Task) -> float:
         samples, width, heads = self._sizes(task)
         drawn = min(DRAWN + HELD_OUT, samples)
-        search = self.steps * heads * (12 * drawn * width * task.window.past + 8 * drawn**2 * width)
+        # In float32, which takes half the time.
+        search = self.steps * heads * drawn * width * (6 * task.window.past + 2 * drawn)
         solved = heads * samples**2 * (len(NOISES) * 0.4 * samples + 2 * width)
         held_out = 8 * heads * samples * width * task.count("validation")
         few = 2 * min(TRIED, samples)
@@ -161,7 +160,7 @@ class _Fit:
         self.middle = [bool((seen.frames.mirror[g] == g).all()) for g in nodes]
         self.kinds = [np.eye(windows.shape[2])]
         if task.system.bonds is not None and len(task.system.bonds):
-            self.kinds.append(_along_bonds(task.system))
+            self.kinds.append(along_bonds(task.system))
         past = windows.shape[1]
         self.metrics = [initial_metric(len(nodes), past, len(kind)) for kind in self.kinds]
 
@@ -262,28 +261,6 @@ def _runs(task: Task, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return runs, starts
     low, high = starts.min(), starts.max()
     return (BLOCKS * (starts - low)) // (high - low + 1), starts
-
-
-def _along_bonds(system: System) -> np.ndarray:
-    """Vectors along bonds, and the centroid of each part that hangs together [F, N*C]."""
-    nodes, channels, anchor = system.num_nodes, system.channels, system.anchor
-    near, part = bonded(system.bonds, nodes), np.full(nodes, -1)
-    for start in range(nodes):
-        reached = [start] if part[start] < 0 else []
-        while reached:
-            node = reached.pop()
-            if part[node] < 0:
-                part[node] = start
-                reached += near[node]
-    parts = np.repeat(part[None] == np.unique(part)[:, None], channels, axis=1)
-    anchors = np.arange(nodes) * channels + anchor
-    pairs = [
-        (anchors[i], anchors[j]) for i, others in enumerate(near) for j in sorted(others) if i < j
-    ]
-    pairs += [(i, i - anchor + c) for i in anchors for c in range(channels) if c != anchor]
-    unit = np.eye(nodes * channels)
-    centres = parts / parts.sum(axis=1, keepdims=True)
-    return np.array([*centres, *(unit[j] - unit[i] for i, j in pairs)])
 
 
 def _left_out(metric, z, step, other, expected, outputs, start):

@@ -108,34 +108,6 @@ def plane_of(points: np.ndarray, nodes: np.ndarray) -> np.ndarray:
     return np.linalg.eigh(product + product.T)[1][:, 0]
 
 
-def groups_of(system: System, mirror: np.ndarray) -> list[np.ndarray]:
-    """The nodes of one side by limb, and the trunk: what is forecast together.
-
-    The trunk are the nodes that the mirror leaves in place; limbs are the parts of the graph that hang
-    together without it, of which a mirrored pair counts once. Without a mirror all nodes are one group.
-
-    Args:
-      system: the nodes.
-      mirror: what each node is exchanged with [N].
-
-    Returns:
-      Nodes of each group; these and the mirror images of the limbs are all nodes.
-    """
-    near, left = bonded(system.bonds, len(mirror)), np.full(len(mirror), -1)
-    groups = []
-    for start in np.flatnonzero(mirror != np.arange(len(mirror))):
-        limb, reached = [], [int(start)] if left[start] < 0 else []
-        while reached:
-            node = reached.pop()
-            if left[node] < 0 and mirror[node] != node:
-                left[[node, mirror[node]]] = len(groups)
-                limb.append(node)
-                reached += near[node]
-        groups += [np.sort(limb)] if limb else []
-    trunk = np.flatnonzero(left < 0)
-    return [*groups, trunk] if len(trunk) else groups
-
-
 def _exchanged(first: int, second: int, near: list[set[int]], squares: np.ndarray) -> np.ndarray:
     """An exchange of nodes that starts with a pair and goes along the bonds, by least squared distances."""
     nodes, reached = np.full(len(near), -1), [(first, second)]

@@ -171,7 +171,7 @@ class ContextParroting(ClosedForm):
         def window(length: int) -> float:
             """Operations of one forecast, of each node."""
             compared = 2 * self._most(task, length) * points * length**2 / 2
-            return compared + nodes * CANDIDATES * (DECOMPOSED + 36 * points * length)
+            return compared + CANDIDATES * (nodes * DECOMPOSED + 36 * points * length)
 
         tried = TRIALS * sum(map(window, self._lengths(task)))
         return (tried + task.count("validation") * window(task.window.past)) / SPEED

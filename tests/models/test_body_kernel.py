@@ -14,8 +14,8 @@ from estag_jax.models.body_kernel import BodyKernel
 from estag_jax.models.body_regressions import seen_by
 from estag_jax.models.body_ridge import BodyRidge
 from estag_jax.models.forecaster import Forecaster
+from estag_jax.models.limbs import groups_of
 from estag_jax.models.linear import fitting_windows
-from estag_jax.models.mirror import groups_of
 from estag_jax.ops.linalg import NUMPY
 from estag_jax.testing.symmetry import random_symmetry
 from estag_jax.training.fit import fit

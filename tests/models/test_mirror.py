@@ -5,7 +5,7 @@ import pytest
 from helpers.bodies import BONES, MIRROR, NAMES, PAIRS, walk
 
 from estag_jax.data.system import System
-from estag_jax.models.mirror import find_mirror, given_mirror, groups_of, is_mirror
+from estag_jax.models.mirror import find_mirror, given_mirror, is_mirror
 from estag_jax.ops.body_frames import mean_structure
 
 
@@ -62,12 +62,3 @@ def test_pairs_are_given_and_bad_ones_refused():
             given_mirror(system, pairs, MEAN)
     assert not is_mirror(system, np.arange(11)) and is_mirror(system, MIRROR)
     assert not is_mirror(system, np.roll(np.arange(11), 1))
-
-
-def test_groups_are_limbs_of_one_side_and_the_trunk():
-    found = [sorted({*g, *MIRROR[g]}) for g in groups_of(skeleton(), MIRROR)]
-    assert found == [[3, 4, 5, 6], [7, 8, 9, 10], [0, 1, 2]]
-    sides = groups_of(skeleton(), MIRROR)
-    assert [len(group) for group in sides] == [2, 2, 3]
-    (everything,) = groups_of(skeleton(), np.arange(11))
-    np.testing.assert_array_equal(everything, np.arange(11))
