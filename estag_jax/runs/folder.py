@@ -21,7 +21,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +162,7 @@ def foreign(folder: Path) -> list[str]:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, take_over: bool = False) -> Iterator[None]:
+def locked(folder: Path, take_over: bool = False) -> Generator[None]:
     """The only writer of a folder; a second one is refused.
 
     A lock whose process has ended on this machine is removed.
