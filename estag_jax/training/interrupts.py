@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 
 _state: dict[str, int] = {"held": 0, "signal": 0}
 
@@ -36,7 +36,7 @@ def handle(number: int, frame: object = None) -> None:
 
 
 @contextlib.contextmanager
-def held() -> Iterator[None]:
+def held() -> Generator[None]:
     """Signals wait for ``check``, or for the end of this."""
     _state["held"] += 1
     try:
