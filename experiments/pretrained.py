@@ -12,30 +12,43 @@ import json
 import shlex
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from estag_jax import cli
+from estag_jax.data.task import Task
+from estag_jax.evaluation.evaluate import evaluate
 from estag_jax.io import read_npz, write_json, write_npz
-from estag_jax.runs import folder
+from estag_jax.runs import folder, readers
+from estag_jax.sources.catalog import load
 
 KEPT = Path(__file__).resolve().parents[1] / "estag_jax" / "data" / "pretrained"
 MOST = 6 * 10**6
 """Bytes of all files together."""
 
 
-def make(name: str, command: str) -> dict:
-    """Runs one command, keeps the forecaster, and returns what is to be said of it."""
+def make(name: str, command: str, unseen: Iterable[str] = ()) -> dict:
+    """Runs one command, keeps the forecaster, and returns what is to be said of it.
+
+    Args:
+      name: of the forecaster.
+      command: that fits it.
+      unseen: sources of other data that it is tested on.
+    """
     with tempfile.TemporaryDirectory() as out:
         cli.main([*shlex.split(command)[1:], "--out", f"{out}/run"])
         run = Path(out) / "run"
         arrays, (_, saved) = read_npz(run / folder.FORECASTER), folder.read_run(run)
         result = folder.read_result(run)
+        predictor = readers.load(run).predictor
+        others = {source: evaluate(predictor, Task(load(source))).rows[0].mse for source in unseen}
     write_npz(KEPT / f"{name}.npz", arrays, compressed=True)
     return {
         "fingerprints": saved["fingerprints"],
         "mse": result.rows[-1].mse,
         "unit": result.data["length_unit"],
         "windows": result.data["windows"]["test"],
+        **({"unseen": others} if others else {}),
     }
 
 
@@ -43,7 +56,7 @@ def main(names: list[str]) -> None:
     """Fits the forecasters of these names, or all."""
     index = json.loads((KEPT / "index.json").read_text(encoding="utf-8"))
     for name in names or index:
-        index[name] |= make(name, index[name]["command"])
+        index[name] |= make(name, index[name]["command"], index[name].get("unseen", ()))
         write_json(KEPT / "index.json", index)
     sizes = {path.stem: path.stat().st_size for path in sorted(KEPT.glob("*.npz"))}
     for name, size in sizes.items():

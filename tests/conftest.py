@@ -24,9 +24,8 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def compilation_cache(tmp_path_factory):
     """Programs that several tests compile are compiled once."""
-    folder = str(tmp_path_factory.mktemp("xla"))
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = folder  # of commands in processes of their own
-    jax.config.update("jax_compilation_cache_dir", folder)
+    os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # of commands in processes of their own
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("xla")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 

@@ -75,7 +75,7 @@ def peak_score(
     filters: np.ndarray,
     power: np.ndarray,
     frequencies: np.ndarray,
-    surrogates: int = 500,
+    surrogates: int,
     seed: int = 0,
 ) -> Score:
     """Whether filters weigh those frequencies most at which their nodes move most.

@@ -13,6 +13,7 @@ from estag_jax.models.kernel_fit import KernelFit
 from estag_jax.models.kernel_predictor import FrameKernelPredictor
 from estag_jax.models.kernel_search import ROWS, WINDOWS
 from estag_jax.models.ridge import AFFORDABLE
+from estag_jax.models.symmetries import automorphisms
 
 SHARE = 4
 """Of so many samples one is an inducing sample of Nyström's solution."""
@@ -76,7 +77,9 @@ class FrameKernel(ClosedForm):
         samples, nodes, inputs = self._sizes(task)
         kept = self.inducing(samples)
         matrices = 2 * samples**2 if kept == samples else 5 * (kept + inputs) ** 2
-        needed = 8 * (matrices + 2 * nodes * kept * inputs + 4 * samples * inputs + 40 * ROWS**2)
+        views = len(automorphisms(task.system)) if self.tie else 1
+        seen = (2 * nodes * kept + 4 * views * samples) * inputs
+        needed = 8 * (matrices + seen + 40 * ROWS**2)
         if needed > self.memory:
             return (
                 f"would take {needed / 2**30:.1f} GiB for {nodes} nodes and {samples} samples, more than "

@@ -57,7 +57,7 @@ GRIDS = {
     "factors": (0.01, 0.03, 0.1, 0.3, 1.0),
     "products": (0.03, 0.1, 0.3, 1.0),
 }
-"""Values that cross-validation tries, one setting after another."""
+"""Values that cross-validation moves along, one setting after another."""
 
 ROUNDS = 2
 """Passes over the settings."""
@@ -65,8 +65,8 @@ ROUNDS = 2
 SURE = 2.0
 """Standard errors by which a value must be better than the one before."""
 
-TRIES = sum(map(len, GRIDS.values())) * (1 + ROUNDS) // 2
-"""About how many settings are tried: later passes meet many that were tried before."""
+TRIES = 2 * ROUNDS * len(GRIDS)
+"""About how many settings are tried: a step up and one down in each pass."""
 
 
 def at_most(past: int) -> int:
@@ -113,10 +113,12 @@ class PathGrams:
     Args:
       scales: what features are measured in.
       both: every window is taken backwards in time too.
+      noise: standard deviation of what is added to the coordinates of past frames.
     """
 
-    def __init__(self, scales: Scales, both: bool):
-        self.scales, self.both = scales, both
+    def __init__(self, scales: Scales, both: bool, noise: float = 0.0):
+        self.scales, self.both, self.noise = scales, both, noise
+        self._rng = np.random.default_rng(0)
         self.parts: list[dict[tuple[str, ...], np.ndarray]] = []
         self.nodes: list[dict[tuple[str, ...], int]] = []
         self.windows: list[int] = []
@@ -147,6 +149,8 @@ class PathGrams:
         vars(self).pop("tree", None)
         if self.both:
             history, target = both_ways(history, target)
+        if self.noise:
+            history = history + self.noise * self._rng.normal(size=history.shape)
         members: dict[tuple[str, ...], list[int]] = {}
         for node, chain in enumerate(chains):
             members.setdefault(tuple(chain), []).append(node)
@@ -202,8 +206,8 @@ class PathGrams:
     def choose(self) -> Strengths:
         """The strengths of least mean logarithm of the error on parts that are left out.
 
-        Parts are few: a value takes the place of the one before where the mean improvement is more than
-        its standard error over the parts.
+        Each setting moves along its grid while the error falls. Parts are few: a step is taken where the
+        mean improvement is more than ``SURE`` of its standard errors over the parts.
         """
         best = Strengths()
         if len(self.parts) < 2:
@@ -213,12 +217,12 @@ class PathGrams:
             before = best
             for number, (name, grid) in enumerate(GRIDS.items()):
                 tell("strengths", turn * len(GRIDS) + number, ROUNDS * len(GRIDS))
-                for value in grid:
-                    tried = dataclasses.replace(best, **{name: value})
-                    if tried == best:
-                        continue
-                    gain = errors - (found := self.errors(tried))
-                    if gain.mean() > SURE * gain.std(ddof=1) / np.sqrt(len(gain)):
+                for way in (1, -1):
+                    while 0 <= (at := grid.index(getattr(best, name)) + way) < len(grid):
+                        tried = dataclasses.replace(best, **{name: grid[at]})
+                        gain = errors - (found := self.errors(tried))
+                        if gain.mean() <= SURE * gain.std(ddof=1) / np.sqrt(len(gain)):
+                            break
                         best, errors = tried, found
             if best == before:
                 break

@@ -176,6 +176,8 @@ class PathRidge(ClosedForm):
     Args:
       reversible: fit every window backwards in time too, as suits reversible dynamics.
       folds: blocks of one system's windows for cross-validation.
+      noise: added to the past frames of training windows, in root mean squares of a step; 0.04 costs
+        little at the next frame and keeps rollouts of unseen systems bounded.
       operations: floating-point operations that the fit may take.
     """
 
@@ -184,11 +186,14 @@ class PathRidge(ClosedForm):
 
     reversible: bool = True
     folds: int = 3
+    noise: float = 0.0
     operations: int = AFFORDABLE
 
     def __post_init__(self):
         if self.folds < 2:
             raise ValueError(f"folds is {self.folds}, it must be at least 2")
+        if not 0 <= self.noise < np.inf:
+            raise ValueError(f"noise is {self.noise}, it must be at least 0 and finite")
 
     def refuse(self, task: Task) -> str | None:
         if why := super().refuse(task):
@@ -225,7 +230,7 @@ class PathRidge(ClosedForm):
         chains = [environments(system) for system in task.systems]
         scales = measure(histories, paths)
         both = self.reversible and task.window.horizons[0] == 1
-        grams = PathGrams(scales, both)
+        grams = PathGrams(scales, both, self.noise * float(scales.differences[0]))
         for number, (history, target) in enumerate(windows):
             parts = [np.arange(len(history))]
             if len(windows) == 1:

@@ -17,7 +17,7 @@ from estag_jax.ops.kernels import Scales, added_kernels
 BLOCK = 256
 """Samples whose rows of a matrix are computed at once."""
 
-JITTER = 0.1
+JITTER = 0.01
 """Of the noise, added to the diagonal of the inducing samples' kernel: α stays small."""
 
 

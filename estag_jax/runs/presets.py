@@ -10,7 +10,11 @@ from __future__ import annotations
 
 import dataclasses
 
+from estag_jax.data.settings import SplitConfig
+from estag_jax.models.path_ridge import PathRidge
 from estag_jax.runs.settings import RunConfig
+from estag_jax.simulate.settings import XtbConfig
+from estag_jax.sources.catalog import ReadConfig
 from estag_jax.training.settings import TrainConfig
 
 
@@ -26,6 +30,30 @@ class Preset:
     header: str
     config: RunConfig
 
+
+SMALL_MOLECULES = {
+    "CCCO": "alcohol",
+    "CCOC": "ether",
+    "CCC=O": "aldehyde",
+    "CC(=O)OC": "ester",
+    "CCC(=O)O": "carboxylic acid",
+    "CC(=O)NC": "amide",
+    "CCC(C)=O": "ketone",
+    "CCN": "amine",
+    "Oc1ccccc1": "aromatic ring, phenol",
+    "C/C=C/C": "alkene",
+    "c1ccncc1": "heteroaromatic ring, pyridine",
+    "CCC#N": "nitrile",
+    "CCC#C": "alkyne",
+    "CC(C)C": "branched alkane",
+    "C=CC=O": "conjugated aldehyde",
+    "CCCl": "halide",
+    "CCS": "thiol",
+    "c1cc[nH]c1": "heteroaromatic ring, pyrrole",
+    "O=c1cccc[nH]1": "lactam, pyridone",
+    "CC(=O)CC(C)=O": "diketone",
+}
+"""Molecules that cover common groups of small organic molecules, as SMILES."""
 
 PRESETS: dict[str, Preset] = {
     "estag": Preset(
@@ -55,6 +83,21 @@ PRESETS: dict[str, Preset] = {
         "atoms (but for malonaldehyde, whose stretched bond --graph.kind paper loses as it does). "
         "Aspirin: 0.038e-3 Å² (VAR ridge 0.051e-3), minutes a seed.",
         RunConfig(method="ESTAG as released", split="paper"),
+    ),
+    "small-molecules": Preset(
+        "Path ridge for small organic molecules at 500 K, 5 fs ahead: twenty molecules by GFN2-xTB, 2 ps "
+        "each (simulated first, some ten minutes on one core; needs estag_jax[xtb]). Ships as "
+        "load_pretrained('small-molecules').",
+        RunConfig(
+            data=tuple(f"xtb:{smiles}" for smiles in SMALL_MOLECULES),
+            method="Path ridge",
+            model=PathRidge(noise=0.04),
+            # A field of ReadConfig's bases, which are computed.
+            read=ReadConfig(
+                xtb=XtbConfig(frames=4_000, equilibration=1_000)  # ty: ignore[unknown-argument]
+            ),
+            split=SplitConfig(train=200, validation=100, test=100, fractions=(0.8, 0.1, 0.1)),
+        ),
     ),
 }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.resources
 import json
+from collections.abc import Mapping
 
 from estag_jax.io import did_you_mean
 from estag_jax.models.forecaster import Forecaster
@@ -25,6 +26,7 @@ class Pretrained:
       mse: mean squared error on the test windows of that command, in the square of ``unit``.
       unit: of length.
       windows: how many test windows these are.
+      unseen: the same error on the test windows of data that it was not fitted to, by source.
     """
 
     about: str
@@ -33,6 +35,7 @@ class Pretrained:
     mse: float | None = None
     unit: str = ""
     windows: int = 0
+    unseen: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 FOLDER = importlib.resources.files("estag_jax.data") / "pretrained"

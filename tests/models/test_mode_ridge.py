@@ -204,7 +204,7 @@ def test_degenerate_bodies_have_the_prior_along_what_their_frames_lack(name, x64
     if along.any():
         assert np.abs(added).max() > 1e-6
     np.testing.assert_allclose(added @ np.swapaxes(across, 1, 2), 0, atol=1e-5)
-    slope = jax.grad(lambda h: predictor.predict(h).sum())
+    slope = jax.jit(jax.grad(lambda h: predictor.predict(h).sum()))
     assert np.isfinite(slope(jnp.asarray(history))).all()
     assert np.isfinite(slope(jnp.zeros_like(jnp.asarray(history)))).all()
 
@@ -217,13 +217,13 @@ def test_jit_vmap_grad_and_float32_agree():
     np.testing.assert_allclose(predictor.predict(history[0]), expected[0], atol=1e-12)
     single = jnp.asarray(history, jnp.float32)
     lost = np.mean((expected - target) ** 2)
-    for run in (jax.jit(predictor.predict), jax.vmap(predictor.predict)):
+    for run in (jax.jit(predictor.predict), jax.jit(jax.vmap(predictor.predict))):
         assert run(single).dtype == jnp.float32
         assert np.mean((np.asarray(run(single)) - expected) ** 2) < 1e-4 * lost
     with jax.enable_x64(True):
         towards = np.random.default_rng(0).normal(size=history.shape)
-        given = jnp.asarray(history), jnp.asarray(towards)
-        slope = jax.jvp(predictor.predict, given[:1], given[1:])[1]
+        push = jax.jit(lambda h, v: jax.jvp(predictor.predict, (h,), (v,))[1])
+        slope = push(jnp.asarray(history), jnp.asarray(towards))
         ahead, behind = (predictor.predict(history + h * towards) for h in (1e-5, -1e-5))
         np.testing.assert_allclose(slope, (ahead - behind) / 2e-5, rtol=1e-5, atol=1e-5)
 

@@ -287,6 +287,28 @@ def test_what_cannot_be_fitted_is_refused(fitted):
         fitted(windows(10, past=4)[0], system())
     with pytest.raises(ValueError, match="folds is 1"):
         PathRidge(folds=1)
+    with pytest.raises(ValueError, match="noise is -1"):
+        PathRidge(noise=-1.0)
+
+
+def test_noise_makes_the_recursion_of_forecasts_more_stable(fitted):
+    given = system()
+    noisy = PathRidge(noise=0.3).fit(task(given))
+    (test,) = task(given).windows("test")
+    window, shape = test.history[:1], test.history[0].shape
+    nodes, past = shape[:2]
+
+    def radius(predictor):
+        """The largest eigenvalue of the linearised map from T frames to the next T."""
+        small = 1e-5 * np.eye(window.size).reshape(-1, *shape)
+        moved = predictor(window + small, given) - predictor(window - small, given)
+        columns = moved.reshape(nodes, past, 3, 3 * nodes) / 2e-5
+        step = np.eye(3 * nodes * past, k=3 * nodes)
+        step[-3 * nodes :] = columns.transpose(3, 1, 0, 2).reshape(3 * nodes, -1)
+        return np.abs(np.linalg.eigvals(step)).max()
+
+    # The map of the last frame repeated has the eigenvalue 1, which is what translations have.
+    assert 1.0 - 1e-6 < radius(noisy) < radius(fitted)
 
 
 def test_a_fit_to_several_systems_forecasts_another():

@@ -75,10 +75,12 @@ def test_turns_are_differentiated(x64):
     library, (query,) = jnp.asarray(paths(20)), paths(1, seed=1)
     towards = np.random.default_rng(2).normal(size=query.shape)
 
+    @jax.jit
     def turn(query):
         return nearest(JAX, query[None], library)[1][0]
 
-    found = jax.jvp(turn, (jnp.asarray(query),), (jnp.asarray(towards),))[1]
+    push = jax.jit(lambda q, v: jax.jvp(turn, (q,), (v,))[1])
+    found = push(jnp.asarray(query), jnp.asarray(towards))
     change = (turn(query + 1e-6 * towards) - turn(query - 1e-6 * towards)) / 2e-6
     assert np.abs(change).max() > 0.01
     np.testing.assert_allclose(found, change, atol=1e-6)

@@ -32,11 +32,27 @@ def test_the_score_is_that_of_the_bundled_test_windows(name, demo):
     assert entry.mse < 0.1 * still
 
 
+def test_the_score_on_an_unseen_molecule_is_that_of_the_bundled_test_windows(demo):
+    entry, forecaster = PRETRAINED["small-molecules"], load_pretrained("small-molecules")
+    (trajectory,) = demo.trajectories
+    assert trajectory.fingerprint not in entry.fingerprints
+    bound = forecaster.of_system(trajectory)
+    (windows,) = demo.windows("test")
+    history, target = windows.history.astype(np.float64), windows.target[:, 0]
+    forecast = bound.predictor(history, demo.system)
+    assert np.square(forecast - target).mean() == pytest.approx(entry.unseen["demo"], rel=2e-3)
+    last = np.square(history[:, :, -1] - target).mean()
+    assert entry.unseen["demo"] < 0.1 * last
+    found = bound.error_bars.distribution(history, forecast)
+    square = np.sum((target - forecast) ** 2, -1) / found.covariance[..., 0, 0]
+    assert 0.8 < np.mean(square <= found.radius**2) < 0.99
+
+
 def test_all_are_there_and_small():
     sizes = {}
     for name, entry in PRETRAINED.items():
         sizes[name] = len((FOLDER / f"{name}.npz").read_bytes())
-        assert entry.about and entry.command.startswith("estag train --data ") and entry.mse > 0
+        assert entry.about and entry.command.startswith("estag train --") and entry.mse > 0
     assert sum(sizes.values()) < 6e6
 
 
