@@ -25,6 +25,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 Array = jax.Array | np.ndarray
 
@@ -213,7 +214,7 @@ def stack(graphs: Sequence[Graph], num_nodes: int | None = None, num_edges: int 
 
 
 def _as_index(name: str, index: Any) -> Array:
-    if not isinstance(index, jax.core.Tracer):
+    if not isinstance(index, Tracer):
         index = np.asarray(index)
         if index.size == 0:
             index = index.astype(np.int32)

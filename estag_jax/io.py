@@ -12,7 +12,7 @@ import threading
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from contextvars import ContextVar
 from io import BufferedIOBase
 from pathlib import Path
@@ -61,7 +61,7 @@ _TOLD: ContextVar[Report] = ContextVar("report", default=silent)
 
 
 @contextlib.contextmanager
-def reporting(report: Report) -> Iterator[None]:
+def reporting(report: Report) -> Generator[None]:
     """Tells ``report`` of the stages that are told (:func:`tell`) inside the block, by this thread."""
     token = _TOLD.set(report)
     try:
@@ -71,7 +71,7 @@ def reporting(report: Report) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def reporting_as(what: str) -> Iterator[None]:
+def reporting_as(what: str) -> Generator[None]:
     """Gives the stages that are told inside the block the name of a task; of several the outermost."""
     told = _TOLD.get()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tyro
 
-from estag_jax.cli.main import UsageError
+from estag_jax.cli.main import UsageError, check_out
 from estag_jax.data.settings import DEFAULT_GRAPH, GraphConfig
 from estag_jax.io import FileError, slug
 from estag_jax.sources.catalog import DEFAULT_READ, ReadConfig, load
@@ -53,6 +53,8 @@ def spectrum(
 
     if surrogates < 200:
         raise UsageError(f"--surrogates is {surrogates}, it must be at least 200")
+    if out is not None:
+        check_out(out, what, *data, *(Path(what) / name for name in folder.FILES))
     filters = None
     if folder.is_run(Path(what)):
         forecaster = runs.load(Path(what))

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-import ase
 import numpy as np
+from ase import units
 from ase.data import atomic_masses, covalent_radii
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
@@ -195,9 +195,9 @@ def _step(trajectory: Trajectory, squares: np.ndarray) -> list[str]:
     if system.atomic_numbers is None or not seconds or not unit or not squares.any():
         return []
     step = trajectory.frame_step * seconds
-    masses = atomic_masses[system.atomic_numbers] * ase.units._amu
+    masses = atomic_masses[system.atomic_numbers] * units._amu
     energy = np.median((squares * masses).mean(axis=1)) * (unit * 1e-10 / step) ** 2
-    kelvin = energy / (3 * ase.units._k)
+    kelvin = energy / (3 * units._k)
     if kelvin <= HOT and (kelvin >= COLD or step > BALLISTIC * 1e-15):
         return []
     moved = np.sqrt(np.median(squares.mean(axis=1)))

@@ -12,6 +12,7 @@ import numpy as np
 
 from estag_jax.data.task import Part, Task, Windows
 from estag_jax.evaluation.metrics import per_window_mse
+from estag_jax.graph import Array
 from estag_jax.io import tell
 from estag_jax.models.base import Predictor
 from estag_jax.models.error_bars import ErrorBars
@@ -53,7 +54,7 @@ def predictions(
     sizes: Sequence[tuple[int, int]] | None = None,
     hidden: int = 16,
     seeds: bool = False,
-) -> Iterator[tuple[Windows, np.ndarray]]:
+) -> Iterator[tuple[Windows, Array]]:
     """Forecasts all windows of a part.
 
     Every batch has the same number of windows, the last being filled up, so that a predictor is compiled

@@ -52,7 +52,7 @@ def variances(tree: Tree, found: Sequence[LeftOut]) -> np.ndarray:
     squares = np.concatenate([one.squares.mean(axis=0) for one in found])
     at = np.array([tree[name][0] for name in names])
     of_class: dict[str, float] = {}
-    for name, (level, _) in reversed(tree.items()):
+    for name, (level, _) in reversed(list(tree.items())):
         own, near = squares[names == name], squares[at == level]
         mean = near.mean() if len(near) else squares.mean()
         of_class[name] = (own.sum() + PRIOR * mean) / (len(own) + PRIOR)

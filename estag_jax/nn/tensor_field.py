@@ -189,27 +189,35 @@ class Mix(nn.Module):
         Returns:
           By degree, parts [..., 2l+1, M].
         """
-        out = {}
-        for degree in sorted(features):
-            widths = [f.shape[-1] for f in features[degree]]
-            initializer = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
-            shape, dtype = (sum(widths), self.channels[degree]), features[degree][0].dtype
-            kernel = self.param(f"kernel_{degree}", initializer, shape, dtype)
-            rows = jnp.split(kernel, np.cumsum(widths)[:-1])
-            out[degree] = [
-                matmul(flat(f), k).reshape(*f.shape[:-1], self.channels[degree])
-                for f, k in zip(features[degree], rows, strict=True)
-            ]
-        return out
+        return {degree: _mapped(self, degree, features[degree]) for degree in sorted(features)}
 
 
-class SelfInteraction(Mix):
-    """Linear map of the channels of each degree; degrees that are missing stay missing."""
+class SelfInteraction(nn.Module):
+    """Linear map of the channels of each degree, without bias; degrees that are missing stay missing.
 
+    Args:
+      channels: channels of the output by degree.
+    """
+
+    channels: Mapping[int, int]
+
+    @nn.compact
     def __call__(self, features: Features) -> Features:
         """Returns features by degree [..., 2l+1, M] from features [..., 2l+1, M_in]."""
-        parts = {degree: [f] for degree, f in features.items() if degree in self.channels}
-        return {degree: f for degree, (f,) in super().__call__(parts).items()}
+        both = sorted(features.keys() & self.channels.keys())
+        return {degree: _mapped(self, degree, [features[degree]])[0] for degree in both}
+
+
+def _mapped(module, degree, parts):
+    """Parts [..., 2l+1, M_in], each times its rows of the module's matrix of a degree."""
+    widths, outputs = [f.shape[-1] for f in parts], module.channels[degree]
+    initializer = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
+    shape = sum(widths), outputs
+    kernel = module.param(f"kernel_{degree}", initializer, shape, parts[0].dtype)
+    return [
+        matmul(flat(f), rows).reshape(*f.shape[:-1], outputs)
+        for f, rows in zip(parts, jnp.split(kernel, np.cumsum(widths)[:-1]), strict=True)
+    ]
 
 
 class NormActivation(nn.Module):

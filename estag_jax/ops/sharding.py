@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 import jax
+from jax.core import Tracer
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 
@@ -37,6 +38,6 @@ def split_over_devices(tree: Any, mesh: Mesh | None) -> Any:
     if mesh is None:
         return tree
     spec = NamedSharding(mesh, PartitionSpec("data"))
-    if isinstance(jax.tree.leaves(tree)[0], jax.core.Tracer):
+    if isinstance(jax.tree.leaves(tree)[0], Tracer):
         return jax.lax.with_sharding_constraint(tree, spec)
     return jax.device_put(tree, spec)

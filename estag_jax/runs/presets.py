@@ -92,7 +92,10 @@ PRESETS: dict[str, Preset] = {
             data=tuple(f"xtb:{smiles}" for smiles in SMALL_MOLECULES),
             method="Path ridge",
             model=PathRidge(noise=0.04),
-            read=ReadConfig(xtb=XtbConfig(frames=4_000, equilibration=1_000)),
+            # A field of ReadConfig's bases, which are computed.
+            read=ReadConfig(
+                xtb=XtbConfig(frames=4_000, equilibration=1_000)  # ty: ignore[unknown-argument]
+            ),
             split=SplitConfig(train=200, validation=100, test=100, fractions=(0.8, 0.1, 0.1)),
         ),
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -203,7 +203,7 @@ def _short(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def _from_folder(config: RunConfig, saved: dict[str, Any], run: Path) -> Iterator[None]:
+def _from_folder(config: RunConfig, saved: dict[str, Any], run: Path) -> Generator[None]:
     """Says where a run's data were, when they are named by a path that is not found from here."""
     try:
         yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import ase.io
@@ -137,7 +137,7 @@ def calculator(charge: int) -> Calculator:
 
 
 @contextlib.contextmanager
-def one_thread() -> Iterator[None]:
+def one_thread() -> Generator[None]:
     """Keeps tblite on one thread meanwhile, so that its sums are always in the same order.
 
     The variable OMP_NUM_THREADS is read when a process loads its first OpenMP library, which a

@@ -11,7 +11,7 @@ import contextlib
 import gzip
 import lzma
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
@@ -72,7 +72,7 @@ DUMP_UNITS = {
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[TextIO]:
+def opened(path: Path) -> Generator[TextIO]:
     """A text file, compressed or not; bytes that are no UTF-8 are replaced.
 
     Raises:
