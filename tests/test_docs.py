@@ -1,5 +1,6 @@
 """The Python of README.md and docs/python.md runs as it stands, top to bottom."""
 
+import json
 import re
 
 import pytest
@@ -24,6 +25,19 @@ def test_links_between_pages_lead_somewhere():
         text = page.read_text(encoding="utf-8")
         for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", text):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "notebooks").glob("0*.ipynb")), ids=lambda p: p.stem
+)
+def test_notebooks_show_what_they_printed(path):
+    """Saved outputs of every cell that prints or ends in a value, in order and without an error."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    outputs = [output for cell in code for output in cell["outputs"]]
+    assert outputs and not any(output["output_type"] == "error" for output in outputs)
+    assert path.stat().st_size < 400_000
 
 
 def test_every_method_is_described():

@@ -17,6 +17,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+from estag_jax.cli import signals
 from estag_jax.io import cache_folder, did_you_mean, printable
 
 COMMANDS = {
@@ -61,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             stream, io.TextIOWrapper
         ):  # Å and × where the terminal has no letters for them
             stream.reconfigure(errors="replace")
+    if own_process:
+        signals.install()
     try:
         if argv[:1] == ["--version"]:
             print(f"estag {importlib.metadata.version('estag_jax')}")
@@ -68,13 +71,12 @@ def main(argv: Sequence[str] | None = None) -> None:
             _run("estag data", DATA_COMMANDS, argv[1:])
         else:
             _run("estag", COMMANDS, argv)
-    except KeyboardInterrupt:
-        message = "estag: interrupted; checkpoints written so far are kept"
-        print(message, file=sys.stderr, flush=True)
+    except KeyboardInterrupt as stop:
+        code = signals.stopped(stop)
         if own_process:  # a thread that still compiles would crash when Python takes itself down
             sys.stdout.flush()
-            os._exit(130)
-        sys.exit(130)
+            os._exit(code)
+        sys.exit(code)
     except BrokenPipeError:
         # Whoever read the output has seen enough; nothing more can be written to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

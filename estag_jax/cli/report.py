@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tyro
 
-from estag_jax.cli.main import UsageError
+from estag_jax.cli.main import UsageError, check_out
 
 
 def report(
@@ -15,7 +15,7 @@ def report(
     steps: tuple[int, ...] = (100, 1000),
     out: Path | None = None,
 ) -> None:
-    """Write a run or a table as one HTML file, which needs no network.
+    """Write a run or a table as one HTML file.
 
     Args:
       run: Folder of a run or of a table.
@@ -34,6 +34,8 @@ def report(
         raise UsageError(f"--steps is {' '.join(map(str, steps))}, each must be at least 2")
     if out is not None and out.is_dir():
         raise UsageError(f"--out is {out}, a folder; name a file, for example {out}/report.html")
+    if out is not None:
+        check_out(out, *data, *(run / name for name in folder.FILES if name != folder.REPORT))
     if (run / CELLS).is_dir() and not folder.is_run(run):
         results = stored(run)
         if not results:

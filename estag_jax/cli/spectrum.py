@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tyro
 
-from estag_jax.cli.main import UsageError
+from estag_jax.cli.main import UsageError, check_out
 from estag_jax.data.settings import DEFAULT_GRAPH, GraphConfig
 from estag_jax.io import FileError, slug
 from estag_jax.sources.catalog import DEFAULT_READ, ReadConfig, load
@@ -28,7 +28,7 @@ def spectrum(
     seed: int = 0,
     out: Path | None = None,
 ) -> None:
-    """Say at which frequencies nodes move and, of a run, whether its Fourier filters pick them.
+    """Say at which frequencies nodes and Fourier filters act.
 
     Args:
       what: Folder of a run, or SOURCE[:NAME] of estag data list, or a path of data.
@@ -53,6 +53,8 @@ def spectrum(
 
     if surrogates < 200:
         raise UsageError(f"--surrogates is {surrogates}, it must be at least 200")
+    if out is not None:
+        check_out(out, what, *data, *(Path(what) / name for name in folder.FILES))
     filters = None
     if folder.is_run(Path(what)):
         forecaster = runs.load(Path(what))

@@ -14,7 +14,7 @@ from estag_jax.data.task import Task
 from estag_jax.models.base import SPEED, ClosedForm
 from estag_jax.models.body_frames import Pairs
 from estag_jax.models.body_kernel_predictor import BodyKernelPredictor
-from estag_jax.models.body_regressions import Seen, seen_by
+from estag_jax.models.body_regressions import Seen, lag_sizes, seen_by
 from estag_jax.models.body_ridge import BodyPredictor
 from estag_jax.models.limbs import along_bonds, groups_of
 from estag_jax.models.linear import fitting_vectors, fitting_windows
@@ -145,8 +145,7 @@ class _Fit:
         kept = np.linspace(0, count - 1, most).round().astype(int)
         # The samples are rounded to what a file keeps before anything is fitted to them.
         self.windows = (seen.z[kept] - seen.mean).astype(task.dtype)
-        windows = self.windows.astype(np.float64) / seen.size[:, None, None]
-        step = seen.step[kept] - seen.centre
+        windows, step = self.windows.astype(np.float64), seen.step[kept] - seen.centre
         if seen.mirrored:
             windows, step = (
                 np.concatenate([part, seen.frames.mirrored(part)]) for part in (windows, step)
@@ -161,7 +160,12 @@ class _Fit:
         self.kinds = [np.eye(windows.shape[2])]
         if task.system.bonds is not None and len(task.system.bonds):
             self.kinds.append(along_bonds(task.system))
-        past = windows.shape[1]
+        past, seen_as = (
+            windows.shape[1],
+            [np.einsum("fp,stpx->stfx", kind, windows) for kind in self.kinds],
+        )
+        self.sizes = [lag_sizes(z) for z in seen_as]
+        self.inputs = [z / s[:, None, None] for z, s in zip(seen_as, self.sizes, strict=True)]
         self.metrics = [initial_metric(len(nodes), past, len(kind)) for kind in self.kinds]
 
     def search(self) -> None:
@@ -175,8 +179,8 @@ class _Fit:
             outputs[place, points] = 1
         outputs = outputs.reshape(len(outputs), -1)
         step = self.step.reshape(len(self.step), -1).astype(np.float32)
-        for kind, matrix in enumerate(self.kinds):
-            z = np.einsum("fp,stpx->stfx", matrix, self.z).astype(np.float32)
+        for kind, inputs in enumerate(self.inputs):
+            z = inputs.astype(np.float32)
             metric, state = self.metrics[kind], optimizer.init(self.metrics[kind])
             for _ in range(self.method.steps if held >= 4 and len(names) > 2 else 0):
                 left = rng.permutation(names)[: max(1, len(names) // 3)]
@@ -203,7 +207,7 @@ class _Fit:
         }
         for kind, group in np.ndindex(len(self.kinds), len(self.groups)):
             metric = jax.tree.map(lambda leaf, g=group: np.float64(leaf[g]), self.metrics[kind])
-            products = _products(metric, self.kinds[kind])
+            products = _products(metric, self.kinds[kind], self.sizes[kind])
             turned = np.einsum("st,btpx->bspx", products[0], self.z)
             turned = np.einsum("pq,btqx->btpx", products[1], turned) * products[2]
             matrix = self.kernel(kind, group)
@@ -215,7 +219,7 @@ class _Fit:
             alpha = scipy.linalg.cho_solve(factorized, y) / (len(self.kinds) * halved)
             weights[columns] += np.exp(metric.linear) * np.tensordot(alpha, turned, (0, 0))
             padding = [(0, 0), (0, widest - len(columns))]
-            heads["lags"].append(products[0] / np.outer(seen.size, seen.size))
+            heads["lags"].append(products[0])
             heads["points"].append(products[1])
             heads["axes"].append(products[2])
             heads["norms"].append(np.einsum("btpx,btpx->b", turned, self.z))
@@ -240,15 +244,17 @@ class _Fit:
         """The kernel of the samples with each other [S, S], float64."""
         with jax.enable_x64(True):
             metric = jax.tree.map(lambda leaf: jnp.asarray(leaf[group], float), self.metrics[kind])
-            z = jnp.asarray(np.einsum("fp,stpx->stfx", self.kinds[kind], self.z))
-            rows = embedded(metric, z)
+            rows = embedded(metric, jnp.asarray(self.inputs[kind]))
             return np.array(metric_kernel(metric, rows, rows))
 
 
-def _products(metric: Metric, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A^T A of a metric's map A on scaled z, over lags, points and axes."""
+def _products(
+    metric: Metric, matrix: np.ndarray, size: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A^T A of a metric's map A of z, over lags, points and axes."""
     past, vectors = len(metric.mix), len(matrix)
     lags = metric.mix.T @ metric.mix * np.exp(2 * metric.size) / (3 * past * vectors)
+    lags = lags / np.outer(size, size)
     points = matrix.T @ (np.exp(2 * metric.points)[:, None] * matrix)
     return lags, points, np.exp(2 * metric.axes)
 

@@ -40,17 +40,14 @@ class Seen:
     held_out: tuple[np.ndarray, np.ndarray]
 
     def __post_init__(self):
-        mean = self.z.mean(axis=0)
-        size = np.sqrt(np.mean((self.z - mean) ** 2, axis=(0, 2, 3)))
-        size = np.where(size > 0, size, 1.0)
-        size[-1] /= POSE
-        for name, value in (("mean", mean), ("size", size), ("centre", self.step.mean(axis=0))):
+        mean, centre = self.z.mean(axis=0), self.step.mean(axis=0)
+        for name, value in (("mean", mean), ("size", lag_sizes(self.z - mean)), ("centre", centre)):
             object.__setattr__(self, name, value)
 
     mean: np.ndarray = dataclasses.field(init=False)
     """Of z."""
     size: np.ndarray = dataclasses.field(init=False)
-    """Root mean squares of the lags [T]."""
+    """By which lags are divided [T]."""
     centre: np.ndarray = dataclasses.field(init=False)
     """The mean step."""
 
@@ -59,13 +56,20 @@ class Seen:
         return (z - self.mean) / self.size[:, None, None]
 
     def linear(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """The linear forecast with weights of scaled z [N*C, 3, T, N*C, 3], as the predictor has it."""
-        weights = weights / self.size[:, None, None]
+        """The linear forecast with weights of z [N*C, 3, T, N*C, 3], as the predictor has it."""
         constant = self.centre - np.tensordot(weights, self.mean, 3)
-        own = np.arange(len(weights))
+        weights, own = weights.copy(), np.arange(len(weights))
         for axis in range(3):  # what the base adds along the axes that the frame has
             weights[own, axis, :-1, own, axis] -= self.base
         return {"base": self.base, "weights": weights, "constant": constant}
+
+
+def lag_sizes(z: np.ndarray) -> np.ndarray:
+    """Root mean squares of the lags of z [S, T, F, 3] less its mean; the pose by POSE larger: [T]."""
+    size = np.sqrt(np.mean(z**2, axis=(0, 2, 3)))
+    size = np.where(size > 0, size, 1.0)
+    size[-1] /= POSE
+    return size
 
 
 def seen_by(task: Task, mirror: Pairs | None) -> Iterator[Seen]:

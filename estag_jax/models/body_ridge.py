@@ -206,7 +206,7 @@ def _fitted(seen: Seen) -> BodyPredictor:
     weights = (basis @ coefficients(ridge)).T.reshape(points, 3, past, points, 3)
     return BodyPredictor(
         seen.frames,
-        **seen.linear(weights),
+        **seen.linear(weights / seen.size[:, None, None]),
         ridge=np.float64(ridge),
         degenerate=np.float64(seen.degenerate),
     )

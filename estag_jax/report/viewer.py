@@ -66,6 +66,9 @@ class View:
         frames = sum(clip["frames"] for clip in clips)
         return f"{points} points, {frames} frames" + f" in {len(clips)} clips" * (len(clips) > 1)
 
+    def __repr__(self) -> str:
+        return f"View: {self.summary}"
+
     def save(self, path: str | os.PathLike, title: str = "estag_jax") -> None:
         """Writes one HTML file that needs no network."""
         write_text(path, document(title, self.html()))

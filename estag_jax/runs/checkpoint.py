@@ -1,32 +1,47 @@
 """Checkpoints on disk: the only file that imports orbax.
 
-The latest state of training is kept, written asynchronously and renamed into place when whole: the
-variables and optimiser of every seed, the best variables, and the evaluations so far. Only the process
-that trains opens the folder; what readers need is in forecaster.npz.
+The latest two states of training are kept, each renamed into place when whole: the variables and optimiser of
+every seed, the best variables, and the evaluations so far. Beside the folder lie the SHA-256 of its files, so
+that damage is found before anything is restored. Only the process that trains opens the folder; what readers
+need is in forecaster.npz.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
+from estag_jax.io import FileError, one_line, read_json, write_json
 from estag_jax.runs.folder import RunError
+from estag_jax.training import interrupts
 from estag_jax.training.callbacks import Callback
 from estag_jax.training.loop import Loop
 
 # What goes wrong is raised as well; after Ctrl-C orbax would log a traceback besides.
-logging.getLogger("absl").setLevel(logging.CRITICAL)
+for _name in ("absl", "asyncio"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
+
+_LOG = logging.getLogger("estag_jax")
+if logging.lastResort and not _LOG.handlers:  # plain lines on standard error
+    _LOG.addHandler(logging.lastResort)
+    _LOG.propagate = False
+
+SUMS = ".sums"
+"""Behind the name of the folder: the file of the SHA-256 of the files in it."""
 
 
 class Checkpoints(Callback):
     """Saves the loop after every evaluation and restores it where an earlier process stopped.
+
+    Where the latest state is damaged, the one before it is restored, and a line says so.
 
     Args:
       folder: where they are kept; created when the first is saved.
@@ -36,29 +51,76 @@ class Checkpoints(Callback):
     def __init__(self, folder: str | os.PathLike, key: Any = None):
         self.folder, self.key = Path(folder).absolute(), key
         self._checkpointer: Any = None
+        self._saved: float = np.inf
 
     def begin(self, loop: Loop) -> None:
-        self._checkpointer = ocp.training.Checkpointer(
-            self.folder,
-            # One behind the latest stays, in case the latest is damaged.
-            preservation_policy=ocp.training.preservation_policies.LatestN(2),
-            custom_metadata={"key": self.key},
-            cleanup_tmp_directories=True,
-        )
-        known = (self._checkpointer.root_metadata().custom_metadata or {}).get("key", self.key)
+        damaged = {step: why for step in self._steps() if (why := self._damage(step))}
+        for step in damaged:
+            self._path(step).rename(self._aside(step))
+        while True:
+            steps = self._steps()
+            try:
+                self._open()
+                why = self._restore(loop, steps[-1]) if steps else ""
+            except RunError:
+                raise
+            except ValueError as error:  # of a state that orbax looks into when it opens the folder
+                if not steps:
+                    raise
+                why = _first_line(error)
+            if not why:
+                break
+            self.end(loop)
+            damaged[steps[-1]] = why
+            self._path(steps[-1]).rename(self._aside(steps[-1]))
+        if damaged and not steps:
+            for step in damaged:
+                self._aside(step).rename(self._path(step))
+            step, why = max(damaged.items())
+            raise RunError(
+                f"{self._path(step)}: cannot be restored ({why}), and there is no other; add --overwrite "
+                f"to start again"
+            )
+        for step, why in damaged.items():
+            _LOG.warning(
+                f"{self._path(step)}: is damaged ({why}); going on from epoch {loop.epoch}"
+            )
+            _delete(self._aside(step))
+        self._saved = loop.epoch
+
+    def evaluated(self, loop: Loop, evaluation: dict[str, Any]) -> None:
+        self._save(loop)
+
+    def interrupted(self, loop: Loop) -> None:
+        if loop.epoch > self._saved:
+            with interrupts.held():
+                self._save(loop)
+
+    def end(self, loop: Loop) -> None:
+        if self._checkpointer is not None:
+            self._checkpointer.close()
+
+    def _open(self) -> None:
+        try:
+            self._checkpointer = ocp.training.Checkpointer(
+                self.folder,
+                # One behind the latest stays, in case the latest is damaged.
+                preservation_policy=ocp.training.preservation_policies.LatestN(2),
+                custom_metadata={"key": self.key},
+                cleanup_tmp_directories=True,
+            )
+        except OSError as error:
+            raise _unwritable(self.folder, error) from None
+        try:
+            known = (self._checkpointer.root_metadata().custom_metadata or {}).get("key", self.key)
+        except (ValueError, OSError):
+            known = self.key  # its file is damaged; run.json has the settings too
         if known != self.key:
             raise RunError(
                 f"{self.folder}: was made with other settings or data; choose another --out"
             )
-        latest = self._checkpointer.latest
-        if latest is not None:
-            self._restore(loop, latest)
 
-    def evaluated(self, loop: Loop, evaluation: dict[str, Any]) -> None:
-        # Without waiting, orbax would skip a save that comes during another. Copies,
-        # because the next step overwrites the donated state while orbax still writes.
-        self._checkpointer.wait()
-        arrays = jax.tree.map(jnp.copy, _arrays(loop))
+    def _save(self, loop: Loop) -> None:
         facts = {
             "epoch": loop.epoch,
             "best_epoch": loop.best_epoch.tolist(),
@@ -66,20 +128,26 @@ class Checkpoints(Callback):
             "frozen": loop.frozen.tolist(),
             "seconds": loop.seconds,
             "log": loop.log,
+            "losses": [np.asarray(loss).tolist() for loss in jax.device_get(loop.losses)],
         }
-        self._checkpointer.save_checkpointables_async(loop.epoch, arrays, metrics=facts, force=True)
+        try:
+            self._checkpointer.save_checkpointables(
+                loop.epoch, _arrays(loop), metrics=facts, force=True
+            )
+            sums = {str(step): _sums(self._path(step)) for step in self._steps()}
+            write_json(self._sums_file, sums)
+        except (OSError, ValueError) as error:
+            raise _unwritable(self._path(loop.epoch), error) from None
+        self._saved = loop.epoch
 
-    def end(self, loop: Loop) -> None:
-        if self._checkpointer is not None:
-            self._checkpointer.close()
-
-    def _restore(self, loop: Loop, latest: Any) -> None:
+    def _restore(self, loop: Loop, step: int) -> str:
+        """Restores a state; or says why not."""
         try:
             like = jax.tree.map(
                 lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), _arrays(loop)
             )
-            arrays = self._checkpointer.load_checkpointables(latest.step, like)
-            facts = latest.metrics
+            arrays = self._checkpointer.load_checkpointables(step, like)
+            facts = next(c.metrics for c in self._checkpointer.checkpoints if c.step == step)
             loop.restore(
                 state=type(loop.state)(arrays["variables"], arrays["opt_state"]),
                 best=arrays["best"],
@@ -89,11 +157,67 @@ class Checkpoints(Callback):
                 frozen=np.array(facts["frozen"]),
                 seconds=dict(facts["seconds"]),
                 log=list(facts["log"]),
+                losses=[np.float32(loss) for loss in facts.get("losses", ())],
             )
-        except (ValueError, KeyError, OSError, TypeError) as error:
+        except (ValueError, KeyError, OSError, TypeError, StopIteration) as error:
             # Orbax explains over many lines; the first says what is wrong.
-            reason = str(error).strip().split("\n")[0][:200]
-            raise RunError(f"{self.folder}/{latest.step}: cannot be restored: {reason}") from error
+            return _first_line(error)
+        return ""
+
+    def _path(self, step: int) -> Path:
+        return self.folder / str(step)
+
+    def _aside(self, step: int) -> Path:
+        """Where a damaged state is, out of the way of orbax, until another is restored."""
+        return self.folder.with_name(f"{self.folder.name}.{step}.partial")
+
+    @property
+    def _sums_file(self) -> Path:
+        return self.folder.with_name(self.folder.name + SUMS)
+
+    def _steps(self) -> list[int]:
+        """The epochs of the states that are there."""
+        names = os.listdir(self.folder) if self.folder.is_dir() else []
+        return sorted(int(name) for name in names if name.isdigit())
+
+    def _damage(self, step: int) -> str:
+        """What differs from the files as they were saved; "" where nothing does or nothing is known."""
+        try:
+            saved = read_json(self._sums_file).get(str(step), {})
+        except (FileError, AttributeError):
+            return ""  # killed before it was written: orbax says whether the state is whole
+        found = _sums(self._path(step))
+        changed = [name for name in saved if found.get(name) != saved[name]]
+        if not changed:
+            return ""
+        return f"{changed[0]} {'was altered' if changed[0] in found else 'is missing'}"
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    """SHA-256 of the files below a folder, by path."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:200] or type(error).__name__
+
+
+def _unwritable(path: Path, error: Exception) -> RunError:
+    return RunError(
+        f"{path}: cannot be written ({one_line(error)[:200]}); what was saved before is whole: free space or "
+        f"permit writing, then add --resume"
+    )
 
 
 def _arrays(loop: Loop) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 run.json        format, settings, fingerprint of the data: a folder with it is a run
 forecaster.npz  the best forecaster so far (estag_jax.load reads this file alone)
 checkpoints/    the state of training, for --resume (runs.checkpoint)
+checkpoints.sums  SHA-256 of its files
 metrics.jsonl   one object per evaluation
+metrics.earlier.jsonl  evaluations of epochs that were trained again from an earlier checkpoint
 result.json     the evaluation (evaluation.result)
 table.md        its table
 figures/        pictures
@@ -27,13 +29,14 @@ from typing import Any
 
 from estag_jax.config import from_dict, to_dict
 from estag_jax.evaluation.result import Result
-from estag_jax.io import FileError, read_json, write_json
+from estag_jax.io import FileError, one_line, read_json, write_json, write_text
 from estag_jax.runs.settings import RunConfig
 
 RUN, FORECASTER, CHECKPOINTS = "run.json", "forecaster.npz", "checkpoints"
+SUMS, EARLIER = "checkpoints.sums", "metrics.earlier.jsonl"
 METRICS, RESULT, TABLE = "metrics.jsonl", "result.json", "table.md"
 FIGURES, REPORT, LOCK = "figures", "report.html", "lock"
-FILES = (FORECASTER, CHECKPOINTS, METRICS, RESULT, TABLE, FIGURES, REPORT, RUN)
+FILES = (FORECASTER, CHECKPOINTS, SUMS, METRICS, EARLIER, RESULT, TABLE, FIGURES, REPORT, RUN)
 """All that a run writes; nothing else is ever deleted. RUN last: without it the folder is no run."""
 
 PREVIOUS = ".previous"
@@ -107,8 +110,35 @@ def read_result(folder: Path) -> Result | None:
 
 def append_metrics(folder: Path, evaluation: dict[str, Any]) -> None:
     """Adds one evaluation's line."""
-    with (folder / METRICS).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(evaluation, allow_nan=False) + "\n")
+    try:
+        with (folder / METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(evaluation, allow_nan=False) + "\n")
+    except OSError as error:
+        raise RunError(
+            f"{folder / METRICS}: cannot be written ({one_line(error)}); free space or permit writing, "
+            f"then add --resume"
+        ) from None
+
+
+def begin_metrics(folder: Path, log: list[dict[str, Any]]) -> None:
+    """Begins the evaluations of a training that goes on; later ones of before are kept in EARLIER.
+
+    Raises:
+      RunError: evaluations were made, and no checkpoint was there to go on from.
+    """
+    before = read_metrics(folder)
+    reached = log[-1]["epoch"] if log else 0
+    lost = [line for line in before if line["epoch"] > reached]
+    if len(lost) > 1 and not log:
+        raise RunError(
+            f"{folder}: was trained for {before[-1]['epoch']} epochs and has no checkpoint; add --overwrite "
+            f"to start again"
+        )
+    if lost:
+        with (folder / EARLIER).open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(line, allow_nan=False) + "\n" for line in lost)
+    lines = (json.dumps(line, allow_nan=False) + "\n" for line in log)
+    write_text(folder / METRICS, "".join(lines))
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
@@ -174,15 +204,19 @@ def locked(folder: Path, take_over: bool = False) -> Generator[None]:
     Raises:
       RunError: another process writes to the folder; names it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / LOCK
     own = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.ctime()}
     while True:
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             with path.open("x", encoding="utf-8") as file:
                 json.dump(own, file)
             break
-        except FileExistsError:
+        except OSError as error:
+            if not path.exists():
+                raise RunError(
+                    f"{folder}: cannot be written ({one_line(error)}); choose another --out"
+                ) from None
             holder = _holder(path)
             if holder is None or take_over or _ended(holder):
                 path.unlink(missing_ok=True)

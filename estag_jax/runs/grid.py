@@ -20,7 +20,7 @@ from estag_jax.io import read_json, reporting_as, slug, write_json
 from estag_jax.models import catalog
 from estag_jax.models.base import ClosedForm
 from estag_jax.nn.config import Head
-from estag_jax.runs.checkpoint import Checkpoints
+from estag_jax.runs.checkpoint import SUMS, Checkpoints
 from estag_jax.runs.folder import locked
 from estag_jax.runs.published import PUBLISHED
 from estag_jax.runs.settings import RunConfig, prepare
@@ -195,6 +195,7 @@ def _run(
     cell.about.update(key=key, window=to_dict(config.window), config=to_dict(config))
     write_json(path, cell.to_dict())
     shutil.rmtree(checkpoints, ignore_errors=True)
+    checkpoints.with_name(checkpoints.name + SUMS).unlink(missing_ok=True)
     return cell
 
 

@@ -51,9 +51,7 @@ class Saved(Callback):
         self.out = out
 
     def begin(self, loop: Loop) -> None:
-        (self.out / folder.METRICS).unlink(missing_ok=True)
-        for evaluation in loop.log:
-            folder.append_metrics(self.out, evaluation)
+        folder.begin_metrics(self.out, loop.log)
 
     def evaluated(self, loop: Loop, evaluation: dict[str, Any]) -> None:
         folder.append_metrics(self.out, evaluation)

@@ -34,6 +34,9 @@ class Callback:
           evaluation: ``epoch``, ``train_loss`` and ``validation_mse`` (means over the seeds), ``seconds``.
         """
 
+    def interrupted(self, loop: Loop) -> None:
+        """When a signal ends training (training.interrupts), between two epochs; before ``end``."""
+
     def end(self, loop: Loop) -> None:
         """After the last epoch, also when training ends by an error."""
 

@@ -19,6 +19,7 @@ from estag_jax.evaluation.predictions import validation_error
 from estag_jax.models.base import NetworkPredictor
 from estag_jax.models.memory import windows_at_once
 from estag_jax.ops.sharding import data_mesh, replicate
+from estag_jax.training import interrupts
 from estag_jax.training.buckets import Bucket, make_buckets, sizes
 from estag_jax.training.callbacks import Callback, TrainingDiverged
 from estag_jax.training.fitted import Fit
@@ -47,6 +48,7 @@ class Loop:
       latest_error: validation error of each seed at the latest evaluation [S].
       frozen: seeds whose best is no longer looked for [S].
       log: one entry an evaluation.
+      losses: of each call of the compiled steps since the last evaluation [S].
       stop: why training ends early, or None.
     """
 
@@ -83,6 +85,7 @@ class Loop:
         self.best_error, self.latest_error = np.full(count, np.inf), np.full(count, np.inf)
         self.frozen = np.zeros(count, bool)
         self.log: list[dict[str, Any]] = []
+        self.losses: list[Any] = []
         self.seconds = {"compile": 0.0, "train": 0.0}
 
     def predictor(self, variables: Any) -> NetworkPredictor:
@@ -101,7 +104,13 @@ class Loop:
                 callback.begin(self)
             programs = self.compile()
             while self.epoch < self.config.epochs and self.stop is None:
-                self._advance(programs, callbacks)
+                with interrupts.held():
+                    self._advance(programs, callbacks)
+        except interrupts.Interrupted as stop:
+            stop.about = f"epoch {self.epoch} of {self.config.epochs} is saved"
+            for callback in callbacks:
+                callback.interrupted(self)
+            raise
         finally:
             for callback in callbacks:
                 callback.end(self)
@@ -186,12 +195,17 @@ class Loop:
     def _advance(self, programs: list[tuple[Any, Any]], callbacks: Sequence[Callback]) -> None:
         """Epochs up to the next evaluation, and the evaluation."""
         began = time.perf_counter()
-        until = min(self.epoch + self.config.evaluate_every, self.config.epochs)
-        losses = []
-        while self.epoch < until:
-            losses += self.run_epoch(programs)
+        evaluated = self.log[-1]["epoch"] if self.log else 0
+        until = min(evaluated + self.config.evaluate_every, self.config.epochs)
+        try:
+            while self.epoch < until:
+                self.losses += self.run_epoch(programs)
+                interrupts.check()
+        finally:
+            self.seconds["train"] += time.perf_counter() - began
+        began = time.perf_counter()
         # Averaged here: a compiled stack of as many arrays as steps would take longer than the steps.
-        loss = np.mean(jax.device_get(losses), axis=0, dtype=np.float64)
+        loss = np.mean(jax.device_get(self.losses), axis=0, dtype=np.float64)
         errors = validation_error(
             self.predictor(self.state.variables), self.task, self.sizes, self.hidden, seeds=True
         )
@@ -209,6 +223,7 @@ class Loop:
             "seconds": round(self.seconds["train"], 3),
         }
         self.log.append(evaluation)
+        self.losses = []
         for callback in callbacks:
             callback.evaluated(self, evaluation)
 

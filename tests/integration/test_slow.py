@@ -41,14 +41,26 @@ def test_the_demo_beats_the_exact_fit_of_its_last_layer(tmp_path):
     )
 
 
+def run_notebook(name):
+    cells = json.loads((ROOT / "notebooks" / name).read_text(encoding="utf-8"))["cells"]
+    names = {"__name__": "notebook"}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), names)
+    return names
+
+
+@pytest.mark.parametrize(
+    "name", sorted(path.name for path in (ROOT / "notebooks").glob("0*.ipynb"))
+)
+def test_notebooks_that_need_no_run(name, capsys):
+    run_notebook(name)
+    assert "nan" not in capsys.readouterr().out
+
+
 def test_the_notebook_runs(tmp_path, monkeypatch):
     config = dataclasses.replace(PRESETS["demo"].config, train=TrainConfig(epochs=5))
     train(config, tmp_path / "runs" / "demo")
     monkeypatch.chdir(tmp_path)
-    notebook = ROOT / "notebooks" / "quickstart.ipynb"
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    names = {}
-    for cell in cells:
-        if cell["cell_type"] == "code":
-            exec("".join(cell["source"]), names)
+    names = run_notebook("quickstart.ipynb")
     assert np.abs(names["moved"] - names["expected"]).max() < 1e-4

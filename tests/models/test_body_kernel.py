@@ -68,23 +68,23 @@ def test_forecasts_are_kernel_regression_spelled_out(task, fitted_parts, histori
         + [list((histories[w, :, -1, 0] - histories[w, :, -1, 0].mean(axis=0)) @ axes[w].T)]
         for w in range(6)
     ])  # fmt: skip
-    size = np.sqrt(np.mean((seen.z - seen.z.mean(axis=0)) ** 2, axis=(0, 2, 3)))
-    size = (size / [1, 1, 1, 0.3])[:, None, None]
-    queries = (z - seen.mean) / size
+    queries = z - seen.mean
     kept = np.linspace(0, len(seen.z) // 2 - 1, 80).round().astype(int)
     kept = np.concatenate([kept, kept + len(seen.z) // 2])
-    samples, y = (seen.z[kept] - seen.mean) / size, seen.step[kept] - seen.centre
+    samples, y = seen.z[kept] - seen.mean, seen.step[kept] - seen.centre
     sign = np.array([-1, 1, 1])
     expected = np.zeros((6, 11, 3))
     along = np.array([np.eye(11)[j] - np.eye(11)[i] for i, j in sorted(BONES.tolist())])
     for kind, metrics in zip(
         (np.eye(11), np.vstack([np.ones(11) / 11, along])), state.metrics, strict=True
     ):
+        shown = np.einsum("fp,stpx->stfx", kind, seen.z - seen.mean)
+        size = np.sqrt(np.mean(shown[kept] ** 2, axis=(0, 2, 3))) / [1, 1, 1, 0.3]
         for place, group in enumerate(groups_of(task.system, MIRROR)):
             m = [np.float64(leaf[place]) for leaf in metrics]
 
-            def phi(z, m=m, kind=kind):
-                mixed = np.einsum("st,fp,btpx->bsfx", m[0], kind, z)
+            def phi(z, m=m, kind=kind, size=size):
+                mixed = np.einsum("st,t,fp,btpx->bsfx", m[0], 1 / size, kind, z)
                 mixed = mixed * np.exp(m[1])[:, None] * np.exp(m[2]) * np.exp(m[3])
                 return mixed.reshape(len(z), -1) / np.sqrt(4 * len(kind) * 3)
 
@@ -192,7 +192,7 @@ def test_runs_are_left_out_by_the_search(monkeypatch, fitted_parts, task):
     for z, _, other, _, _ in steps[: len(steps) // 2]:
         runs = [
             {
-                int(state.runs[np.argmin(np.abs(state.z - one).sum(axis=(1, 2, 3))) % 80])
+                int(state.runs[np.argmin(np.abs(state.inputs[0] - one).sum(axis=(1, 2, 3))) % 80])
                 for one in part
             }
             for part in (z, other)

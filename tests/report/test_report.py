@@ -89,6 +89,10 @@ def test_report_of_a_table(tmp_path, capsys):
     run_grid({EVIL: RunConfig(**given)}, ("AR-LS",), 1, tmp_path / "table")
     text, page = written(capsys, tmp_path / "table")
     assert len(page.figures) == 1 and "AR-LS" in page.text and EVIL not in text
+    code, _, err = estag(
+        capsys, "report", tmp_path / "table", "--out", tmp_path / "table" / "cells"
+    )
+    assert code == 2 and "a folder" in err
     code, _, err = estag(capsys, "report", tmp_path)
     assert code == 2 and str(tmp_path) in err and err.count("\n") == 1
 

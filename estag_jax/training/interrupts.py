@@ -1,0 +1,53 @@
+"""Signals that stop a process: heeded where the state of a training is whole.
+
+``handle`` is the handler that a program may install (``estag`` does). Without it nothing here has an effect.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator
+
+_state: dict[str, int] = {"held": 0, "signal": 0}
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal stops the process.
+
+    Args:
+      number: of the signal.
+
+    Attributes:
+      about: what was saved, for the user; "" where no training was under way.
+    """
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number, self.about = number, ""
+
+
+def handle(number: int, frame: object = None) -> None:
+    """Stops the process: at once, or, within ``held``, at the next ``check``; a second signal at once."""
+    if _state["held"] and not _state["signal"]:
+        _state["signal"] = number
+        return
+    _state["signal"] = 0
+    raise Interrupted(number)
+
+
+@contextlib.contextmanager
+def held() -> Generator[None]:
+    """Signals wait for ``check``, or for the end of this."""
+    _state["held"] += 1
+    try:
+        yield
+    finally:
+        _state["held"] -= 1
+    check()
+
+
+def check() -> None:
+    """Raises Interrupted if a signal waits."""
+    number, _state["signal"] = _state["signal"], 0
+    if number:
+        raise Interrupted(number)
