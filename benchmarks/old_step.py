@@ -122,7 +122,7 @@ def compare(name: str, folders: dict[str, Path], rounds: int) -> dict[str, np.nd
 
 def main(config: Config) -> None:
     """Compares each network in turn and prints the table."""
-    table = Table("network", title=f"a step of {100} windows of the demo, process time, one thread")
+    table = Table("network", title="a step of 100 windows, process time")
     for column in (f"{config.commit} [ms]", "now [ms]", "now / before"):
         table.add_column(column, justify="right")
     archive = subprocess.run(

@@ -6,8 +6,8 @@
 
 The cells of a table (figures of every seed, settings, versions, device, times) are kept as they were
 measured in experiments/results/NAME.json. The pages are written by hand but for the blocks between
-`<!-- NAME -->` and `<!-- end -->`: a table, `summary` (all rows, as ratios to VAR ridge) or `headline`
-(some of them).
+`<!-- NAME -->` and `<!-- end -->`: a table, `summary` (all rows where networks were compared, as ratios to
+VAR ridge), `headline` (some of them) or `solved` (closed forms on all data).
 """
 
 from __future__ import annotations
@@ -43,6 +43,20 @@ HEADLINE = (
     "EqMotion",
     "STGCN",
     "ESTAG",
+    "ESTAG as released",
+)
+COMPARED = "aspirin", "ethanol", "trp_cage", "walk"
+SOLVED = (
+    "AR-LS",
+    "In-context AR",
+    "Context parroting",
+    "VAR ridge, vertical apart",
+    "Frame ridge",
+    "Frame kernel",
+    "Path ridge",
+    "Body ridge",
+    "Body kernel",
+    "Mode ridge",
     "ESTAG as released",
 )
 BLOCK = re.compile(r"(<!-- (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -106,32 +120,60 @@ def write_results(name: str, results: list[Result]) -> None:
     write_text(KEPT / f"{name}.json", "[\n" + ",\n".join(blocks) + "\n]\n")
 
 
-def summary(rows: Collection[str] = ()) -> str:
-    """Every row's error on every data set as a ratio to that of VAR ridge, ± the seeds' deviation."""
-    results = [result for path in sorted(KEPT.glob("*.json")) for result in kept(path.stem)]
-    columns = [result.rows[0].data for result in results]
-    names = [name for name in METHODS if any(result.row(name) for result in results)]
+def _results() -> dict[str, Result]:
+    """Every kept result by the name of its data."""
+    found = [result for path in sorted(KEPT.glob("table*.json")) for result in kept(path.stem)]
+    return {result.rows[0].data: result for result in found}
 
-    def entry(name: str, result: Result) -> str:
-        row, base = result.row(name), result.row("VAR ridge")
-        if row is None:
-            return "–"
-        seeds = row.metrics["mse"]["seeds"]
-        deviation = f" ± {np.std(seeds, ddof=1) / base.mse:.2f}" if len(seeds) > 1 else ""
-        return f"{row.mse / base.mse:.2f}{deviation}"
 
-    lines = [["error / VAR ridge", *columns], ["---"] + ["---:"] * len(columns)]
-    lines += [
-        [name, *(entry(name, result) for result in results)]
-        for name in names
-        if not rows or name in rows
-    ]
+def _lines(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def _ratio(name: str, result: Result) -> str:
+    """The error of a row over that of VAR ridge, ± the seeds' deviation."""
+    row, base = result.row(name), result.row("VAR ridge")
+    if row is None:
+        return "–"
+    seeds = row.metrics["mse"]["seeds"]
+    deviation = f" ± {np.std(seeds, ddof=1) / base.mse:.2f}" if len(seeds) > 1 else ""
+    return f"{row.mse / base.mse:.2f}{deviation}"
+
+
+def summary(rows: Collection[str] = ()) -> str:
+    """The rows of the data on which networks were compared, as ratios to VAR ridge."""
+    results = {name: r for name, r in _results().items() if name in COMPARED}
+    names = [name for name in METHODS if any(result.row(name) for result in results.values())]
+    return _lines(
+        ["error / VAR ridge", *results],
+        [
+            [name, *(_ratio(name, result) for result in results.values())]
+            for name in names
+            if not rows or name in rows
+        ],
+    )
+
+
+def solved() -> str:
+    """Methods that learn, on all data, as ratios to VAR ridge; the molecules' median and worst below."""
+    results = _results()
+    named = [name for name in SOLVED if any(result.row(name) for result in results.values())]
+    rows = [[data, *(_ratio(name, result) for name in named)] for data, result in results.items()]
+    molecules = [result for table in ("table1", "table4") for result in kept(table)]
+    found = [
+        [r.row(name).mse / r.row("VAR ridge").mse for r in molecules if r.row(name)]
+        for name in named
+    ]
+    for words, of in (("median", np.median), ("worst", np.max)):
+        values = [f"{of(ratios):.2f}" if len(ratios) == len(molecules) else "–" for ratios in found]
+        rows.append([f"*{words} of the {len(molecules)} of molecules*", *values])
+    return _lines(["error / VAR ridge", *named], rows)
 
 
 def filled(text: str) -> str:
     """A page with every block written again."""
-    made = {"summary": summary, "headline": lambda: summary(HEADLINE)}
+    made = {"summary": summary, "headline": lambda: summary(HEADLINE), "solved": solved}
 
     def block(match: re.Match) -> str:
         name = match["name"]

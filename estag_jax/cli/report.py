@@ -15,7 +15,7 @@ def report(
     steps: tuple[int, ...] = (100, 1000),
     out: Path | None = None,
 ) -> None:
-    """Write a run or a table as one HTML file, which needs no network.
+    """Write a run or a table as one HTML file.
 
     Args:
       run: Folder of a run or of a table.

@@ -22,7 +22,7 @@ def rollout(
     structure: int | None = None,
     out: Path = Path("rollout.xyz"),
 ) -> None:
-    """Forecast many frames from one window and write them for other programs, or to be looked at.
+    """Forecast many frames from one window and write them.
 
     Args:
       run: Folder of the run.

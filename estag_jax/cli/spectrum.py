@@ -28,7 +28,7 @@ def spectrum(
     seed: int = 0,
     out: Path | None = None,
 ) -> None:
-    """Say at which frequencies nodes move and, of a run, whether its Fourier filters pick them.
+    """Say at which frequencies nodes and Fourier filters act.
 
     Args:
       what: Folder of a run, or SOURCE[:NAME] of estag data list, or a path of data.

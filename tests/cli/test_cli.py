@@ -188,6 +188,7 @@ def _file(folder, **arrays):
 
 Z = np.array([6, 6, 8])
 R = np.tile(np.array([[0, 0, 0], [1.5, 0, 0], [2.1, 1.3, 0]], np.float32), (300, 1, 1))
+R[:, 2, 2] = 0.1 * np.sin(np.arange(300))
 NAN = R.copy()
 NAN[17, 2, 1] = np.nan
 

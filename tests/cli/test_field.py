@@ -5,6 +5,7 @@ Each input is made here; what is right is the table of the field cases.
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import subprocess
@@ -206,12 +207,12 @@ def test_a_step_that_is_given_is_heeded(capsys):
 
 
 def test_facts_come_before_what_is_computed(capsys, monkeypatch):
-    from estag_jax.cli import data_info
+    module = importlib.import_module("estag_jax.evaluation.evaluate")
 
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(data_info, "evaluate", stop)
+    monkeypatch.setattr(module, "evaluate", stop)
     code, out, err = info(capsys, npz("a.npz"))
     assert code == 130 and fact(out, "frames") == "60" and err.startswith("estag: interrupted")
 
