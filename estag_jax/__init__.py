@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from estag_jax.sources.catalog import load as load_trajectory
     from estag_jax.training.callbacks import Callback
     from estag_jax.training.fit import fit
-    from estag_jax.training.fitted import Fit
     from estag_jax.training.losses import LOSSES
     from estag_jax.training.settings import TrainConfig
 
@@ -49,7 +48,6 @@ _NAMES = {
     "ClosedForm": "models.base",
     "ESTAG": "models.estag",
     "EstagConfig": "models.estag",
-    "Fit": "training.fitted",
     "Forecaster": "models.forecaster",
     "Graph": "graph",
     "GraphConfig": "data.settings",
