@@ -124,7 +124,9 @@ def test_the_picture_of_a_run_has_the_sticks_of_its_radius_graph(tmp_path, monke
 
     monkeypatch.setattr(run_figures, "overlay", see)
     monkeypatch.setattr(overlay_module, "_balls_and_sticks", keep)
-    forecaster = SimpleNamespace(error_bars=None, predict=lambda history, vectors: history[:, -1] + 0.1)
+    forecaster = SimpleNamespace(
+        error_bars=None, predict=lambda history, vectors: history[:, -1] + 0.1
+    )
     result = Result(task.describe(), [Row("Last frame")])
     finished = SimpleNamespace(task=task, forecaster=forecaster, result=result, beside={})
     (path,) = run_figures.draw(tmp_path, finished)
