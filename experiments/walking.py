@@ -3,9 +3,9 @@
     .venv/bin/python experiments/walking.py --folder ../shared/data/cmu_mocap
 
 Of the 17 trials of subject 35 that are there, 9 train, 4 validate and 4 test: those of tables.WALK, or
-drawn anew. VAR ridge is fitted to 100 windows of each training trial (900), as in the tables; "all" fits to
-every fourth window of these trials. All settings are those of the catalog; the test windows of a split
-are forecast once.
+drawn at random. VAR ridge is fitted to 100 windows of each training trial (900), as in the tables; "all"
+fits to every fourth window of these trials. All settings are those of the catalog; the test windows of a
+split are forecast once.
 """
 
 from __future__ import annotations

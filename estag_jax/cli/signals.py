@@ -21,7 +21,7 @@ GRACE = 15.0
 
 
 def install() -> None:
-    """Heeds the signals in this process, except those that are ignored (nohup)."""
+    """Handles the signals in this process, except those that are ignored (nohup)."""
     read, write = os.pipe()
     os.set_blocking(write, False)
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)

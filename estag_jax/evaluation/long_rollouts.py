@@ -11,7 +11,7 @@ from scipy.spatial.distance import jensenshannon
 from estag_jax.data.statistics import power_spectrum
 from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
-from estag_jax.data.windows import frames_of, gather
+from estag_jax.data.windows import evenly, frames_of, gather
 from estag_jax.evaluation.predictions import inputs_of_windows
 from estag_jax.evaluation.rollout import roll
 from estag_jax.evaluation.spectra import thinned
@@ -50,7 +50,7 @@ def long_rollouts(
     tested = np.asarray(task.splits[0].test)
     if window.horizons[0] != 1 or not len(tested):
         return []
-    chosen = tested[np.unique(np.linspace(0, len(tested) - 1, starts).round().astype(int))]
+    chosen = evenly(tested, starts)
     history, _ = gather(trajectory.positions, chosen, window)
     paths = roll(predictor, history, inputs_of_windows(predictor, task, 0, chosen), max(steps))
     paths = np.swapaxes(np.asarray(paths, np.float64), 0, 1)  # [B, S, N, C, 3]

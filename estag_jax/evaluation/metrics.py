@@ -85,7 +85,8 @@ def per_window_aligned_mse(prediction: Array, target: Array, mask: Array | None 
       [W], in squared length units.
     """
     per_window_mse(prediction, target, mask)  # refuses shapes
-    (xp, _, matmul), _ = linalg.backend_of(prediction)
+    backend, _ = linalg.backend_of(prediction)
+    xp, _, matmul = backend
     where = True if mask is None else mask[..., None, None]
     about = []
     for frames in (_float(prediction), _float(target)):
@@ -93,10 +94,7 @@ def per_window_aligned_mse(prediction: Array, target: Array, mask: Array | None 
         points = xp.where(where, centred, 0.0)
         about.append(points.reshape(len(points), -1, 3))
     one, other = about
-    left, _, right = xp.linalg.svd(matmul(xp.swapaxes(one, 1, 2), other))
-    hand = xp.sign(xp.linalg.det(left) * xp.linalg.det(right))
-    last = xp.stack([xp.ones_like(hand), xp.ones_like(hand), hand], axis=-1)
-    turned = matmul(matmul(one, left * last[:, None]), right)
+    turned = matmul(one, linalg.nearest_rotation(backend, matmul(xp.swapaxes(one, 1, 2), other)))
     return per_window_mse(turned.reshape(prediction.shape), other.reshape(target.shape), mask)
 
 

@@ -41,6 +41,36 @@ def lacking(vector: str) -> str:
     )
 
 
+def windows_of(history: Array, nodes: int, past: int, channels: int) -> Array:
+    """A history [..., N, T, C, 3] as windows [B, N, T, C, 3].
+
+    Raises:
+      ValueError: it has another N, T or C, or fewer than 4 axes.
+    """
+    if history.shape[-4:] != (nodes, past, channels, 3):
+        raise ValueError(
+            f"history has shape {history.shape}, expected [..., {nodes}, {past}, {channels}, 3]"
+        )
+    return history.reshape(-1, *history.shape[-4:])
+
+
+def memory_refused(needed: float, allowed: float, of: str, remedies: str) -> str | None:
+    """Why a fit is refused that takes more bytes than it may, in one line, or None.
+
+    Args:
+      needed: bytes.
+      allowed: bytes.
+      of: what is fitted.
+      remedies: settings to change.
+    """
+    if needed <= allowed:
+        return None
+    return (
+        f"would take {needed / 2**30:.1f} GiB for {of}, more than the {allowed / 2**30:.1f} GiB allowed "
+        f"({remedies})"
+    )
+
+
 class Predictor(abc.ABC):
     """A fitted forecaster of one frame: a pytree whose arrays are leaves.
 
@@ -161,6 +191,28 @@ class ClosedForm(abc.ABC):
                 return lacking(name)
         past = task.window.past
         return None if past >= self.needs else f"needs {self.needs} past frames, T is {past}"
+
+
+@dataclasses.dataclass(frozen=True)
+class SampledForm(ClosedForm):
+    """A closed form that can be fitted to fewer samples than there are: to its setting ``samples``."""
+
+    fewest: ClassVar[int] = 300
+    """Samples without which ``within`` gives the method up."""
+
+    @abc.abstractmethod
+    def count(self, task: Task) -> int:
+        """Samples that are fitted."""
+
+    def within(self, task: Task, seconds: float) -> ClosedForm | None:
+        """The method with as many samples as there is time for, ``fewest`` or more."""
+        tried = self
+        while tried.seconds(task) > seconds:
+            fewer = tried.count(task) // 2
+            if fewer < self.fewest:
+                return None
+            tried = dataclasses.replace(self, samples=fewer)
+        return tried
 
 
 @dataclasses.dataclass(frozen=True)

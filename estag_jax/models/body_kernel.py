@@ -11,11 +11,13 @@ import optax
 import scipy.linalg
 
 from estag_jax.data.task import Task
-from estag_jax.models.base import SPEED, ClosedForm
+from estag_jax.data.windows import evenly
+from estag_jax.models.base import SPEED, SampledForm, memory_refused
 from estag_jax.models.body_frames import Pairs
 from estag_jax.models.body_kernel_predictor import BodyKernelPredictor
 from estag_jax.models.body_regressions import Seen, lag_sizes, seen_by
 from estag_jax.models.body_ridge import BodyPredictor
+from estag_jax.models.kernel_search import finite_step
 from estag_jax.models.limbs import along_bonds, groups_of
 from estag_jax.models.linear import fitting_vectors, fitting_windows
 from estag_jax.models.ridge import AFFORDABLE
@@ -40,12 +42,9 @@ RATE, TOWARDS = 0.06, 1e-3
 COMPILING = 4.0
 """Seconds that a fit takes whatever its size."""
 
-FEWEST = 300
-"""Samples without which ``within`` gives the method up."""
-
 
 @dataclasses.dataclass(frozen=True)
-class BodyKernel(ClosedForm):
+class BodyKernel(SampledForm):
     """Kernel ridge regression in the frame of the whole body with learnt metrics; one system only.
 
     The steps of each group of nodes, in the frame and with the mirror images of Body ridge, by the kernel
@@ -83,12 +82,8 @@ class BodyKernel(ClosedForm):
         samples, width, _ = self._sizes(task)
         rows = 6 * task.count("train") + 4 * task.count("validation")
         needed = 8 * (2 * rows * width + 6 * samples * width + 5 * samples**2)
-        if needed > self.memory:
-            return (
-                f"would take {needed / 2**30:.1f} GiB for {task.system.num_nodes} nodes and {samples} "
-                f"samples, more than the {self.memory / 2**30:.1f} GiB allowed (memory; or lower samples)"
-            )
-        return None
+        of = f"{task.system.num_nodes} nodes and {samples} samples"
+        return memory_refused(needed, self.memory, of, "memory; or lower samples")
 
     def seconds(self, task: Task) -> float:
         samples, width, heads = self._sizes(task)
@@ -101,15 +96,8 @@ class BodyKernel(ClosedForm):
         tried = 4 * heads * few * (few * (2 * width + few) + 4 * width * task.count("validation"))
         return COMPILING + (search + solved + held_out + tried) / SPEED
 
-    def within(self, task: Task, seconds: float) -> BodyKernel | None:
-        """The method with as many samples as there is time for, FEWEST or more."""
-        tried = self
-        while tried.seconds(task) > seconds:
-            fewer = tried._sizes(task)[0] // 2
-            if fewer < FEWEST:
-                return None
-            tried = dataclasses.replace(self, samples=fewer)
-        return tried
+    def count(self, task: Task) -> int:
+        return self._sizes(task)[0]
 
     def _sizes(self, task: Task) -> tuple[int, int, int]:
         """Samples, inputs, and about how many kernels."""
@@ -141,8 +129,8 @@ class _Fit:
         self.method, self.seen = method, seen
         ways = 2 if seen.mirrored else 1
         count = len(seen.z) // ways
-        most = min(count, most or count, max(1, method.samples // ways))
-        kept = np.linspace(0, count - 1, most).round().astype(int)
+        most = min(most or count, max(1, method.samples // ways))
+        kept = evenly(np.arange(count), most)
         # The samples are rounded to what a file keeps before anything is fitted to them.
         self.windows = (seen.z[kept] - seen.mean).astype(task.dtype)
         windows, step = self.windows.astype(np.float64), seen.step[kept] - seen.centre
@@ -290,6 +278,4 @@ _slope = jax.jit(jax.grad(_left_out))
 def _search_step(optimizer, metric, state, *given):
     start = initial_metric(*metric.mix.shape[:2], metric.points.shape[1])
     slope = _slope(metric, *given, start)
-    updates, state = optimizer.update(slope, state, metric)
-    finite = all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(updates))
-    return (optax.apply_updates(metric, updates) if finite else metric), state
+    return finite_step(optimizer, slope, state, metric)

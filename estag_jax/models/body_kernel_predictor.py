@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from estag_jax.graph import Array
+from estag_jax.io import part_of
 from estag_jax.models.base import ClosedForm, Predictor
 from estag_jax.models.body_ridge import BodyPredictor
 from estag_jax.ops import linalg
@@ -119,6 +120,5 @@ class BodyKernelPredictor(Predictor):
 
     @classmethod
     def from_arrays(cls, method: ClosedForm, arrays: dict[str, np.ndarray]) -> BodyKernelPredictor:
-        linear = {n.removeprefix(LINEAR): v for n, v in arrays.items() if n.startswith(LINEAR)}
-        own = {name: value for name, value in arrays.items() if not name.startswith(LINEAR)}
-        return cls(BodyPredictor.from_arrays(method, linear), **own)
+        linear = BodyPredictor.from_arrays(method, part_of(arrays, LINEAR))
+        return cls(linear, **{name: value for name, value in arrays.items() if "/" not in name})

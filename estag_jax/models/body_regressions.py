@@ -9,7 +9,7 @@ import numpy as np
 
 from estag_jax.data.task import Task
 from estag_jax.models.body_frames import UP, BodyFrames, Pairs, choose_frames, seen_from_body
-from estag_jax.models.linear import differences, fitting_vectors, fitting_windows
+from estag_jax.models.linear import fitting_vectors, fitting_windows, least_squares
 from estag_jax.ops.body_frames import nearly_degenerate
 from estag_jax.ops.linalg import NUMPY
 
@@ -82,8 +82,7 @@ def seen_by(task: Task, mirror: Pairs | None) -> Iterator[Seen]:
     parts = [fitting_windows(task, part) for part in ("train", "validation")]
     vectors = [fitting_vectors(task, part) for part in ("train", "validation")]
     history, target = parts[0]
-    steps = np.moveaxis(differences(history), 2, -1).reshape(-1, history.shape[2] - 1)
-    base = np.linalg.lstsq(steps, (target - history[:, :, -1]).reshape(-1), rcond=None)[0]
+    base = least_squares(history, target)
     for up in [vectors[0].get(UP), None][UP not in vectors[0] :]:
         frames, found = choose_frames(task.system, history, up, mirror)
         both = []

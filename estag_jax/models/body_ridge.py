@@ -10,7 +10,8 @@ import numpy as np
 
 from estag_jax.data.task import Task
 from estag_jax.graph import Array
-from estag_jax.models.base import SPEED, ClosedForm, Predictor
+from estag_jax.io import part_of
+from estag_jax.models.base import SPEED, ClosedForm, Predictor, memory_refused, windows_of
 from estag_jax.models.body_frames import UP, BodyFrames, Pairs, seen_from_body
 from estag_jax.models.body_regressions import Seen, seen_by
 from estag_jax.models.linear import differences, fitting_vectors, fitting_windows
@@ -74,11 +75,7 @@ class BodyPredictor(Predictor):
         backend, history = linalg.backend_of(history)
         nodes, channels = np.shape(self.frames.mean)[:2]
         past = len(self.base) + 1
-        if history.shape[-4:] != (nodes, past, channels, 3):
-            raise ValueError(
-                f"history has shape {history.shape}, expected [..., {nodes}, {past}, {channels}, 3]"
-            )
-        windows = history.reshape(-1, *history.shape[-4:])
+        windows = windows_of(history, nodes, past, channels)
         frames = self.frames.of(backend, windows, inputs)
         return backend, windows, frames, seen_from_body(backend, windows, frames)
 
@@ -127,10 +124,9 @@ class BodyPredictor(Predictor):
     @classmethod
     def from_arrays(cls, method: ClosedForm, arrays: dict[str, np.ndarray]) -> BodyPredictor:
         del method
-        own = {f.name: arrays[f"frames/{f.name}"] for f in dataclasses.fields(BodyFrames)}
+        own = part_of(arrays, "frames/")
         frames = BodyFrames(**own | {"walking": bool(own["walking"])})
-        names = [f.name for f in dataclasses.fields(cls) if f.name != "frames"]
-        return cls(frames, **{name: arrays[name] for name in names})
+        return cls(frames, **{name: value for name, value in arrays.items() if "/" not in name})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,12 +157,7 @@ class BodyRidge(ClosedForm):
             return why
         rows, width, outputs = self._sizes(task)
         needed = 8 * (2 * rows * width + 3 * min(rows, width) ** 2 + 2 * width * outputs)
-        if needed > self.memory:
-            return (
-                f"would take {needed / 2**30:.1f} GiB for {task.system.num_nodes} nodes, more than the "
-                f"{self.memory / 2**30:.1f} GiB allowed (memory)"
-            )
-        return None
+        return memory_refused(needed, self.memory, f"{task.system.num_nodes} nodes", "memory")
 
     def seconds(self, task: Task) -> float:
         rows, width, outputs = self._sizes(task)

@@ -7,7 +7,7 @@ import dataclasses
 import jax
 
 from estag_jax.data.task import Task
-from estag_jax.models.base import SPEED, ClosedForm
+from estag_jax.models.base import SPEED, SampledForm, memory_refused
 from estag_jax.models.frame_ridge import FrameRidge
 from estag_jax.models.kernel_fit import KernelFit
 from estag_jax.models.kernel_predictor import FrameKernelPredictor
@@ -21,12 +21,9 @@ SHARE = 4
 COMPILING = 5.0
 """Seconds that a fit takes whatever its size."""
 
-FEWEST = 300
-"""Samples without which ``within`` gives the method up."""
-
 
 @dataclasses.dataclass(frozen=True)
-class FrameKernel(ClosedForm):
+class FrameKernel(SampledForm):
     """Kernel ridge regression in local reference frames; one system only.
 
     The steps of every node in its own frame, by the kernels of ops.kernels, even and odd outputs apart:
@@ -80,12 +77,8 @@ class FrameKernel(ClosedForm):
         views = len(automorphisms(task.system)) if self.tie else 1
         seen = (2 * nodes * kept + 4 * views * samples) * inputs
         needed = 8 * (matrices + seen + 40 * ROWS**2)
-        if needed > self.memory:
-            return (
-                f"would take {needed / 2**30:.1f} GiB for {nodes} nodes and {samples} samples, more than "
-                f"the {self.memory / 2**30:.1f} GiB allowed (memory; or lower samples)"
-            )
-        return None
+        of = f"{nodes} nodes and {samples} samples"
+        return memory_refused(needed, self.memory, of, "memory; or lower samples")
 
     def seconds(self, task: Task) -> float:
         samples, nodes, inputs = self._sizes(task)
@@ -100,15 +93,8 @@ class FrameKernel(ClosedForm):
         forecast = nodes * kept * inputs * task.count("validation")
         return COMPILING + self._ridge.seconds(task) + (search + solved + forecast) / SPEED
 
-    def within(self, task: Task, seconds: float) -> FrameKernel | None:
-        """The method with as many samples as there is time for, FEWEST or more."""
-        tried = self
-        while tried.seconds(task) > seconds:
-            fewer = tried._sizes(task)[0] // 2
-            if fewer < FEWEST:
-                return None
-            tried = dataclasses.replace(self, samples=fewer)
-        return tried
+    def count(self, task: Task) -> int:
+        return self._sizes(task)[0]
 
     @property
     def _ridge(self) -> FrameRidge:

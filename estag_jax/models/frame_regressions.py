@@ -6,7 +6,7 @@ import numpy as np
 
 from estag_jax.io import tell
 from estag_jax.models.frames import seen_from_nodes
-from estag_jax.models.linear import differences
+from estag_jax.models.linear import differences, least_squares
 from estag_jax.models.symmetries import Views
 from estag_jax.ops.frames import backward_differences
 from estag_jax.ops.linalg import NUMPY
@@ -43,9 +43,7 @@ class Regressions:
         self.channels, self.past = history.shape[3], past
         self.nodes = views.axes[0] // self.channels
         self.members = [np.flatnonzero(views.classes == k) for k in range(views.classes.max() + 1)]
-        steps = np.moveaxis(differences(history), 2, -1).reshape(-1, past - 1)
-        move = (target - history[:, :, -1]).reshape(-1)
-        self.base = np.linalg.lstsq(steps, move, rcond=None)[0]
+        self.base = least_squares(history, target)
         size = np.sqrt(np.mean(backward_differences(np, history) ** 2, axis=(0, 1, 3, 4)))
         self.sizes = np.append(shape, np.where(size > 0, size, 1.0)[1:])
         self.train = self.differenced(train)

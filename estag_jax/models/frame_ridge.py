@@ -10,7 +10,7 @@ import numpy as np
 
 from estag_jax.data.task import Task
 from estag_jax.graph import Array
-from estag_jax.models.base import SPEED, ClosedForm, Predictor
+from estag_jax.models.base import SPEED, ClosedForm, Predictor, windows_of
 from estag_jax.models.frame_regressions import RIDGES, Regressions, both_ways
 from estag_jax.models.frames import (
     ALL_UP_TO,
@@ -96,11 +96,7 @@ class FramePredictor(Predictor):
         xp, matmul = backend.xp, backend.matmul
         (views, channels), nodes = np.shape(self.constant)[:2], np.size(self.degenerate)
         past = np.shape(self.even)[-2]
-        if history.shape[-4:] != (nodes, past, channels, 3):
-            raise ValueError(
-                f"history has shape {history.shape}, expected [..., {nodes}, {past}, {channels}, 3]"
-            )
-        windows = history.reshape(-1, *history.shape[-4:])
+        windows = windows_of(history, nodes, past, channels)
         base, even, odd, constant = (
             xp.asarray(array, history.dtype)
             for array in (self.base, self.even, self.odd, self.constant)

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from estag_jax.data.task import Task
+from estag_jax.data.windows import evenly
 from estag_jax.io import tell
 from estag_jax.models.frame_regressions import Regressions, both_ways
 from estag_jax.models.frame_ridge import FramePredictor
@@ -38,8 +39,7 @@ class KernelFit:
         self.method, self.ridge, self.rng = method, ridge, np.random.default_rng(method.seed)
         history, target = fitting_windows(task, "train")
         ways = 2 if ridge.reversible else 1
-        kept = np.linspace(0, len(history) - 1, min(len(history), method.samples // ways))
-        kept = kept.round().astype(int)
+        kept = evenly(np.arange(len(history)), method.samples // ways)
         self.windows = history[kept], target[kept]
         self.starts, self.span = np.asarray(task.splits[0].train)[kept], task.window.span
         self.dtype = task.dtype

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -91,6 +91,11 @@ _slope = jax.jit(jax.grad(_held_out_error))
 
 def _step(optimizer, scales, state, *pairs):
     slope = _slope(scales, *pairs)
-    updates, state = optimizer.update(slope, state, scales)
+    return finite_step(optimizer, slope, state, scales)
+
+
+def finite_step(optimizer: Any, slope: Any, state: Any, values: Any) -> tuple[Any, Any]:
+    """Values and state of an optimiser after a step; the values as they are where it is not finite."""
+    updates, state = optimizer.update(slope, state, values)
     finite = all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(updates))
-    return (optax.apply_updates(scales, updates) if finite else scales), state
+    return (optax.apply_updates(values, updates) if finite else values), state

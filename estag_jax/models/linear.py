@@ -95,6 +95,12 @@ def differences(history: Any) -> Any:
     return history[..., :-1, :, :] - history[..., -1:, :, :]
 
 
+def least_squares(history: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The weights of AR-LS [T-1] for windows [W, N, T, C, 3] in memory and targets [W, N, C, 3]."""
+    rows = np.moveaxis(differences(history), 2, -1).reshape(-1, history.shape[2] - 1)
+    return np.linalg.lstsq(rows, (target - history[:, :, -1]).reshape(-1), rcond=None)[0]
+
+
 def coupled_rows(xp: Any, history: Any) -> Any:
     """What a coupled forecast reads [..., 3, N*C, T]: the differences, then x(T-1) - centroid."""
     last = history[..., -1:, :, :]

@@ -118,9 +118,8 @@ def mean_structure(frames: np.ndarray, rounds: int = 8) -> np.ndarray:
     centred = frames - frames.mean(axis=(1, 2), keepdims=True)
     mean = centred[len(centred) // 2]
     for _ in range(rounds):
-        left, _, right = np.linalg.svd(np.einsum("nci,wncj->wij", mean, centred))
-        left[..., -1] *= np.linalg.det(left @ right)[:, None]
-        mean = np.einsum("wij,wncj->nci", left @ right, centred) / len(centred)
+        turns = linalg.nearest_rotation(linalg.NUMPY, np.einsum("nci,wncj->wij", mean, centred))
+        mean = np.einsum("wij,wncj->nci", turns, centred) / len(centred)
     points = mean.reshape(-1, 3)
     turned = points @ np.linalg.eigh(points.T @ points)[1][:, ::-1]
     turned = turned * np.where(np.sum(turned**3, axis=0) < 0, -1.0, 1.0)

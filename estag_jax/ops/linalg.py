@@ -82,6 +82,18 @@ def solve_triangular(backend: Backend, lower: Array, right: Array, transposed: b
     return solve(lower, right, lower=True, trans=int(transposed))
 
 
+def nearest_rotation(backend: Backend, matrix: Array) -> Array:
+    """U diag(1, 1, ±1) V^T of M = U S V^T [..., 3, 3]: the proper rotation R with the largest tr M^T R.
+
+    W. Kabsch, Acta Cryst. A32 (1976) 922.
+    """
+    xp = backend.xp
+    left, _, right = xp.linalg.svd(matrix)
+    hand = xp.sign(xp.linalg.det(left) * xp.linalg.det(right))
+    last = xp.stack([xp.ones_like(hand), xp.ones_like(hand), hand], axis=-1)
+    return backend.matmul(left * last[..., None, :], right)
+
+
 def flat(x: jax.Array) -> jax.Array:
     """All axes but the last as one: [..., H] to [rows, H].
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from estag_jax.data.system import System
+from estag_jax.data.windows import evenly
 from estag_jax.io import write_atomic
 from estag_jax.report.overlay import node_colours, sticks, widest_view
 from estag_jax.report.style import BLUE, EDGE, GREY, INK
@@ -45,7 +46,7 @@ def animation(
     Returns:
       The path.
     """
-    chosen = np.unique(np.linspace(0, len(frames) - 1, min(len(frames), MOST)).round().astype(int))
+    chosen = evenly(np.arange(len(frames)), MOST)
     channels, pairs = (
         system.channels,
         np.asarray(sticks(system), int).reshape(-1, 2) * system.channels,

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from estag_jax.config import to_dict
+from estag_jax.evaluation.long_rollouts import FACTOR
 from estag_jax.evaluation.result import Result, Row
 from estag_jax.models.error_bars import PERCENTS
 from estag_jax.report import charts
@@ -225,7 +226,7 @@ def _structure(found: Findings) -> str:
         f"{first['starts']} rollouts against the frames of the test windows. A distance is that of Jensen "
         f"and Shannon between two histograms of one coordinate, 0 for equal and 1 for disjoint ones; the "
         f"last column is what the first and the second half of the truth differ by. A rollout has diverged "
-        f"where the radius of gyration leaves its range in the truth by a factor of 1.5."
+        f"where the radius of gyration leaves its range in the truth by a factor of {FACTOR:g}."
     )
     return "<h3>Structure</h3>" + paragraph(text) + table(header, lines)
 

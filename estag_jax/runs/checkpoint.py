@@ -20,7 +20,7 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from estag_jax.io import FileError, one_line, read_json, write_json
-from estag_jax.runs.folder import RunError
+from estag_jax.runs.folder import RunError, sums_of
 from estag_jax.training import interrupts
 from estag_jax.training.callbacks import Callback
 from estag_jax.training.loop import Loop
@@ -33,9 +33,6 @@ _LOG = logging.getLogger("estag_jax")
 if logging.lastResort and not _LOG.handlers:  # plain lines on standard error
     _LOG.addHandler(logging.lastResort)
     _LOG.propagate = False
-
-SUMS = ".sums"
-"""Behind the name of the folder: the file of the SHA-256 of the files in it."""
 
 
 class Checkpoints(Callback):
@@ -135,7 +132,7 @@ class Checkpoints(Callback):
                 loop.epoch, _arrays(loop), metrics=facts, force=True
             )
             sums = {str(step): _sums(self._path(step)) for step in self._steps()}
-            write_json(self._sums_file, sums)
+            write_json(sums_of(self.folder), sums)
         except (OSError, ValueError) as error:
             raise _unwritable(self._path(loop.epoch), error) from None
         self._saved = loop.epoch
@@ -171,10 +168,6 @@ class Checkpoints(Callback):
         """Where a damaged state is, out of the way of orbax, until another is restored."""
         return self.folder.with_name(f"{self.folder.name}.{step}.partial")
 
-    @property
-    def _sums_file(self) -> Path:
-        return self.folder.with_name(self.folder.name + SUMS)
-
     def _steps(self) -> list[int]:
         """The epochs of the states that are there."""
         names = os.listdir(self.folder) if self.folder.is_dir() else []
@@ -183,7 +176,7 @@ class Checkpoints(Callback):
     def _damage(self, step: int) -> str:
         """What differs from the files as they were saved; "" where nothing does or nothing is known."""
         try:
-            saved = read_json(self._sums_file).get(str(step), {})
+            saved = read_json(sums_of(self.folder)).get(str(step), {})
         except (FileError, AttributeError):
             return ""  # killed before it was written: orbax says whether the state is whole
         found = _sums(self._path(step))

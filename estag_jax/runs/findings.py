@@ -17,7 +17,7 @@ from estag_jax.evaluation.result import Result
 from estag_jax.evaluation.survey import Survey, followed, survey
 from estag_jax.models.forecaster import Forecaster
 from estag_jax.runs import folder
-from estag_jax.runs.readers import catalog_label, check_same_system, load, load_task
+from estag_jax.runs.readers import check_same_system, fitted_label, load, load_task
 from estag_jax.runs.settings import RunConfig
 
 WORST, AFTER, PATH = 3, 20, 100
@@ -93,7 +93,7 @@ def findings(
     found = Findings(
         run,
         config,
-        forecaster.chosen.get("method", catalog_label(config)),
+        fitted_label(config, forecaster),
         folder.read_metrics(run),
         folder.read_result(run),
     )

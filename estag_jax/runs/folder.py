@@ -33,11 +33,17 @@ from estag_jax.io import FileError, one_line, read_json, write_json, write_text
 from estag_jax.runs.settings import RunConfig
 
 RUN, FORECASTER, CHECKPOINTS = "run.json", "forecaster.npz", "checkpoints"
-SUMS, EARLIER = "checkpoints.sums", "metrics.earlier.jsonl"
+SUMS, EARLIER = f"{CHECKPOINTS}.sums", "metrics.earlier.jsonl"
 METRICS, RESULT, TABLE = "metrics.jsonl", "result.json", "table.md"
 FIGURES, REPORT, LOCK = "figures", "report.html", "lock"
 FILES = (FORECASTER, CHECKPOINTS, SUMS, METRICS, EARLIER, RESULT, TABLE, FIGURES, REPORT, RUN)
 """All that a run writes; nothing else is ever deleted. RUN last: without it the folder is no run."""
+
+
+def sums_of(checkpoints: Path) -> Path:
+    """The file of the SHA-256 of the files in a folder of checkpoints: beside it."""
+    return checkpoints.with_name(SUMS.replace(CHECKPOINTS, checkpoints.name))
+
 
 PREVIOUS = ".previous"
 """Where an earlier run is kept until the one of --overwrite has a forecaster."""

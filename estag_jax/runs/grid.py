@@ -20,8 +20,8 @@ from estag_jax.io import read_json, reporting_as, slug, write_json
 from estag_jax.models import catalog
 from estag_jax.models.base import ClosedForm
 from estag_jax.nn.config import Head
-from estag_jax.runs.checkpoint import SUMS, Checkpoints
-from estag_jax.runs.folder import locked
+from estag_jax.runs.checkpoint import Checkpoints
+from estag_jax.runs.folder import locked, sums_of
 from estag_jax.runs.published import PUBLISHED
 from estag_jax.runs.settings import RunConfig, prepare
 from estag_jax.training.callbacks import Callback, TrainingDiverged
@@ -195,7 +195,7 @@ def _run(
     cell.about.update(key=key, window=to_dict(config.window), config=to_dict(config))
     write_json(path, cell.to_dict())
     shutil.rmtree(checkpoints, ignore_errors=True)
-    checkpoints.with_name(checkpoints.name + SUMS).unlink(missing_ok=True)
+    sums_of(checkpoints).unlink(missing_ok=True)
     return cell
 
 
@@ -210,7 +210,8 @@ def _key(config: RunConfig, task: Task, settings: Any, numbers: Sequence[int]) -
     The data by their contents: the same file in another folder is the same data. A closed form does
     not depend on how networks are trained.
     """
-    saved = to_dict(config) | {"model": None, "method": None, "data": None, "read": _read(config)}
+    saved = to_dict(config)
+    saved |= {"model": None, "method": None, "data": None, "read": _read(saved["read"])}
     saved.pop("beside")
     saved.pop("constrain_bonds")
     if isinstance(settings, ClosedForm):
@@ -223,9 +224,9 @@ def _key(config: RunConfig, task: Task, settings: Any, numbers: Sequence[int]) -
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
 
 
-def _read(config: RunConfig) -> dict[str, Any]:
+def _read(read: dict[str, Any]) -> dict[str, Any]:
     """How the data are read; without ``up`` where it is not given, as before there was one."""
-    return {k: v for k, v in to_dict(config.read).items() if (k, v) != ("up", None)}
+    return {k: v for k, v in read.items() if (k, v) != ("up", None)}
 
 
 def _finished(path: Path) -> Result | None:
@@ -239,8 +240,10 @@ def _finished(path: Path) -> Result | None:
 
 def _same_windows(cell: Result, config: RunConfig, task: Task) -> bool:
     """Whether a cell of an earlier call is of a task's data, windows and graph."""
-    ours, theirs = to_dict(config) | {"read": _read(config)}, dict(cell.about.get("config", {}))
-    theirs["read"] = {k: v for k, v in theirs.get("read", {}).items() if (k, v) != ("up", None)}
+    ours, theirs = (
+        settings | {"read": _read(settings.get("read", {}))}
+        for settings in (to_dict(config), cell.about.get("config", {}))
+    )
     same = all(theirs.get(k) == ours[k] for k in ("read", "window", "split", "graph"))
     return same and cell.data.get("fingerprint") == [t.fingerprint for t in task.trajectories]
 

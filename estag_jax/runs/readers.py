@@ -61,6 +61,12 @@ def closed_forms(
     return names, skipped
 
 
+def fitted_label(config: RunConfig, forecaster: Forecaster) -> str:
+    """The name of what a run fitted: where its method is auto, that of the method that was chosen."""
+    label, chosen = catalog_label(config), forecaster.chosen.get("method")
+    return label if chosen is None else label.replace(catalog.AUTO, chosen, 1)
+
+
 def load(run: str | os.PathLike, method: Any = None) -> Forecaster:
     """The forecaster that a run left, at its best validation epoch, or one that was saved by itself.
 
@@ -121,11 +127,8 @@ def evaluate_run(run: str | os.PathLike, data: Sequence[str] | None = None) -> R
     forecaster = load(run)
     config, task = load_task(run, data)
     check_same_system(forecaster, task, run)
-    label = catalog_label(config)
-    if (chosen := forecaster.chosen.get("method")) is not None:
-        label = label.replace(catalog.AUTO, chosen, 1)
     own = SimpleNamespace(
-        label=label,
+        label=fitted_label(config, forecaster),
         method=forecaster.method,
         predictor=forecaster.predictor,
         chosen=forecaster.chosen,

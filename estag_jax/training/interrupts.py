@@ -1,4 +1,4 @@
-"""Signals that stop a process: heeded where the state of a training is whole.
+"""Signals that stop a process: handled where the state of a training is whole.
 
 ``handle`` is the handler that a program may install (``estag`` does). Without it nothing here has an effect.
 """

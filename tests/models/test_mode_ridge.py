@@ -12,9 +12,10 @@ from helpers.walks import random_windows, task_of
 import estag_jax
 from estag_jax.data.splits import Split
 from estag_jax.data.task import Task
-from estag_jax.models import mode_ridge
+from estag_jax.models import mode_regressions
 from estag_jax.models.in_context import InContextAr
-from estag_jax.models.mode_ridge import ModeRidge, principal_modes, regress
+from estag_jax.models.mode_regressions import principal_modes, regress
+from estag_jax.models.mode_ridge import ModeRidge
 from estag_jax.models.ridge import VarRidge
 from estag_jax.ops.body_frames import THIN
 from estag_jax.testing.symmetry import random_symmetry
@@ -68,14 +69,14 @@ def test_forecasts_turn_with_the_history(nodes, channels, kind):
 
 def test_a_proper_frame_would_not_follow_reflections(monkeypatch):
     """Negative control: with Kabsch's sign, det R = 1, the test above fails for reflections alone."""
-    honest = mode_ridge.polar_frame
+    honest = mode_regressions.polar_frame
 
     def proper(*args):
         frames = honest(*args)
         sign = np.sign(np.linalg.det(frames))[:, None]
         return np.concatenate([frames[:, :2], (sign * frames[:, 2])[:, None]], axis=1)
 
-    monkeypatch.setattr(mode_ridge, "polar_frame", proper)
+    monkeypatch.setattr(mode_regressions, "polar_frame", proper)
     windows = bodies(60, turn=False)
     predictor = ModeRidge().fit(task_of(windows))
     gaps = {}

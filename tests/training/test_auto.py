@@ -12,7 +12,7 @@ from estag_jax.models import catalog
 from estag_jax.models.auto import Auto
 from estag_jax.models.base import ClosedForm
 from estag_jax.models.copies import LastFrame
-from estag_jax.models.frame_kernel import FEWEST, FrameKernel
+from estag_jax.models.frame_kernel import FrameKernel
 from estag_jax.models.linear import LinearPredictor
 from estag_jax.training.fit import fit
 
@@ -110,7 +110,7 @@ def test_a_kernel_takes_the_samples_that_there_is_time_for():
     whole = method.seconds(of)
     assert method.within(of, whole) == method
     less = method.within(of, 0.9 * whole)
-    assert FEWEST <= less.samples < 3000 and less.seconds(of) <= 0.9 * whole
+    assert FrameKernel.fewest <= less.samples < 3000 and less.seconds(of) <= 0.9 * whole
     assert method.within(of, 0.01 * whole) is None
     assert LastFrame().within(of, 1e-9) == LastFrame()
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import Any
 
 import ase
 import ase.io
 import numpy as np
 
+from estag_jax.data.settings import TIME_UNITS
 from estag_jax.data.system import DataError, System, needed
 from estag_jax.data.transform import LENGTHS
 from estag_jax.io import write_atomic
@@ -53,16 +53,16 @@ def write_frames(
         write_atomic(path, lambda to: ase.io.write(to, images, format="proteindatabank"))
         return
     mda = needed("MDAnalysis", f"{path}: DCD", "'estag_jax[md]'")
-    step = time_step * {"fs": 1e-3, "ps": 1.0, "s": 1e12}.get(time_unit, 1.0)
+    seconds = TIME_UNITS.get(time_unit)
+    step = time_step if seconds is None else time_step * seconds / TIME_UNITS["ps"]
 
     def write(partial: Path) -> None:
-        universe = mda.Universe.empty(points.shape[1], trajectory=True)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # that there is no periodic box
-            fill(partial, universe)
-
-    def fill(partial: Path, universe: Any) -> None:
-        with mda.Writer(str(partial), points.shape[1], format="DCD", dt=step) as writer:
+        count = points.shape[1]
+        universe = mda.Universe.empty(count, trajectory=True)
+        with (
+            warnings.catch_warnings(action="ignore", category=UserWarning),  # of no periodic box
+            mda.Writer(str(partial), count, format="DCD", dt=step) as writer,
+        ):
             for frame in points:
                 universe.atoms.positions = frame
                 writer.write(universe.atoms)
