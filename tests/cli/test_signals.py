@@ -73,6 +73,7 @@ def test_a_signal_ends_what_is_busy_in_c(tmp_path):
     command = [sys.executable, "-c", script]
     running = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
     assert running.stderr.readline() == "ready\n"
+    time.sleep(1)  # until it is busy: before, Python's own handler would end it
     code, lines = ended(running, signal.SIGTERM)
     assert code == 143 and lines == [
         "estag: stopped by SIGTERM; it was busy; checkpoints written so far are kept"
