@@ -6,6 +6,9 @@ array but ``fully_connected``, whose edges are that many.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import ase
 import numpy as np
 from ase.neighborlist import natural_cutoffs
@@ -146,6 +149,30 @@ def bonded(bonds: np.ndarray | None, num_nodes: int) -> list[set[int]]:
             found[i].add(j)
             found[j].add(i)
     return found
+
+
+def refined(labels: Sequence[Any], near: Sequence[set[int]]) -> np.ndarray:
+    """Numbers that tell nodes apart which no symmetry of a graph exchanges, as far as neighbours tell [N].
+
+    Colour refinement (Weisfeiler and Leman 1968): nodes are told apart by their labels, by those of their
+    neighbours, by those of theirs, and so on.
+
+    Args:
+      labels: of the nodes, whose ``repr`` tells them apart.
+      near: the neighbours of each node.
+    """
+    colours = _numbered(labels)
+    while True:
+        own = [(colours[i], sorted(colours[j] for j in near[i])) for i in range(len(near))]
+        finer = _numbered(own)
+        if len(set(finer)) == len(set(colours)):
+            return np.array(colours)
+        colours = finer
+
+
+def _numbered(labels: Sequence[Any]) -> list[int]:
+    order = {label: number for number, label in enumerate(sorted(set(map(repr, labels))))}
+    return [order[repr(label)] for label in labels]
 
 
 def inside(bonds: np.ndarray, nodes: np.ndarray, num_nodes: int) -> tuple[np.ndarray, np.ndarray]:

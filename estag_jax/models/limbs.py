@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 from estag_jax.data.edges import bonded
 from estag_jax.data.system import System
@@ -39,15 +41,10 @@ def groups_of(system: System, mirror: np.ndarray) -> list[np.ndarray]:
 def along_bonds(system: System) -> np.ndarray:
     """Vectors along bonds, and the centroid of each part that hangs together [F, N*C]."""
     nodes, channels, anchor = system.num_nodes, system.channels, system.anchor
-    near, part = bonded(system.bonds, nodes), np.full(nodes, -1)
-    for start in range(nodes):
-        reached = [start] if part[start] < 0 else []
-        while reached:
-            node = reached.pop()
-            if part[node] < 0:
-                part[node] = start
-                reached += near[node]
-    parts = np.repeat(part[None] == np.unique(part)[:, None], channels, axis=1)
+    near, ends = bonded(system.bonds, nodes), np.transpose(system.bonds)
+    joined = csr_array((np.ones(ends.shape[1]), ends), (nodes, nodes))
+    count, part = connected_components(joined, directed=False)
+    parts = np.repeat(part == np.arange(count)[:, None], channels, axis=1)
     anchors = np.arange(nodes) * channels + anchor
     pairs = [
         (anchors[i], anchors[j]) for i, others in enumerate(near) for j in sorted(others) if i < j

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from estag_jax.data.edges import bonded
+from estag_jax.data.edges import bonded, refined
 from estag_jax.data.system import System
 
 TOLERANCE = 0.2
@@ -33,10 +33,10 @@ def find_mirror(system: System, mean: np.ndarray) -> Mirror | None:
     """The mirror symmetry that a structure has, if it has one.
 
     A candidate is the plane through the centroid across the line of two nodes of the same kind: element,
-    features, and those of what they are bonded to, of what that is bonded to, and so on (Weisfeiler and
-    Leman 1968). These two are exchanged, what is bonded to one is exchanged with what is bonded to the
-    other such that the distances from mirror images are least (the assignment problem), and so on
-    along the bonds. What comes out must map bonds to bonds. Names are not looked at.
+    features, and those of what they are bonded to, and so on (data.edges.refined). These two are exchanged,
+    what is bonded to one is exchanged with what is bonded to the other such that the distances from mirror
+    images are least (the assignment problem), and so on along the bonds. What comes out must map bonds to
+    bonds. Names are not looked at.
 
     Args:
       system: the nodes.
@@ -136,11 +136,4 @@ def _kinds(system: System) -> np.ndarray:
     if system.atomic_numbers is not None:
         own.append(np.asarray(system.atomic_numbers)[:, None])
     rows = np.concatenate([np.asarray(a, np.float64) for a in own], axis=1)
-    kinds = np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)
-    near = bonded(system.bonds, system.num_nodes)
-    while True:
-        seen = [(kinds[i], *sorted(kinds[j] for j in near[i])) for i in range(len(near))]
-        order = {kind: place for place, kind in enumerate(sorted(set(seen)))}
-        if len(order) == kinds.max() + 1:
-            return kinds
-        kinds = np.array([order[kind] for kind in seen])
+    return refined(rows.tolist(), bonded(system.bonds, system.num_nodes))

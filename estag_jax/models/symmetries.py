@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from estag_jax.data.edges import bonded
+from estag_jax.data.edges import bonded, refined
 from estag_jax.data.system import System
 
 MOST = 48
@@ -67,13 +67,7 @@ def automorphisms(system: System) -> np.ndarray:
     kinds = system.names if system.atomic_numbers is None else system.atomic_numbers
     hydrogens = np.zeros(nodes) if system.hydrogens is None else system.hydrogens
     rows = [np.asarray(row).tobytes() for row in np.asarray(system.node_features)]
-    colours = _numbered(list(zip(map(str, kinds), hydrogens.tolist(), rows, strict=True)))
-    while True:
-        # A node's colour, and those of its neighbours.
-        finer = _numbered([(colours[i], sorted(colours[j] for j in near[i])) for i in range(nodes)])
-        if len(set(finer)) == len(set(colours)):
-            break
-        colours = finer
+    colours = refined(list(zip(map(str, kinds), hydrogens.tolist(), rows, strict=True)), near)
     found: list[list[int]] = []
 
     def extend(names: list[int]) -> None:
@@ -92,8 +86,3 @@ def automorphisms(system: System) -> np.ndarray:
 
     extend([])
     return np.array(found)
-
-
-def _numbered(labels: list) -> list[int]:
-    order = {label: number for number, label in enumerate(sorted(set(map(repr, labels))))}
-    return [order[repr(label)] for label in labels]
