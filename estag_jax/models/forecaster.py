@@ -16,14 +16,16 @@ import numpy as np
 from estag_jax.config import from_dict, to_dict
 from estag_jax.data.settings import WindowConfig
 from estag_jax.data.system import System
+from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.graph import Array, Graph
 from estag_jax.io import FileError, part_of, read_npz, write_npz
 from estag_jax.models import catalog
 from estag_jax.models.base import Method, Predictor
-from estag_jax.models.constrained import Constrained, ConstrainedPredictor, predictor_class
+from estag_jax.models.constrained import Constrained, ConstrainedPredictor
 from estag_jax.models.error_bars import Distribution, ErrorBars
-from estag_jax.models.saved_method import method_from_dict, method_to_dict
+from estag_jax.models.limited import Limited, limited
+from estag_jax.models.saved_method import method_from_dict, method_to_dict, predictor_from_arrays
 from estag_jax.ops.rollout import rollout
 
 Vectors = Mapping[str, Array]
@@ -98,9 +100,26 @@ class Forecaster:
         """
         if isinstance(self.method, Constrained):
             raise ValueError("bonds are constrained already")
-        predictor = ConstrainedPredictor(self.predictor)
+        return self._corrected(Constrained(self.method), ConstrainedPredictor(self.predictor))
+
+    def limited(self, task: Task) -> Forecaster:
+        """The same within what the training windows of a task show (models.limited), for long rollouts.
+
+        Error bars stay those of the forecasts without limits.
+
+        Args:
+          task: of the same system and time step.
+
+        Raises:
+          ValueError: motion is limited already.
+        """
+        if isinstance(self.method, Limited):
+            raise ValueError("motion is limited already")
+        return self._corrected(Limited(self.method), limited(self.predictor, task))
+
+    def _corrected(self, method: Method, predictor: Predictor) -> Forecaster:
         inputs = jax.tree.map(jnp.asarray, predictor.inputs(self.system))
-        changes = {"predictor": predictor, "method": Constrained(self.method), "inputs": inputs}
+        changes = {"predictor": predictor, "method": method, "inputs": inputs}
         return dataclasses.replace(self, **changes)
 
     def __repr__(self) -> str:
@@ -333,7 +352,7 @@ class Forecaster:
         fields = part_of(arrays, "system/") | {name: about[name] for name in _SYSTEM_VALUES}
         fields |= {"names": names, "graph": graph, "vectors": part_of(arrays, "vectors/")}
         system = System(**fields)
-        fitted = predictor_class(method).from_arrays(method, part_of(arrays, "fitted/"))
+        fitted = predictor_from_arrays(method, part_of(arrays, "fitted/"))
         predictor = jax.tree.map(jnp.asarray, fitted)
         inputs = jax.tree.map(jnp.asarray, predictor.inputs(system))
         window = from_dict(WindowConfig, about["window"])
