@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -290,10 +291,8 @@ def _left_out(metric, z, step, other, expected, outputs, start):
     return jnp.log(total + 1e-30) + TOWARDS * pull
 
 
-_slope = jax.jit(jax.grad(_left_out))
-
-
+@partial(jax.jit, static_argnums=0)
 def _search_step(optimizer, metric, state, *given):
     start = initial_metric(*metric.mix.shape[:2], metric.points.shape[1])
-    slope = _slope(metric, *given, start)
+    slope = jax.grad(_left_out)(metric, *given, start)
     return finite_step(optimizer, slope, state, metric)
