@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             _run("estag", COMMANDS, argv)
     except KeyboardInterrupt as stop:
         code = signals.stopped(stop)
-        _leave_others(code, together=True)
+        _leave_others(code)
         if own_process:  # a thread that still compiles would crash when Python takes itself down
             sys.stdout.flush()
             os._exit(code)
@@ -119,11 +119,11 @@ def _fail(message: str, code: int) -> None:
     sys.exit(code)
 
 
-def _leave_others(code: int, together: bool = False) -> None:
+def _leave_others(code: int) -> None:
     """Ends a process that trains with others; at Python's own exit it would wait for them."""
     distributed = sys.modules.get("estag_jax.training.distributed")
     if distributed is not None and distributed.active():
-        distributed.leave(code, together)
+        distributed.leave(code)
 
 
 def _run(program: str, commands: dict[str, str], argv: list[str]) -> None:

@@ -6,6 +6,7 @@ logs, tables and figures; checkpoints are written by all. With one process every
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import faulthandler
 import hashlib
@@ -30,7 +31,8 @@ RESUME = 75
 ``--resume``."""
 
 _DAY = 24 * 3600
-_LEAVE = 10.0
+_LEAVE = 5.0
+"""s that a process waits for the others when it ends early."""
 _names = itertools.count()
 _state = {"timeout": 300.0}
 
@@ -175,20 +177,17 @@ def require_same(what: str, tree: Any) -> None:
         )
 
 
-def leave(code: int, together: bool = False) -> NoReturn:
-    """Ends this process at once; without ``together`` the others notice that it is gone.
+def leave(code: int) -> NoReturn:
+    """Ends this process, and waits a moment for the others to do so too.
 
-    Args:
-      code: exit code.
-      together: all processes come here. They disconnect first, for when process 0 is gone, jax ends the
-        others by SIGABRT.
+    All disconnect together if they can: when process 0 is gone first, jax ends the others by SIGABRT.
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    if together:
-        stop = threading.Timer(_LEAVE, os._exit, (code,))
-        stop.daemon = True
-        stop.start()
+    stop = threading.Timer(_LEAVE, os._exit, (code,))
+    stop.daemon = True
+    stop.start()
+    with contextlib.suppress(jax.errors.JaxRuntimeError):
         jax.distributed.shutdown()
     os._exit(code)
 

@@ -25,12 +25,13 @@ from helpers.springs import task, training
 
 
 class Wide(nn.Module):
-    """A network with a parameter of 4.7 MB."""
+    """A network with a parameter of 4.7 MB, zero at the start so that small changes are exact."""
 
     @nn.compact
     def __call__(self, history, node_features, graph):
         x = history.reshape(len(history), -1)
-        y = nn.Dense(9, name="out")(nn.tanh(nn.Dense(2**15, name="wide")(x)))
+        wide = nn.Dense(2**15, kernel_init=nn.initializers.zeros, name="wide")(x)
+        y = nn.Dense(9, name="out")(nn.tanh(wide))
         return history[:, :, -1] + 1e-3 * y.reshape(-1, *history.shape[1:2], *history.shape[3:])
 
 
