@@ -63,7 +63,7 @@ def logs(folder):
     return "\n".join(parts)
 
 
-def codes(folder, running, seconds=240):
+def codes(folder, running, seconds=400):
     """The exit codes; processes that do not end in time are killed, and every log is shown."""
     until = time.monotonic() + seconds
     try:
@@ -79,7 +79,7 @@ def codes(folder, running, seconds=240):
 
 def trained(folder, count, *argv, devices=1, x64=False):
     """Parameters by name after helpers.worker has trained in so many processes, equal in all of them."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True)  # a folder that is there may hold checkpoints
     running = begin(folder, count, "-m", "helpers.worker", *argv, devices=devices, x64=x64)
     found = codes(folder, running)
     assert found == [0] * count, f"exit codes {found}\n{logs(folder)}"

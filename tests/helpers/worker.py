@@ -57,13 +57,24 @@ class Options:
     distributed: DistributedConfig = DistributedConfig()
 
 
-def main(options: Options) -> None:
-    processes.start(options.distributed)
+def prepared(options: Options) -> Loop:
+    """The training, before its first step; float64 where jax is set to it."""
     dtype = np.float64 if jax.config.jax_enable_x64 else np.float32
     config = training(options.epochs, evaluate_every=1, mesh=options.mesh)
     sgd = None if options.rate is None else optax.sgd(options.rate)
     of = task(options.bodies, dtype=dtype)
-    loop = Loop(options.model, MODELS[options.model], of, (1,), config, optimizer=sgd)
+    return Loop(options.model, MODELS[options.model], of, (1,), config, optimizer=sgd)
+
+
+def parameters(loop: Loop) -> dict[str, np.ndarray]:
+    """All that training has changed, and the validation error."""
+    found = loop.predictor(loop.state.variables).to_arrays()
+    return found | {"validation": loop.latest_error}
+
+
+def main(options: Options) -> None:
+    processes.start(options.distributed)
+    loop = prepared(options)
     steps = loop.run_epoch
 
     def run_epoch(programs):
@@ -77,8 +88,7 @@ def main(options: Options) -> None:
     except (processes.Lost, jax.errors.JaxRuntimeError) as error:  # as the command does
         print(error)
         processes.leave(processes.RESUME)
-    found = loop.predictor(loop.state.variables).to_arrays()
-    np.savez(f"parameters.{jax.process_index()}.npz", **found, validation=loop.latest_error)
+    np.savez(f"parameters.{jax.process_index()}.npz", **parameters(loop))
 
 
 if __name__ == "__main__":

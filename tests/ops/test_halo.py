@@ -21,7 +21,7 @@ def compared(*cases):
 
 
 def test_values_and_gradients_are_those_of_one_device():
-    (found,) = compared(("ESTAG", 4, 1))
+    (found,) = compared(("EGNN", 4, 1))
     assert found["difference"] < EXACT and found["gradient"] > 1e-3
     assert found["all_to_all"] and not found["all_gather"]
     assert found["wrong"] > 1e-3  # the comparison sees what is exchanged

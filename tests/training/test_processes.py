@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from helpers.processes import assert_close, begin, codes, logs, trained
 from helpers.springs import frames
+from helpers.worker import Options, parameters, prepared
 
 from estag_jax.runs import folder
 from estag_jax.training.distributed import RESUME
@@ -31,9 +32,10 @@ def one(tmp_path_factory):
     return lambda x64: trained(tmp_path_factory.mktemp("one"), 1, x64=x64)
 
 
-def test_two_processes_train_like_one_device(tmp_path):
-    alone = trained(tmp_path / "one", 1, x64=True)
-    assert_close(trained(tmp_path / "two", 2, x64=True), alone, EXACT)
+def test_two_processes_train_like_one_device(tmp_path, x64):
+    loop = prepared(Options("EGNN"))
+    loop.run([])
+    assert_close(trained(tmp_path, 2, "--model", "EGNN", x64=True), parameters(loop), EXACT)
 
 
 @pytest.mark.slow
