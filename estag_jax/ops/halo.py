@@ -14,6 +14,7 @@ gloo for large arrays: jax-ml/jax#40830.)
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -56,3 +57,15 @@ def with_halo(nodes: jax.Array, halo: Halo | None) -> jax.Array:
 def over_parts(total: jax.Array, halo: Halo | None) -> jax.Array:
     """The sum over all parts of what each has summed over its own nodes."""
     return total if halo is None else jax.lax.psum(total, NODES)
+
+
+def differing(tree: Any, halo: Halo | None) -> Any:
+    """Arrays as values that differ between devices, for scans and for functions with their own gradient.
+
+    jax.shard_map keeps apart what all devices share. The gradient of an array that was shared is summed over
+    the devices here.
+    """
+    if halo is None:
+        return tree
+    nothing = 0 * jax.lax.axis_index(("data", NODES))
+    return jax.tree.map(lambda leaf: leaf + nothing.astype(leaf.dtype), tree)

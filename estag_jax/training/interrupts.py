@@ -55,6 +55,9 @@ def held() -> Generator[None]:
 
 def check() -> None:
     """Raises Interrupted if a signal waits."""
-    number, _state["signal"] = agree(_state["signal"]), 0
-    if number:
+    number, _state["signal"] = (
+        _state["signal"],
+        0,
+    )  # before it is agreed on, which a signal may interrupt
+    if number := agree(number):
         raise Interrupted(number)

@@ -124,9 +124,10 @@ class Loop:
             distributed.barrier("restore")
             programs = self.compile()
             distributed.barrier("begin the first step")
-            while self.epoch < self.config.epochs and self.stop is None:
-                with interrupts.held():
+            with interrupts.held():
+                while self.epoch < self.config.epochs and self.stop is None:
                     self._advance(programs, callbacks)
+                    interrupts.check()
         except interrupts.Interrupted as stop:
             stop.about = f"epoch {self.epoch} of {self.config.epochs} is saved"
             for callback in callbacks:

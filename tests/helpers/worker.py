@@ -39,6 +39,7 @@ MODELS = {
     "ESTAG": EstagConfig(hidden=4, layers=1),
     "ST_EGNN": StEgnnConfig(hidden=4, layers=1),
     "EGNN": EgnnConfig(hidden=4, layers=1),
+    "ESTAG in chunks": EstagConfig(hidden=4, layers=1, edges_at_once=7),
     "wide": Network(Wide()),
 }
 
