@@ -176,6 +176,10 @@ def test_steps_tell_gaps(tmp_path):
             "columns .*expected id x y z",
         ),
         (
+            lambda s: s.replace("ATOMS id", "ATOMS mol"),
+            "columns mol type x y z, expected id .*without id the order of atoms is not known",
+        ),
+        (
             lambda s: s + s.replace("4\nITEM: BOX", "3\nITEM: BOX")[: s.index("z\n") + 70],
             "frame 6 .*",
         ),
