@@ -53,8 +53,8 @@ def read_npz(path: str | Path, options: FileOptions = DEFAULT) -> Trajectory:
     independent run), axes ("runs" or "frames", as the option), the time (dt_fs, time_ps, …), length_unit,
     external vectors (up, gravity, field, heading, or vectors/NAME) and every further field of a
     Trajectory under its own name, as ``write_npz`` saves them. What other collections call these is in
-    ``keys``; keys that are not read are noted. An .npy file is the positions. Node features are the atomic numbers,
-    or 1 where there are none. Objects are never unpickled.
+    ``keys``; keys that are not read are noted. An .npy file is the positions. Node features are the atomic
+    numbers, or 1 where there are none. Objects are never unpickled.
 
     Args:
       path: the file.
