@@ -50,7 +50,8 @@ def columns(path, begin, width, starts):
 
 
 @pytest.mark.parametrize(
-    ("suffix", "by_hand"), [("trr", xdr), ("xtc", xdr), ("dcd", dcd), ("nc", netcdf)]
+    ("suffix", "by_hand"),
+    [("trr", xdr), ("xtc", xdr), ("dcd", dcd), ("nc", netcdf), ("ncdf", netcdf)],
 )
 def test_binary_trajectories(tmp_path, suffix, by_hand):
     top = write_pdb(tmp_path / "a.pdb", CARBONS)
