@@ -7,6 +7,7 @@ import pytest
 from helpers.files import has_note
 
 from estag_jax.data.system import DataError
+from estag_jax.data.transform import LENGTHS
 from estag_jax.sources import catalog as sources
 from estag_jax.sources.catalog import ReadConfig
 
@@ -144,6 +145,31 @@ def test_runs_by_key(tmp_path, key, value, lengths):
     found = load(tmp_path / "a.npz", R=R, z=Z, **{key: value})
     assert found.lengths == lengths
     assert has_note(found, f"keys that are not read: {key}") == (len(lengths) == 1)
+
+
+@pytest.mark.parametrize("key", ["cell", "box", "lattice"])
+@pytest.mark.parametrize("unit", ["Å", "nm"])
+@pytest.mark.parametrize("each", [False, True])
+def test_a_molecule_torn_by_the_box_of_an_archive(tmp_path, key, unit, each):
+    scale = LENGTHS[unit]
+    cell = np.array([[12, 0, 0], [3, 12, 0], [2, 1, 12.0]])
+    scaled = (R + [13.4, 5, 11.5]) @ np.linalg.inv(cell)
+    torn = (scaled - np.floor(scaled)) @ cell
+    assert np.ptp(torn[0], axis=0).max() > 8
+    box = np.tile(cell / scale, (12, 1, 1)) if each else cell / scale
+    arrays = dict(R=torn / scale, z=Z, length_unit=unit, lengths=[5, 7]) | {key: box}
+    found = load(tmp_path / "a.npz", **{f"{k}_key": v for k, v in arrays.items()})
+    whole = found.positions[:, :, 0] * scale
+    np.testing.assert_allclose(whole - whole[:, :1], R - R[:, :1], atol=1e-5)
+    assert has_note(found, "molecules made whole") and {(0, 1), (1, 2)} == set(
+        map(tuple, found.system.bonds.tolist())
+    )
+    with pytest.raises(DataError, match=r"cell is float64\[2, 3\].*expected edges \[3\]"):
+        load(tmp_path / "b.npz", R=R, z=Z, cell=np.ones((2, 3)))
+    assert has_note(load(tmp_path / "c.npz", R=R, z=Z, cell=np.zeros(3)), "a placeholder")
+    left = load(tmp_path / "d.npz", R=torn, z=Z, cell=cell, unwrap=False)
+    np.testing.assert_allclose(left.positions[:, :, 0], torn, atol=1e-6)
+    assert has_note(left, "left as it is")
 
 
 def test_a_gap_in_the_times_ends_a_run(tmp_path):

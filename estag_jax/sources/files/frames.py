@@ -64,10 +64,8 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
     box = bool(atoms.pbc.any() and (edges >= boxes.DEGENERATE).all())
     if box and options.unwrap:
         frames = list(zip(positions, cells, strict=True))
-        if numbers is not None:
-            bonds, said = boxes.bonds_through(frames, numbers, tuple(atoms.pbc))
-            notes += said
-        positions = list(boxes.unwrapped(frames, bonds, tuple(atoms.pbc)))
+        positions, bonds, said = boxes.without_jumps(frames, numbers, tuple(atoms.pbc))
+        notes += said
     if box:
         notes.append(boxes.box_note(bonds is not None, options.unwrap))
     elif atoms.pbc.any():

@@ -20,6 +20,7 @@ ALIASES = {
     "positions": ("positions", "pos", "xyz", "loc", "points", "joints", "arr_0"),
     "z": ("z", "Z", "nuclear_charges", "atomic_numbers", "numbers", "species"),
     "length_unit": ("length_unit", "r_unit", "unit_length", "length_units", "units", "unit"),
+    "cell": ("cell", "box", "lattice", "unitcell_vectors"),
     "time_unit": ("time_unit", "t_unit", "dt_unit", "time_units"),
 }
 """By the name used here, those that are read for it; the first that is there is taken."""

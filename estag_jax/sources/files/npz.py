@@ -10,7 +10,7 @@ import numpy as np
 from estag_jax import io
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
-from estag_jax.sources.files import external, keys, run_keys
+from estag_jax.sources.files import cells, external, keys, run_keys
 from estag_jax.sources.files.run_keys import show
 from estag_jax.sources.files.timing import Clock, Step, chosen_step, clock, unknown
 from estag_jax.sources.options import FileOptions
@@ -51,10 +51,10 @@ def read_npz(path: str | Path, options: FileOptions = DEFAULT) -> Trajectory:
     Keys: R [frames, atoms, 3] in Å with z [atoms], or positions [frames, N, 3] or [frames, N, C, 3]
     with or without z, or either with runs as a first axis; optional are lengths (frames of each
     independent run), axes ("runs" or "frames", as the option), the time (dt_fs, time_ps, …), length_unit,
-    external vectors (up, gravity, field, heading, or vectors/NAME) and every further field of a
-    Trajectory under its own name, as ``write_npz`` saves them. What other collections call these is in
-    ``keys``; keys that are not read are noted. An .npy file is the positions. Node features are the atomic
-    numbers, or 1 where there are none. Objects are never unpickled.
+    cell (a periodic box), external vectors (up, gravity, field, heading, or vectors/NAME) and every
+    further field of a Trajectory under its own name, as ``write_npz`` saves them. What other collections
+    call these is in ``keys``; keys that are not read are noted. An .npy file is the positions. Node
+    features are the atomic numbers, or 1 where there are none. Objects are never unpickled.
 
     Args:
       path: the file.
@@ -94,7 +94,7 @@ def read_npz(path: str | Path, options: FileOptions = DEFAULT) -> Trajectory:
         positions, lengths = positions[dates.keep], dates.lengths
         vectors = {n: v[dates.keep] if v.ndim > 1 else v for n, v in vectors.items()}
     fields |= {"frame_step": step, "time_unit": unit, "notes": (*fields.get("notes", ()), *notes)}
-    return Trajectory.from_arrays(
+    trajectory = Trajectory.from_arrays(
         positions,
         atomic_numbers=numbers,
         lengths=lengths,
@@ -102,6 +102,9 @@ def read_npz(path: str | Path, options: FileOptions = DEFAULT) -> Trajectory:
         vectors=vectors,
         **fields,
     )
+    if "cell" not in arrays:
+        return trajectory
+    return cells.without_jumps(trajectory, arrays["cell"], dates.keep, options.unwrap)
 
 
 def write_npz(path: str | os.PathLike, trajectory: Trajectory) -> None:
@@ -129,7 +132,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     """The arrays of the file that are of use, by key, and notes on what was renamed."""
     try:
         there = io.keys_of(path)
-        known = ("positions", "R", "z", "lengths", "axes", *_PLAIN, *external.keys(there))
+        known = ("positions", "R", "z", "lengths", "axes", "cell", *_PLAIN, *external.keys(there))
         names = keys.renamed(path, there, known)
         found = io.read_npz(path, wanted=list(names), bare="positions", error=DataError)
     except DataError as error:

@@ -84,7 +84,7 @@ def read(spec: str, options: FileOptions, report: Report = silent) -> Trajectory
         _refuse(first, options, "format", "axes", "select", "nodes", "unwrap")
         return MOTION[suffix](paths, options)
     if suffix in NUMPY and len(paths) == 1:
-        _refuse(first, options, "select", "nodes", "unwrap")
+        _refuse(first, options, "select", "nodes")
         return read_npz(first, options)
     _refuse(first, options, "axes")
     if suffix in hdf5.SUFFIXES and len(paths) == 1:
