@@ -56,8 +56,6 @@ def rollout(
         raise UsageError("--structure needs at least 1 start and --steps of at least 2")
     if start is not None and start < 0:
         raise UsageError(f"--start is {start}, it must be at least 0")
-    if out.is_dir():
-        raise UsageError(f"--out is {out}, a folder; name a file, for example {out}/rollout.xyz")
     forecaster = runs.load(run)
     config, _ = folder.read_run(run)
     check_out(out, run / folder.FORECASTER, *(data or config.data))
