@@ -1,6 +1,7 @@
 """Linear layers and perceptrons, with inputs in parts that are multiplied where it is cheap.
 
-Parameters take the dtype of the data, so a float64 history gives a float64 model.
+Parameters take the dtype of the data, so a float64 history gives a float64 model; those of bfloat16
+features are float32.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from functools import partial
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from estag_jax.nn.config import Activation
 from estag_jax.ops.linalg import flat, matmul
@@ -73,7 +75,7 @@ class Linear(nn.Module):
 
     @nn.compact
     def __call__(self, *parts: Part) -> jax.Array:
-        """Maps [..., inputs] to [..., features].
+        """Maps [..., inputs] to [..., features] in the dtype of the first part.
 
         Args:
           *parts: arrays, or pairs of array and lift, whose last axes are the pieces of the input.
@@ -81,19 +83,20 @@ class Linear(nn.Module):
         pairs = [part if isinstance(part, tuple) else (part, lambda x: x) for part in parts]
         widths = [x.shape[-1] for x, _ in pairs]
         dtype = pairs[0][0].dtype
+        kept = jnp.promote_types(dtype, jnp.float32)
         initializer = _almost_zero if self.small else uniform_fan_in
         if sum(widths) == 0 or self.features == 0:
             initializer = nn.initializers.zeros  # the others divide by the size
-        kernel = self.param("kernel", initializer, (sum(widths), self.features), dtype)
+        kernel = self.param("kernel", initializer, (sum(widths), self.features), kept)
         out, row = 0, 0
         for (x, lift), width in zip(pairs, widths, strict=True):
-            product = matmul(flat(x), kernel[row : row + width])
+            product = matmul(flat(x), kernel[row : row + width].astype(x.dtype))
             out = out + lift(product.reshape(*x.shape[:-1], self.features))
             row += width
-        if self.small:
-            return out
-        initializer = uniform(max(sum(widths), 1) ** -0.5)
-        return out + self.param("bias", initializer, (self.features,), dtype)
+        if not self.small:
+            initializer = uniform(max(sum(widths), 1) ** -0.5)
+            out = out + self.param("bias", initializer, (self.features,), kept)
+        return out.astype(dtype)
 
 
 class MLP(nn.Module):
