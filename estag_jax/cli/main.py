@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def check_out(out: Path, *read: str | os.PathLike) -> None:
-    """Refuses an --out that is read from.
+    """Refuses an --out that is a folder, lies behind a file, or is read from.
 
     Args:
       out: the file that will be written.
@@ -97,6 +97,10 @@ def check_out(out: Path, *read: str | os.PathLike) -> None:
     Raises:
       UsageError: names it.
     """
+    if out.is_dir():
+        raise UsageError(f"--out is {out}, a folder; name a file in it")
+    if file := next((folder for folder in out.parents if folder.is_file()), None):
+        raise UsageError(f"--out is {out}, but {file} is a file and no folder")
     whole = (os.fspath(name) for name in read)
     names = {name for spec in whole for name in (spec, *spec.split(","))}
     if out.exists() and any(os.path.exists(name) and out.samefile(name) for name in names):

@@ -57,14 +57,7 @@ def facts_of(trajectory: Trajectory) -> dict[str, Any]:
 def print_task(task: Task) -> None:
     """What was understood of the data, and every note, before anything is compiled."""
     for trajectory in task.trajectories:
-        system, runs = trajectory.system, len(trajectory.lengths)
-        print(
-            f"{trajectory.source}: {trajectory.num_frames} frames"
-            f"{f' in {runs} runs' if runs > 1 else ''}, {trajectory.frame_step:.6g} "
-            f"{trajectory.time_unit} apart; {system.num_nodes} nodes"
-            f"{f' of {system.channels} channels' if system.channels > 1 else ''} in "
-            f"{system.length_unit}, {system.graph.num_edges} edges"
-        )
+        print(trajectory)
         for note in trajectory.notes:
             print(f"  note: {note}")
     counts = ", ".join(f"{task.count(part)} {part}" for part in ("train", "validation", "test"))

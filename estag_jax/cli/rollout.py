@@ -64,8 +64,6 @@ def rollout(
         raise UsageError(f"--start is {start}, it must be at least 0")
     if rebuild and (samples is not None or constrain_bonds):
         raise UsageError("--rebuild goes with neither --samples nor --constrain-bonds")
-    if out.is_dir():
-        raise UsageError(f"--out is {out}, a folder; name a file, for example {out}/rollout.xyz")
     forecaster = runs.load(run)
     config, _ = folder.read_run(run)
     check_out(out, run / folder.FORECASTER, *(data or config.data))
