@@ -56,10 +56,15 @@ class Neighbours:
         real = (jnp.arange(len(self.senders)) < self.count) & (square <= self.cutoff**2)
         apart = real & (square > 0)  # the root of zero has no gradient
         length = jnp.where(apart, jnp.sqrt(jnp.where(apart, square, 1)), 0)
-        # Rebuilt from leaves, for they are sorted already.
-        leaves = self.senders, self.receivers, length[:, None], None, real
-        leaves = [None if leaf is None else leaf[None] for leaf in leaves]
-        return Graph.tree_unflatten(len(frame), leaves)
+        leaves = (
+            self.senders[None],
+            self.receivers[None],
+            length[None, :, None],
+            None,
+            real[None],
+            None,
+        )
+        return Graph.tree_unflatten(len(frame), leaves)  # which does not sort what is sorted
 
 
 def allocate(frame: Array, cutoff: float, skin: float, capacity: float = 1.25) -> Neighbours:
