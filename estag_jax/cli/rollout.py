@@ -19,6 +19,7 @@ def rollout(
     samples: int | None = None,
     seed: int = 0,
     constrain_bonds: tyro.conf.FlagCreatePairsOff[bool] = False,
+    limit_motion: tyro.conf.FlagCreatePairsOff[bool] = False,
     structure: int | None = None,
     out: Path = Path("rollout.xyz"),
 ) -> None:
@@ -33,6 +34,7 @@ def rollout(
       samples: Paths to draw, each forecast with an error by its error bars; default: one without errors.
       seed: Of the errors.
       constrain_bonds: Give every forecast the bond lengths of the frame before it, as suits rigid skeletons.
+      limit_motion: Keep steps and bond lengths of every forecast within those of the training windows.
       structure: Also compare rollouts from so many test windows with the frames of all test windows:
         bonds, angles, dihedrals, radius of gyration, spectrum.
       out: File to write: .npz (arrays), .pdb, .dcd (VMD, MDAnalysis), .html (to turn and play), .gif, and
@@ -76,6 +78,8 @@ def rollout(
         )
     if constrain_bonds:
         forecaster = forecaster.constrained()
+    if limit_motion:
+        forecaster = forecaster.limited(task)
     for note in forecaster.predictor.notes(trajectory.system):
         print(f"note: {trajectory.source}: {note}")
     if start is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import ClassVar, Literal, get_args, get_origin, get_type_hints
 
 import flax.linen as nn
 
@@ -29,6 +29,9 @@ class NetworkConfig:
       ``self.is_mutable_collection``);
     - dropout: training passes a key named ``dropout``.
     """
+
+    in_parts: ClassVar[bool] = False
+    """Whether it runs on a part of a graph (ops.halo): it sees other nodes through ops.segment alone."""
 
     hidden: int = 16
     """Hidden features H."""

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from estag_jax.graph import Graph
+from estag_jax.ops.halo import differing, with_halo
 from estag_jax.ops.segment import by_window
 
 WHOLE = 2**26
@@ -42,7 +43,6 @@ def edges_at_once(edges: int, past: int, hidden: int, itemsize: int = 4) -> int:
     return edges if edges * edge <= WHOLE else max(1, CHUNK // edge)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 5))
 def over_edges(
     function: EdgeFunction, params: Any, nodes: Any, edges: Any, graph: Graph, chunk: int
 ) -> tuple[Any, Any]:
@@ -62,6 +62,13 @@ def over_edges(
       What is kept of every edge [B, E, ...], and the sums at the nodes [B, N, ...], zero for a node that
       receives none.
     """
+    nodes = jax.tree.map(lambda values: with_halo(values, graph.halo), nodes)
+    given = differing((params, nodes, edges), graph.halo)
+    return _over_edges(function, *given, graph, chunk)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 5))
+def _over_edges(function, params, nodes, edges, graph, chunk):
     return _forward(function, params, nodes, edges, graph, chunk)[0]
 
 
@@ -80,7 +87,7 @@ def _forward(function, params, nodes, edges, graph, chunk):
         lambda sums: jnp.zeros((sums.shape[0], graph.num_nodes, *sums.shape[2:]), sums.dtype),
         shapes,
     )
-    totals, kept = jax.lax.scan(step, totals, parts)
+    totals, kept = jax.lax.scan(step, differing(totals, graph.halo), parts)
     return (_joined(kept, graph.num_edges), totals), (params, nodes, edges, graph)
 
 
@@ -99,16 +106,18 @@ def _backward(function, chunk, residuals, slopes):
 
     parts = (*_indices(graph, chunk), _cut(edges, chunk), _cut(of_kept, chunk))
     nothing = jax.tree.map(jnp.zeros_like, (params, nodes))
+    nothing = differing(nothing, graph.halo)
     (of_params, of_nodes), of_edges = jax.lax.scan(step, nothing, parts)
     return of_params, of_nodes, _joined(of_edges, graph.num_edges), None
 
 
-over_edges.defvjp(_forward, _backward)
+_over_edges.defvjp(_forward, _backward)
 
 
 def _indices(graph: Graph, chunk: int) -> tuple[jax.Array, jax.Array]:
-    """Receivers and senders in chunks; N, which is no node, where an edge is padding."""
+    """Receivers and senders in chunks; a number that is no node's where an edge is padding."""
     receivers, nowhere = jnp.asarray(graph.receivers), graph.num_nodes
+    nowhere += 0 if graph.halo is None else graph.halo.size
     if graph.edge_mask is not None:
         receivers = jnp.where(graph.edge_mask, receivers, nowhere)
     return _cut(receivers, chunk, nowhere), _cut(graph.senders, chunk, nowhere)

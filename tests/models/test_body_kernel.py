@@ -57,7 +57,7 @@ def fitted_parts(task):
 def test_forecasts_are_kernel_regression_spelled_out(task, fitted_parts, histories):
     """phi and (K + σ²) α = y for each group and kind of input, both sides of the body by loops."""
     state = fitted_parts
-    seen, found = state.seen, state.solve(3.0)
+    seen, found = state.seen, state.solve([3.0])[0]
     assert found.norms.shape == (6, 160) and len(found.windows) == 80
     axes = seen.frames.of(NUMPY, histories[:6], {"up": UP[None]})
     z = np.stack([
@@ -135,7 +135,7 @@ def test_forecasts_turn_with_the_history_and_up(predictor, histories, kind, x64)
 
 
 def test_left_and_right_are_alike(fitted_parts, histories):
-    found, image = fitted_parts.solve(1.0), np.diag([-1.0, 1.0, 1.0])
+    found, image = fitted_parts.solve([1.0])[0], np.diag([-1.0, 1.0, 1.0])
     one, other = (
         np.asarray(found.predict(h, given(found)))
         for h in (histories, histories[:, MIRROR] @ image)
