@@ -115,7 +115,11 @@ def rollout(
     truth = trajectory.positions[first::delta][:steps]
     if out.suffix == ".npz":
         times = forecaster.time_step * np.arange(1, steps + 1)
-        arrays = {"forecast": frames, time_key(forecaster.time_unit): times}
+        system = forecaster.system
+        arrays = {"forecast": frames, time_key(forecaster.time_unit): times, "axes": "frames"}
+        arrays |= {"length_unit": system.length_unit, "names": system.names}
+        if system.atomic_numbers is not None:
+            arrays["z"] = system.atomic_numbers
         write_npz(out, arrays if paths is None else arrays | {"samples": paths})
     elif out.suffix in (".html", ".gif"):
         _picture(out, frames, np.asarray(truth), forecaster, f"{run} on {trajectory.source}")
