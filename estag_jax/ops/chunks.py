@@ -105,10 +105,14 @@ def _backward(function, chunk, residuals, slopes):
         return (jax.tree.map(jnp.add, of_params, more), of_nodes), of_values
 
     parts = (*_indices(graph, chunk), _cut(edges, chunk), _cut(of_kept, chunk))
-    nothing = jax.tree.map(jnp.zeros_like, (params, nodes))
+    # Sums over the edges of slopes of bfloat16 features are taken in float32.
+    nothing = jax.tree.map(
+        lambda v: jnp.zeros(v.shape, jnp.promote_types(v.dtype, jnp.float32)), (params, nodes)
+    )
     nothing = differing(nothing, graph.halo)
-    (of_params, of_nodes), of_edges = jax.lax.scan(step, nothing, parts)
-    return of_params, of_nodes, _joined(of_edges, graph.num_edges), None
+    found, of_edges = jax.lax.scan(step, nothing, parts)
+    of_both = jax.tree.map(lambda slope, v: slope.astype(v.dtype), found, (params, nodes))
+    return *of_both, _joined(of_edges, graph.num_edges), None
 
 
 _over_edges.defvjp(_forward, _backward)
@@ -159,7 +163,7 @@ def _added(totals: Any, index: jax.Array, values: Any) -> Any:
     """Totals [B, N, ...] plus values [B, chunk, ...] at the indices, of those that are nodes."""
 
     def add(total, index, more):
-        return total.at[index].add(more, mode="drop")
+        return total.at[index].add(more.astype(total.dtype), mode="drop")
 
     def of_windows(total, more):
         if index.shape[0] == 1:
