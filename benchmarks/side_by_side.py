@@ -1,4 +1,4 @@
-"""Training step, forward and rollout beside plain PyTorch, alternated; a Markdown table and a JSON file.
+"""Training step, forward and rollout beside plain PyTorch, alternated; JSON files and a Markdown table.
 
     make bench            [make bench BENCH_ARGS="--rounds 15 --shapes walk"]
 
@@ -20,23 +20,23 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
 import tyro
 from programs import FRAMES, PROGRAMS, Ours
 from shapes import SHAPES, STEPS, random_task
 from tables import markdown
 
-from estag_jax.io import write_json, write_text
+from estag_jax.io import read_json, write_json, write_text
 from estag_jax.models import catalog
 from estag_jax.ops.sharding import device_name
 from estag_jax.training.cost import measure_rates
 
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-RESULTS = Path(__file__).parent / "results"
+TABLE = "side_by_side.md"
 METHODS = {"released": "ESTAG as released", "paper": "ESTAG"}
 
 
@@ -58,8 +58,8 @@ class Config:
     """Of programs.PROGRAMS; without the others torch need not be installed."""
     cores: tuple[int, ...] = dataclasses.field(default_factory=_cores)
     """Those of the runs on all cores; runs on one core have the last."""
-    out: Path = RESULTS / "side_by_side.json"
-    """The measurements; the table is beside them with the suffix .md."""
+    out: Path = Path(__file__).parent / "results"
+    """Folder of the measurements, a file for each shape and settings, and of the table of all of them."""
 
 
 def calls(program: str) -> dict[str, int]:
@@ -158,16 +158,17 @@ def measure(config: Config, shape: str, settings: str) -> list[dict[str, Any]]:
 
 
 def main(config: Config) -> None:
-    """Measures all shapes and settings, writes the JSON file and the table."""
-    entries = []
+    """Measures shapes and settings, and writes the table of all measurements in the folder."""
+    config.out.mkdir(parents=True, exist_ok=True)
+    versions = {name: version(name) for name in ("jax", "torch", "numpy") if find_spec(name)}
     for shape, settings in itertools.product(config.shapes, config.settings):
         print(f"{shape}, {settings} settings", file=sys.stderr, flush=True)
-        entries += measure(config, shape, settings)
-    versions = {"jax": jax.__version__, "numpy": np.__version__}
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(config.out, {"versions": versions, "entries": entries})
-    table = markdown(entries)
-    write_text(config.out.with_suffix(".md"), table)
+        entries = measure(config, shape, settings)
+        write_json(config.out / f"{shape}-{settings}.json", versions | {"entries": entries})
+    files = (config.out / f"{shape}-{settings}.json" for shape in SHAPES for settings in METHODS)
+    found = [entry for path in files if path.exists() for entry in read_json(path)["entries"]]
+    table = markdown(found)
+    write_text(config.out / TABLE, table)
     print(table)
 
 
