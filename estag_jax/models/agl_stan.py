@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from estag_jax.graph import Graph
 from estag_jax.nn.attention import LayerNorm, SelfAttention
 from estag_jax.nn.config import Activation, Head, NetworkConfig
-from estag_jax.nn.linear import Linear, uniform
+from estag_jax.nn.linear import Linear, affine, uniform
 from estag_jax.nn.node_networks import NodeNetwork, with_features
-from estag_jax.ops.linalg import HIGHEST, einsum, matmul
+from estag_jax.ops.linalg import einsum, matmul
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +80,34 @@ def split_sinusoids(frames: int, width: int) -> jax.Array:
     )
 
 
+class Mixture(nn.Module):
+    """One matrix for nodes and coordinates, M[jc, id] = sum over k of T_k[i, j] W[kc, d], and a bias.
+
+    Small products for every frame take several times as long as one with M.
+
+    Args:
+      features: outputs of a node.
+    """
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array, terms: jax.Array) -> jax.Array:
+        """Maps [B, T, N, inputs] to [B, T, N, features].
+
+        Args:
+          x: [B, T, N, inputs].
+          terms: T_k [order, N, N].
+        """
+        *frames, nodes, inputs = x.shape
+        kernel, bias = affine(self, len(terms) * inputs, self.features, x.dtype)
+        kernel = kernel.reshape(len(terms), inputs, self.features)
+        matrix = einsum("kij,kcd->jcid", terms, kernel)
+        matrix = matrix.reshape(nodes * inputs, nodes * self.features)
+        out = matmul(x.reshape(-1, nodes * inputs), matrix)
+        return out.reshape(*frames, nodes, self.features) + bias
+
+
 class AdaptiveGraphConvolution(nn.Module):
     """Chebyshev convolution on a graph that is learned.
 
@@ -95,16 +123,38 @@ class AdaptiveGraphConvolution(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, embeddings: jax.Array) -> jax.Array:
-        """Maps [B, N, T, inputs] to [B, N, T, features].
+        """Maps [B, T, N, inputs] to [B, T, N, features].
 
         Args:
-          x: [B, N, T, inputs].
+          x: [B, T, N, inputs].
           embeddings: E [N, hidden].
         """
         similarity = matmul(embeddings, embeddings.T)
-        support = jax.nn.softmax(nn.relu(Linear(x.shape[1], name="support")(similarity)), axis=1)
-        seen = einsum("kij,bjtc->kbitc", chebyshev(support, self.order), x)
-        return Linear(self.features, name="output")(*seen)
+        support = jax.nn.softmax(nn.relu(Linear(x.shape[2], name="support")(similarity)), axis=1)
+        return Mixture(self.features, name="output")(x, chebyshev(support, self.order))
+
+
+class PlaneConvolution(nn.Module):
+    """5 × 5 convolution over the plane of nodes and coordinates, frames being its channels; to one channel.
+
+    The rows of the kernel are matrices over coordinates and frames: XLA's own convolution with one output
+    takes several times as long.
+    """
+
+    @nn.compact
+    def __call__(self, plane: jax.Array) -> jax.Array:
+        """Maps [B, T, N, numbers] to [B, N, numbers]."""
+        _, past, nodes, numbers = plane.shape
+        initializer = uniform((25 * past) ** -0.5)
+        kernel = self.param("kernel", initializer, (5, 5, past, 1), plane.dtype)
+        bias = self.param("bias", initializer, (1,), plane.dtype)
+        padded = jnp.pad(plane.transpose(0, 2, 1, 3), ((0, 0), (2, 2), (0, 0), (0, 0)))
+        seen = jnp.stack([padded[:, k : k + nodes] for k in range(5)], axis=2)
+        # From coordinate b to a the kernel's column is b - a + 2.
+        shifts = jnp.stack([jnp.eye(numbers, k=2 - k, dtype=plane.dtype) for k in range(5)])
+        matrix = einsum("klt,lba->ktba", kernel[..., 0], shifts)
+        out = matmul(seen.reshape(*seen.shape[:2], -1), matrix.reshape(-1, numbers))
+        return out + bias
 
 
 class AglStan(NodeNetwork):
@@ -150,30 +200,19 @@ class AglStan(NodeNetwork):
         embeddings = self.param(
             "embeddings", nn.initializers.normal(1.0), (nodes, config.hidden), dtype
         )
-        x = with_features(history, node_features)
+        x = with_features(history, node_features).swapaxes(1, 2)
         for i in range(config.layers):
             x = AdaptiveGraphConvolution(numbers, config.order, name=f"graph_{i}")(x, embeddings)
-            flat = x.swapaxes(1, 2).reshape(windows, past, width)
+            rows = x.reshape(windows, past, width)
             if i == 0:
-                flat = flat + split_sinusoids(past, width).astype(dtype)
+                rows = rows + split_sinusoids(past, width).astype(dtype)
             size = max(width // config.heads, 1)
-            normal = LayerNorm(param_dtype=dtype, name=f"norm_attention_{i}")(flat)
-            flat = flat + SelfAttention(config.heads, size, name=f"attention_{i}")(normal)
-            normal = LayerNorm(param_dtype=dtype, name=f"norm_feed_forward_{i}")(flat)
+            normal = LayerNorm(param_dtype=dtype, name=f"norm_attention_{i}")(rows)
+            rows = rows + SelfAttention(config.heads, size, name=f"attention_{i}")(normal)
+            normal = LayerNorm(param_dtype=dtype, name=f"norm_feed_forward_{i}")(rows)
             wide = nn.relu(Linear(config.feed_forward, name=f"wide_{i}")(normal))
-            flat = flat + Linear(width, name=f"narrow_{i}")(wide)
-            x = flat.reshape(windows, past, nodes, numbers).swapaxes(1, 2)
-        plane = LayerNorm(param_dtype=dtype, name="norm_end")(flat)
-        plane = plane.reshape(windows, past, nodes, numbers)
-        initializer = uniform((25 * past) ** -0.5)
-        convolution = nn.Conv(
-            1,
-            (5, 5),
-            kernel_init=initializer,
-            bias_init=initializer,
-            param_dtype=dtype,
-            precision=HIGHEST,
-            name="convolution",
-        )
-        y = convolution(plane.transpose(0, 2, 3, 1))
+            rows = rows + Linear(width, name=f"narrow_{i}")(wide)
+            x = rows.reshape(windows, past, nodes, numbers)
+        plane = LayerNorm(param_dtype=dtype, name="norm_end")(rows).reshape(x.shape)
+        y = PlaneConvolution(name="convolution")(plane)
         return self.predicted(y, history, config.head)

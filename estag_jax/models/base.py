@@ -268,9 +268,13 @@ class NetworkPredictor(Predictor):
     def predict(self, history: Array, inputs: tuple[Array, Graph]) -> jax.Array:
         return self.module.apply(self.variables, jnp.asarray(history), *inputs)
 
-    def to_arrays(self) -> dict[str, np.ndarray]:
+    def named_leaves(self) -> list[tuple[str, Any]]:
+        """The arrays of the variables by their path, such as params/embedding/kernel."""
         leaves = jax.tree_util.tree_leaves_with_path(self.variables)
-        return {"/".join(str(key.key) for key in path): np.asarray(leaf) for path, leaf in leaves}
+        return [("/".join(str(key.key) for key in path), leaf) for path, leaf in leaves]
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        return {name: np.asarray(leaf) for name, leaf in self.named_leaves()}
 
     @classmethod
     def from_arrays(cls, method: NetworkMethod, arrays: dict[str, np.ndarray]) -> NetworkPredictor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -272,10 +273,8 @@ def _left_out(metric, z, step, other, expected, outputs, start):
     return jnp.log(total + 1e-30) + TOWARDS * pull
 
 
-_slope = jax.jit(jax.grad(_left_out))
-
-
+@partial(jax.jit, static_argnums=0)
 def _search_step(optimizer, metric, state, *given):
     start = initial_metric(*metric.mix.shape[:2], metric.points.shape[1])
-    slope = _slope(metric, *given, start)
+    slope = jax.grad(_left_out)(metric, *given, start)
     return finite_step(optimizer, slope, state, metric)

@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 
 from estag_jax.graph import Graph
-from estag_jax.nn.config import Activation, Head, NetworkConfig
+from estag_jax.nn.config import Activation, Head, MessageConfig
 from estag_jax.nn.heads import TemporalPooling
 from estag_jax.nn.linear import Linear
 from estag_jax.nn.messages import SpatialModule
@@ -18,7 +18,7 @@ from estag_jax.ops.segment import at_receivers, at_senders
 
 
 @dataclasses.dataclass(frozen=True)
-class EgnnConfig(NetworkConfig):
+class EgnnConfig(MessageConfig):
     """EGNN on a single frame, as ESTAG's authors set it up for the comparison."""
 
     frame: Literal["first", "middle", "last"] = "last"
@@ -88,6 +88,7 @@ class Egnn(nn.Module):
                 aggregate="mean",
                 clamp=config.clamp,
                 coordinate_weight=config.coordinate_weight,
+                edges_at_once=config.edges_at_once,
                 name=f"spatial_{i}",
             )(h, x, graph, edges)
         y = (x if config.head == "absolute" else x - frame)[:, :, 0]

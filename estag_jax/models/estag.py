@@ -9,18 +9,25 @@ import flax.linen as nn
 import jax
 
 from estag_jax.graph import Graph
-from estag_jax.nn.config import Head, NetworkConfig
+from estag_jax.nn.config import Head, MessageConfig
 from estag_jax.nn.heads import TemporalPooling
 from estag_jax.nn.linear import Linear
 from estag_jax.nn.messages import NodeEmbedding, SpatialModule
 from estag_jax.nn.temporal import TemporalModule
-from estag_jax.ops.edft import edft, edge_coherence, node_power, normalize_over_frequencies
+from estag_jax.ops.chunks import edges_at_once, over_edges
+from estag_jax.ops.edft import (
+    coherence,
+    edft,
+    edge_coherence,
+    node_power,
+    normalize_over_frequencies,
+)
 from estag_jax.ops.geometry import centre
 from estag_jax.ops.segment import at_receivers, at_senders
 
 
 @dataclasses.dataclass(frozen=True)
-class EstagConfig(NetworkConfig):
+class EstagConfig(MessageConfig):
     """ESTAG. The defaults are the paper's equations; :meth:`released` is the authors' program."""
 
     layers: int = 2
@@ -117,12 +124,21 @@ class EDFTFeatures(nn.Module):
             w = nn.sigmoid(Linear(x.shape[2] - 1, name="filter")(features))
         else:
             w = nn.sigmoid(Linear(1, name="filter")(h[:, :, 1:]))[..., 0]
-        edges = at_receivers(w, graph) * at_senders(w, graph) * edge_coherence(spectrum, graph)
+        chunk = config.edges_at_once or edges_at_once(graph.num_edges, x.shape[2], config.hidden)
+        if chunk >= graph.num_edges:
+            edges = at_receivers(w, graph) * at_senders(w, graph) * edge_coherence(spectrum, graph)
+        else:
+            edges, _ = over_edges(_weighted_coherence, (), (w, spectrum), (), graph, chunk)
         nodes = w * node_power(spectrum, config.edft_complex_square)
         if config.edft_normalize is not None:
             edges = normalize_over_frequencies(edges, config.edft_normalize)
             nodes = normalize_over_frequencies(nodes, config.edft_normalize)
         return edges, nodes
+
+
+def _weighted_coherence(params, receiver, sender, edges):
+    (w_i, f_i), (w_j, f_j) = receiver, sender
+    return w_i * w_j * coherence(f_i, f_j), ()
 
 
 class ESTAG(nn.Module):
@@ -168,6 +184,7 @@ class ESTAG(nn.Module):
                 config.unit_vectors,
                 config.clamp,
                 config.coordinate_weight,
+                config.edges_at_once,
                 name=f"spatial_{i}",
             )(h, x, graph, edges, nodes)
             if config.attention:

@@ -1,4 +1,4 @@
-"""A fitted predictor bound to its system: pure functions for other JAX code, kept in one file."""
+"""A fitted predictor bound to its system: pure functions for other JAX code."""
 
 from __future__ import annotations
 
@@ -11,30 +11,20 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from estag_jax.config import from_dict, to_dict
 from estag_jax.data.settings import WindowConfig
 from estag_jax.data.system import System
 from estag_jax.data.trajectory import Trajectory
-from estag_jax.graph import Array, Graph
-from estag_jax.io import FileError, part_of, read_npz, write_npz
+from estag_jax.graph import Array
 from estag_jax.models import catalog
 from estag_jax.models.base import Method, Predictor
-from estag_jax.models.constrained import Constrained, ConstrainedPredictor, predictor_class
+from estag_jax.models.constrained import Constrained, ConstrainedPredictor
 from estag_jax.models.error_bars import Distribution, ErrorBars
-from estag_jax.models.saved_method import method_from_dict, method_to_dict
+from estag_jax.models.forecaster_file import read, write
 from estag_jax.ops.rollout import rollout
 
 Vectors = Mapping[str, Array]
 """External vectors by name."""
-
-FORMAT, VERSION = "estag_jax forecaster", 1
-# Fields of a system and its graph in a file; arrays that are None are left out.
-_SYSTEM_VALUES = ("channels", "length_unit", "anchor", "contact_distance")
-_SYSTEM_ARRAYS = ("node_features", "atomic_numbers", "bonds", "bond_orders", "hydrogens")
-_GRAPH_ARRAYS = ("senders", "receivers", "edge_features")
-_NEEDED = {"system/names", "system/node_features", "graph/senders", "graph/receivers"}
 
 
 @jax.tree_util.register_dataclass
@@ -273,27 +263,7 @@ class Forecaster:
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes everything into one .npz file, which :meth:`load` reads without the data."""
-        system, graph = self.system, self.system.graph
-        about = {
-            "format": FORMAT,
-            "version": VERSION,
-            "method": method_to_dict(self.method),
-            "window": to_dict(self.window),
-            "frame_step": self.frame_step,
-            "time_unit": self.time_unit,
-            "choice": self.choice,
-        } | {name: getattr(system, name) for name in _SYSTEM_VALUES}
-        arrays = {
-            "about": np.array(json.dumps(about)),
-            "system/names": np.array(system.names),
-            **{f"system/{name}": getattr(system, name) for name in _SYSTEM_ARRAYS},
-            **{f"vectors/{name}": vector for name, vector in system.vectors.items()},
-            **{f"graph/{name}": getattr(graph, name) for name in _GRAPH_ARRAYS},
-            **{f"fitted/{name}": value for name, value in self.predictor.to_arrays().items()},
-        }
-        if self.error_bars is not None:
-            arrays |= {f"bars/{name}": a for name, a in self.error_bars.to_arrays().items()}
-        write_npz(path, {name: np.asarray(a) for name, a in arrays.items() if a is not None})
+        write(path, {field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
 
     @classmethod
     def load(cls, path: str | os.PathLike, method: Any = None) -> Forecaster:
@@ -307,39 +277,7 @@ class Forecaster:
         Raises:
           FileError: no such file, or one that is damaged, newer, or not a forecaster.
         """
-        arrays = read_npz(path)
-        try:
-            about = json.loads(str(arrays["about"]))
-            if about["format"] != FORMAT:
-                raise KeyError("format")
-        except (KeyError, TypeError, ValueError):
-            raise FileError(f"{path}: is not a forecaster of estag_jax") from None
-        if about["version"] > VERSION:
-            raise FileError(
-                f"{path}: was written by a newer estag_jax (format {about['version']}, this one reads "
-                f"up to {VERSION}); update estag_jax"
-            )
-        try:
-            return cls._from_arrays(about, arrays, method_from_dict(about["method"], method))
-        except (KeyError, TypeError, ValueError) as error:
-            raise FileError(f"{path}: {error}") from None
-
-    @classmethod
-    def _from_arrays(cls, about: dict, arrays: dict[str, np.ndarray], method: Method) -> Forecaster:
-        for name in _NEEDED - arrays.keys():
-            raise ValueError(f"the array {name} is missing")
-        names = tuple(map(str, arrays["system/names"]))
-        graph = Graph(num_nodes=len(names), **part_of(arrays, "graph/"))
-        fields = part_of(arrays, "system/") | {name: about[name] for name in _SYSTEM_VALUES}
-        fields |= {"names": names, "graph": graph, "vectors": part_of(arrays, "vectors/")}
-        system = System(**fields)
-        fitted = predictor_class(method).from_arrays(method, part_of(arrays, "fitted/"))
-        predictor = jax.tree.map(jnp.asarray, fitted)
-        inputs = jax.tree.map(jnp.asarray, predictor.inputs(system))
-        window = from_dict(WindowConfig, about["window"])
-        units = about["frame_step"], about["time_unit"]
-        kept = part_of(arrays, "bars/")
-        # In float64, as they were fitted: a run's file repeats the figures of its table.
-        bars = ErrorBars(**kept) if kept else None
-        choice = about.get("choice", "{}")
-        return cls(predictor, inputs, system, window, *units, method, choice, bars)
+        fields = read(path, method)
+        predictor = jax.tree.map(jnp.asarray, fields.pop("predictor"))
+        inputs = jax.tree.map(jnp.asarray, predictor.inputs(fields["system"]))
+        return cls(predictor, inputs, **fields)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.flatten_util import ravel_pytree
 
 from estag_jax.io import tell
 from estag_jax.ops import linalg
@@ -36,7 +38,9 @@ def search(fit: KernelFit, steps: int, rate: float) -> Scales:
       steps: of Adam.
       rate: its step size, which falls to a twentieth.
     """
-    windows, generator, scales = len(fit.starts), fit.rng, jax.tree.map(jnp.asarray, fit.scales)
+    windows, generator = len(fit.starts), fit.rng
+    # As one array: a program for each of the many small ones takes longer to compile than to run.
+    flat, unravel = ravel_pytree(fit.scales)
     fitted, held = min(WINDOWS, 7 * windows // 10), min(HELD, windows // 7)
     low, high = fit.starts.min(), fit.starts.max()
     width = (high - low) / 5
@@ -46,7 +50,7 @@ def search(fit: KernelFit, steps: int, rate: float) -> Scales:
         optax.clip_by_global_norm(1.0),
         optax.adam(optax.cosine_decay_schedule(rate, max(steps, 1), 0.05)),
     )
-    state, noise, order = optimizer.init(scales), fit.noise(), []
+    state, noise, order = optimizer.init(flat), fit.noise(), []
     for step in range(steps if held >= 8 else 0):
         tell("scales", step, steps)
         order = order or list(generator.permutation(len(fit.members)))
@@ -67,35 +71,35 @@ def search(fit: KernelFit, steps: int, rate: float) -> Scales:
             view = int(generator.choice(fit.members[k]))
         sides = *fit.seen(k, rest, view), *fit.seen(k, held_out, view)
         pairs = *sides, fit.rings[k], noise[rest]
-        scales, state = _step(optimizer, scales, state, *pairs)
-    return jax.tree.map(np.asarray, scales)
+        flat, state = _step(optimizer, unravel, flat, state, *pairs)
+    return jax.tree.map(np.asarray, unravel(flat))
 
 
 def _held_out_error(scales, z, y, other, expected, rings, noise):
     """The logarithm of the mean squared error on held-out samples."""
-    flat = 2 * (y.shape[1] // 3)
+    count, even = len(z), 2 * (y.shape[1] // 3)
     # Only the linear part needs float64, which its noise is seven digits below.
-    own, cross = (parity_kernels(scales, a, z, rings, jnp.float32) for a in (z, other))
+    parts = parity_kernels(scales, jnp.concatenate([z, other]), z, rings, jnp.float32)
     total = 0.0
-    for parity, columns in ((0, slice(0, flat)), (1, slice(flat, None))):
-        matrix = own[parity] + own[parity + 2]
-        matrix = matrix + jnp.diag(jnp.exp(scales.noise[parity]) * noise)
+    for parity, columns in ((0, slice(0, even)), (1, slice(even, None))):
+        kernel = parts[parity] + parts[parity + 2]
+        matrix = kernel[:count] + jnp.diag(jnp.exp(scales.noise[parity]) * noise)
         alpha = jax.scipy.linalg.solve(matrix, y[:, columns], assume_a="pos")
-        found = linalg.matmul(cross[parity] + cross[parity + 2], alpha)
+        found = linalg.matmul(kernel[count:], alpha)
         total = total + jnp.sum((found - expected[:, columns]) ** 2)
     return jnp.log(total / expected.size + 1e-30)
 
 
-_slope = jax.jit(jax.grad(_held_out_error))
-
-
-def _step(optimizer, scales, state, *pairs):
-    slope = _slope(scales, *pairs)
-    return finite_step(optimizer, slope, state, scales)
+@partial(jax.jit, static_argnums=(0, 1))
+def _step(optimizer, unravel, flat, state, *pairs):
+    """Scales and state after a step; slope and update are one program."""
+    slope = jax.grad(lambda flat: _held_out_error(unravel(flat), *pairs))(flat)
+    return finite_step(optimizer, slope, state, flat)
 
 
 def finite_step(optimizer: Any, slope: Any, state: Any, values: Any) -> tuple[Any, Any]:
     """Values and state of an optimiser after a step; the values as they are where it is not finite."""
     updates, state = optimizer.update(slope, state, values)
-    finite = all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(updates))
-    return (optax.apply_updates(values, updates) if finite else values), state
+    finite = jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(updates)]).all()
+    moved = optax.apply_updates(values, updates)
+    return jax.tree.map(partial(jnp.where, finite), moved, values), state

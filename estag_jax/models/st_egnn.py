@@ -6,11 +6,11 @@ import dataclasses
 from typing import ClassVar, Literal
 
 from estag_jax.models.estag import ESTAG
-from estag_jax.nn.config import Head, NetworkConfig
+from estag_jax.nn.config import Head, MessageConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class StEgnnConfig(NetworkConfig):
+class StEgnnConfig(MessageConfig):
     """ST_EGNN, as ESTAG's authors set it up for the comparison.
 
     An EGNN shared by all frames with a time embedding; frames combined by learned weights: the network

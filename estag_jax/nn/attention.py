@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 
 from estag_jax.nn.linear import uniform_fan_in
-from estag_jax.ops.linalg import HIGHEST, einsum
+from estag_jax.ops.linalg import HIGHEST, einsum, flat
 
 LayerNorm = partial(nn.LayerNorm, epsilon=1e-6, use_fast_variance=False)
 """Layer normalisation (arXiv 1607.06450) with the constant of the released program."""
@@ -44,11 +44,11 @@ class SelfAttention(nn.Module):
             )
 
         query, key, value = (
-            linear(self.heads * self.size, name)(x).reshape(*x.shape[:-1], self.heads, self.size)
+            linear(self.heads * self.size, name)(flat(x)).reshape(*x.shape[:-1], self.heads, -1)
             for name in ("query", "key", "value")
         )
         scores = einsum("...thd,...shd->...hts", query, key)
         alpha = jax.nn.softmax(scores * self.size**-0.5, axis=-1)
         alpha = nn.Dropout(self.dropout, deterministic=not self.has_rng("dropout"))(alpha)
         out = einsum("...hts,...shd->...thd", alpha, value)
-        return linear(x.shape[-1], "output")(out.reshape(*x.shape[:-1], -1))
+        return linear(x.shape[-1], "output")(flat(out.reshape(*x.shape[:-1], -1))).reshape(x.shape)

@@ -57,3 +57,16 @@ class NetworkConfig:
     def build(self) -> nn.Module:
         """The network, without parameters."""
         raise TypeError(f"{type(self).__name__} does not define build()")
+
+
+@dataclasses.dataclass(frozen=True)
+class MessageConfig(NetworkConfig):
+    """Settings of networks made of the shared messages and attention (ESTAG, ST_EGNN, EGNN)."""
+
+    edges_at_once: int | None = None
+    """Edges of a window that are computed at once; None: all, on large graphs what the cache holds."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.edges_at_once is not None and self.edges_at_once < 1:
+            raise ValueError(f"edges_at_once is {self.edges_at_once}, it must be at least 1")

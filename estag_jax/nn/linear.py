@@ -10,6 +10,7 @@ from functools import partial
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from estag_jax.nn.config import Activation
 from estag_jax.ops.linalg import flat, matmul
@@ -80,20 +81,26 @@ class Linear(nn.Module):
         """
         pairs = [part if isinstance(part, tuple) else (part, lambda x: x) for part in parts]
         widths = [x.shape[-1] for x, _ in pairs]
-        dtype = pairs[0][0].dtype
-        initializer = _almost_zero if self.small else uniform_fan_in
-        if sum(widths) == 0 or self.features == 0:
-            initializer = nn.initializers.zeros  # the others divide by the size
-        kernel = self.param("kernel", initializer, (sum(widths), self.features), dtype)
+        kernel, bias = affine(self, sum(widths), self.features, pairs[0][0].dtype, self.small)
         out, row = 0, 0
         for (x, lift), width in zip(pairs, widths, strict=True):
             product = matmul(flat(x), kernel[row : row + width])
             out = out + lift(product.reshape(*x.shape[:-1], self.features))
             row += width
-        if self.small:
-            return out
-        initializer = uniform(max(sum(widths), 1) ** -0.5)
-        return out + self.param("bias", initializer, (self.features,), dtype)
+        return out if bias is None else out + bias
+
+
+def affine(
+    module: nn.Module, inputs: int, features: int, dtype: jnp.dtype, small: bool = False
+) -> tuple[jax.Array, jax.Array | None]:
+    """Kernel [inputs, features] and bias [features] of a module, with the initial values of Linear."""
+    initializer = _almost_zero if small else uniform_fan_in
+    if inputs == 0 or features == 0:
+        initializer = nn.initializers.zeros  # the others divide by the size
+    kernel = module.param("kernel", initializer, (inputs, features), dtype)
+    if small:
+        return kernel, None
+    return kernel, module.param("bias", uniform(max(inputs, 1) ** -0.5), (features,), dtype)
 
 
 class MLP(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import flax.linen as nn
@@ -12,8 +13,9 @@ import jax.numpy as jnp
 from estag_jax.graph import Graph
 from estag_jax.nn.config import Activation
 from estag_jax.nn.linear import MLP, Lift, Linear, Part, every_frame
+from estag_jax.ops.chunks import edges_at_once, over_edges
 from estag_jax.ops.geometry import gram, safe_normalize
-from estag_jax.ops.segment import at_receivers, at_senders, mean_at_receivers, sum_at_receivers
+from estag_jax.ops.segment import at_receivers, at_senders, over_degree, sum_at_receivers
 
 
 def ends(values: jax.Array, graph: Graph, lift: Lift = lambda x: x) -> list[Part]:
@@ -70,6 +72,7 @@ class SpatialModule(nn.Module):
       unit_vectors: divide x_ij by its length in the coordinate update.
       clamp: bound on the size of each component of a coordinate message, or None.
       coordinate_weight: factor on the coordinate update.
+      edges_at_once: edges computed at once; None: by the rule of estag_jax.ops.chunks.
     """
 
     hidden: int
@@ -78,6 +81,7 @@ class SpatialModule(nn.Module):
     unit_vectors: bool = False
     clamp: float | None = None
     coordinate_weight: float = 1.0
+    edges_at_once: int | None = None
 
     @nn.compact
     def __call__(
@@ -98,22 +102,42 @@ class SpatialModule(nn.Module):
           node_features: invariant c_i [B, N, F], the same in every frame, or None.
         """
         channels = x.shape[3]
-        widths = (self.hidden,) * 2
-        x_ij = at_receivers(x, graph) - at_senders(x, graph)
-        parts = [*ends(h, graph), gram(x_ij, normalize=channels > 1)]
-        parts += [(part.astype(h.dtype), every_frame) for part in edge_features]
-        message = MLP(widths, self.activation, activate_final=True, name="phi_m")(*parts)
-
+        phi_m = MLP((self.hidden,) * 2, self.activation, activate_final=True, name="phi_m")
         phi_x = MLP((self.hidden, channels), self.activation, small_final=True, name="phi_x")
-        gate = phi_x(message)
-        push = (safe_normalize(x_ij) if self.unit_vectors else x_ij) * gate[..., None]
-        if self.clamp is not None:
-            # Componentwise, so not equivariant where it acts: a guard of the released program.
-            push = jnp.clip(push, -self.clamp, self.clamp)
-        collect = mean_at_receivers if self.aggregate == "mean" else sum_at_receivers
-        x = x + self.coordinate_weight * collect(push, graph)
 
-        parts = [h, sum_at_receivers(message, graph)]
+        def messages(phi_m, phi_x, h_ends, x_ij, edges):
+            parts = [*h_ends, gram(x_ij, normalize=channels > 1)]
+            parts += [(part.astype(h.dtype), every_frame) for part in edges]
+            message = phi_m(*parts)
+            gate = phi_x(message)
+            push = (safe_normalize(x_ij) if self.unit_vectors else x_ij) * gate[..., None]
+            if self.clamp is not None:
+                # Componentwise, so not equivariant where it acts: a guard of the released program.
+                push = jnp.clip(push, -self.clamp, self.clamp)
+            return message, push
+
+        chunk = self.edges_at_once or edges_at_once(
+            graph.num_edges, x.shape[2], self.hidden, x.dtype.itemsize
+        )
+        if chunk >= graph.num_edges or self.is_initializing():
+            x_ij = at_receivers(x, graph) - at_senders(x, graph)
+            sums = messages(phi_m, phi_x, ends(h, graph), x_ij, edge_features)
+            sums = jax.tree.map(lambda values: sum_at_receivers(values, graph), sums)
+        else:
+            networks = [phi.clone(parent=None) for phi in (phi_m, phi_x)]
+
+            def at_edges(params, receiver, sender, edges):
+                phis = [partial(net.apply, p) for net, p in zip(networks, params, strict=True)]
+                (h_i, x_i), (h_j, x_j) = receiver, sender
+                return (), messages(*phis, [h_i, h_j], x_i - x_j, edges)
+
+            params = [phi.variables for phi in (phi_m, phi_x)]
+            _, sums = over_edges(at_edges, params, (h, x), tuple(edge_features), graph, chunk)
+        message, push = sums
+        push = over_degree(push, graph) if self.aggregate == "mean" else push
+        x = x + self.coordinate_weight * push
+
+        parts = [h, message]
         if node_features is not None:
             parts.append((node_features.astype(h.dtype), every_frame))
-        return h + MLP(widths, self.activation, name="phi_h")(*parts), x
+        return h + MLP((self.hidden,) * 2, self.activation, name="phi_h")(*parts), x

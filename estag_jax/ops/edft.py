@@ -78,8 +78,11 @@ def edge_coherence(spectrum: jax.Array, graph: Graph) -> jax.Array:
     Returns:
       [B, E, K].
     """
-    f_i = at_receivers(spectrum, graph)
-    f_j = at_senders(spectrum, graph)
+    return coherence(at_receivers(spectrum, graph), at_senders(spectrum, graph))
+
+
+def coherence(f_i: jax.Array, f_j: jax.Array) -> jax.Array:
+    """|<f_i(k), f_j(k)>| of pairs of spectra [..., K, 2, 3] as [..., K]."""
     real = jnp.sum(f_i * f_j, axis=(-2, -1))
     imag = jnp.sum(f_i[..., 0, :] * f_j[..., 1, :] - f_i[..., 1, :] * f_j[..., 0, :], axis=-1)
     return safe_norm(jnp.stack([real, imag], axis=-1))

@@ -23,12 +23,12 @@ def at_receivers(nodes: jax.Array, graph: Graph) -> jax.Array:
     def gather(values, index):
         return values.at[index].get(mode="clip", indices_are_sorted=True)
 
-    return _by_window(gather, nodes, graph.receivers)
+    return by_window(gather, nodes, graph.receivers)
 
 
 def at_senders(nodes: jax.Array, graph: Graph) -> jax.Array:
     """Node values [B, N, ...] at the sending end of every edge [B, E, ...]."""
-    return _by_window(lambda values, index: values.at[index].get(mode="clip"), nodes, graph.senders)
+    return by_window(lambda values, index: values.at[index].get(mode="clip"), nodes, graph.senders)
 
 
 def sum_at_receivers(edges: jax.Array, graph: Graph) -> jax.Array:
@@ -45,7 +45,7 @@ def sum_at_receivers(edges: jax.Array, graph: Graph) -> jax.Array:
     def total(values, receivers):
         return jax.ops.segment_sum(values, receivers, graph.num_nodes, indices_are_sorted=True)
 
-    return _by_window(total, _real(edges, graph.edge_mask, 0), graph.receivers)
+    return by_window(total, _real(edges, graph.edge_mask, 0), graph.receivers)
 
 
 def mean_at_receivers(edges: jax.Array, graph: Graph) -> jax.Array:
@@ -58,9 +58,14 @@ def mean_at_receivers(edges: jax.Array, graph: Graph) -> jax.Array:
     Returns:
       [B, N, ...].
     """
-    ones = jnp.ones((graph.num_graphs, graph.num_edges), edges.dtype)
-    degree = _trailing(sum_at_receivers(ones, graph), edges.ndim)
-    return sum_at_receivers(edges, graph) / jnp.maximum(degree, 1)
+    return over_degree(sum_at_receivers(edges, graph), graph)
+
+
+def over_degree(sums: jax.Array, graph: Graph) -> jax.Array:
+    """Sums at receivers [B, N, ...] divided by the number of edges that end there, if any."""
+    ones = jnp.ones((graph.num_graphs, graph.num_edges), sums.dtype)
+    degree = _trailing(sum_at_receivers(ones, graph), sums.ndim)
+    return sums / jnp.maximum(degree, 1)
 
 
 def softmax_at_receivers(scores: jax.Array, graph: Graph) -> jax.Array:
@@ -78,7 +83,7 @@ def softmax_at_receivers(scores: jax.Array, graph: Graph) -> jax.Array:
         return jax.ops.segment_max(values, receivers, graph.num_nodes, indices_are_sorted=True)
 
     # Any shift cancels, so the largest score need not be differentiated.
-    top = _by_window(largest, jax.lax.stop_gradient(scores), graph.receivers)
+    top = by_window(largest, jax.lax.stop_gradient(scores), graph.receivers)
     weights = _real(jnp.exp(scores - at_receivers(top, graph)), graph.edge_mask, 0)
     total = at_receivers(sum_at_receivers(weights, graph), graph)
     return weights / jnp.where(total > 0, total, 1)
@@ -110,7 +115,7 @@ def real_nodes(values: jax.Array, graph: Graph) -> jax.Array:
     return _real(values, graph.node_mask, 0)
 
 
-def _by_window(
+def by_window(
     function: Callable[[jax.Array, jax.Array], jax.Array], values: jax.Array, index: jax.Array
 ) -> jax.Array:
     """The function of values [B, ...] and indices [G, E], window by window; B or G may be 1."""

@@ -19,7 +19,8 @@ from estag_jax.io import FileError, read_npz, write_npz
 from estag_jax.models.base import Network, NetworkPredictor, network_inputs
 from estag_jax.models.catalog import settings
 from estag_jax.models.egnn import EgnnConfig
-from estag_jax.models.forecaster import VERSION, Forecaster
+from estag_jax.models.forecaster import Forecaster
+from estag_jax.models.forecaster_file import VERSION
 from estag_jax.nn.config import NetworkConfig
 from estag_jax.testing import randomize
 from estag_jax.training.fit import fit
