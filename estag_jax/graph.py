@@ -29,7 +29,7 @@ from jax.core import Tracer
 
 Array = jax.Array | np.ndarray
 
-_LEAVES = ("senders", "receivers", "edge_features", "node_mask", "edge_mask")
+_LEAVES = ("senders", "receivers", "edge_features", "node_mask", "edge_mask", "halo")
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -49,6 +49,8 @@ class Graph:
       edge_features: [E, F] or [G, E, F] rotation-invariant features, or None. Sorted with the edges.
       node_mask: [N] or [G, N] bool, False for padding, or None where all nodes are real.
       edge_mask: [E] or [G, E] bool, likewise.
+      halo: of a part of a graph, an ops.halo.Halo; senders may then be N … N + halo.size - 1 too, the
+        nodes that the part receives.
 
     Raises:
       ValueError: shapes differ, an index is out of range, or a dtype is wrong. Values are checked
@@ -61,6 +63,7 @@ class Graph:
     edge_features: Array | None
     node_mask: Array | None
     edge_mask: Array | None
+    halo: Any
 
     def __init__(
         self,
@@ -70,6 +73,7 @@ class Graph:
         edge_features: Any = None,
         node_mask: Any = None,
         edge_mask: Any = None,
+        halo: Any = None,
     ):
         senders, receivers = _as_index("senders", senders), _as_index("receivers", receivers)
         num_nodes = int(num_nodes)
@@ -77,13 +81,17 @@ class Graph:
             raise ValueError(
                 f"senders {senders.shape} and receivers {receivers.shape} must have the same shape"
             )
-        for name, index in (("senders", senders), ("receivers", receivers)):
+        known = num_nodes + (0 if halo is None else halo.size)
+        for name, index, count in (
+            ("senders", senders, known),
+            ("receivers", receivers, num_nodes),
+        ):
             if isinstance(index, np.ndarray) and index.size:
                 for end in (index.min(), index.max()):
-                    if not 0 <= end < num_nodes:
-                        raise ValueError(f"{name} holds {end}, outside 0 … {num_nodes - 1}")
+                    if not 0 <= end < count:
+                        raise ValueError(f"{name} holds {end}, outside 0 … {count - 1}")
         graphs, edges = senders.shape
-        self.num_nodes = num_nodes
+        self.num_nodes, self.halo = num_nodes, halo
         self.edge_features = _per_graph("edge_features", edge_features, (graphs, edges), 1)
         self.node_mask = _per_graph("node_mask", node_mask, (graphs, num_nodes), 0)
         self.edge_mask = _per_graph("edge_mask", edge_mask, (graphs, edges), 0)

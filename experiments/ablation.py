@@ -12,11 +12,12 @@ import dataclasses
 from pathlib import Path
 
 import tyro
+from figures import KEPT, Figures
 
 from estag_jax.data.settings import SplitConfig, WindowConfig
 from estag_jax.data.task import Part, Task
 from estag_jax.evaluation.evaluate import evaluate
-from estag_jax.io import write_json
+from estag_jax.models.body_ridge import BodyRidge
 from estag_jax.models.frame_kernel import FrameKernel
 from estag_jax.models.frame_ridge import FrameRidge
 from estag_jax.models.ridge import VarRidge
@@ -25,6 +26,7 @@ from estag_jax.training.fit import fit
 
 METHODS = {
     "VAR ridge": VarRidge(),
+    "one body frame, linear (Body ridge)": BodyRidge(),
     "Frame ridge without reversal": FrameRidge(reversible=False),
     "Frame ridge": FrameRidge(),
     "Frame kernel": FrameKernel(),
@@ -43,9 +45,11 @@ class Config:
     shared: Path = Path("../shared/data")
     """The developers' shared folder with md_xtb."""
     molecules: tuple[str, ...] = ("ethanol", "aspirin")
+    methods: tuple[str, ...] = ()
+    """Some of the rows; all by default."""
     part: Part = "test"
     """Windows that are forecast: test, or validation while settings are chosen."""
-    out: Path = Path("experiments/ablation.json")
+    out: Path = KEPT / "ablation.json"
     """The figures, as JSON."""
 
 
@@ -55,16 +59,14 @@ def main(config: Config) -> None:
         Task(load(str(config.shared / "md_xtb" / f"{name}_xtb.npz")), WindowConfig(), SplitConfig())
         for name in config.molecules
     ]
-    print("| method | " + " | ".join(config.molecules) + " |")
-    print("|---|" + "---:|" * len(tasks))
-    found: dict[str, list[float]] = {}
-    for name, method in METHODS.items():
-        found[name] = [
-            1e3 * evaluate(fit(method, task), task, part=config.part).rows[0].mse for task in tasks
+    figures = Figures.start(config.out, ["error [10⁻³ Å²]", *config.molecules])
+    for name in config.methods or METHODS:
+        fits = [fit(METHODS[name], task) for task in tasks]
+        rows = [
+            evaluate(fit, task, part=config.part).rows[0]
+            for fit, task in zip(fits, tasks, strict=True)
         ]
-        values = " | ".join(f"{value:.4f}" for value in found[name])
-        print(f"| {name} | {values} |", flush=True)
-        write_json(config.out, {"part": config.part, "molecules": config.molecules, "rows": found})
+        figures.add(name, (1e3 * row.mse for row in rows))
 
 
 if __name__ == "__main__":

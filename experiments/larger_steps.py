@@ -13,11 +13,11 @@ import dataclasses
 from pathlib import Path
 
 import tyro
+from figures import KEPT, Figures
 
 from estag_jax.data.settings import SplitConfig, WindowConfig
 from estag_jax.data.task import Part, Task
 from estag_jax.evaluation.evaluate import evaluate
-from estag_jax.io import write_json
 from estag_jax.sources.catalog import load
 from estag_jax.training.fit import fit
 
@@ -38,15 +38,14 @@ class Config:
     """Epochs of ESTAG as released; 0 leaves it out."""
     part: Part = "test"
     """Windows that are forecast."""
-    out: Path = Path("experiments/larger_steps.json")
+    out: Path = KEPT / "larger_steps.json"
     """The figures, as JSON."""
 
 
 def main(config: Config) -> None:
     """Prints a table as Markdown, a row for each molecule, step and method, and writes the figures."""
-    print("| molecule, Δ, method | raw | aligned | raw / VAR ridge | aligned / VAR ridge |")
-    print("|---|" + "---:|" * 4)
-    found: dict[str, dict[str, list[float]]] = {}
+    heads = "raw", "aligned", "raw / VAR ridge", "aligned / VAR ridge"
+    figures = Figures.start(config.out, ["molecule, Δ, method", *heads])
     for molecule in config.molecules:
         trajectory = load(str(config.shared / "md_xtb" / f"{molecule}_xtb.npz"))
         for delta in config.deltas:
@@ -54,14 +53,14 @@ def main(config: Config) -> None:
             fits = [fit(name, task) for name in CLOSED_FORMS]
             if config.estag_epochs:
                 fits.append(fit("ESTAG as released", task, epochs=config.estag_epochs))
-            rows = found[f"{molecule}, {delta}"] = {}
-            for row in evaluate(fits, task, METRICS, part=config.part).rows:
-                rows[row.name] = [1e3 * row.metrics[name]["mean"] for name in METRICS]
-                pairs = zip(rows[row.name], rows["VAR ridge"], strict=True)
-                ratios = [own / base for own, base in pairs]
-                figures = [f"{value:.4g}" for value in (*rows[row.name], *ratios)]
-                print(f"| {molecule}, {delta}, {row.name} | {' | '.join(figures)} |", flush=True)
-            write_json(config.out, {"part": config.part, "rows": found})
+            result = evaluate(fits, task, METRICS, part=config.part)
+            base = [result.rows[0].metrics[name]["mean"] for name in METRICS]
+            for row in result.rows:
+                own = [row.metrics[name]["mean"] for name in METRICS]
+                ratios = (one / other for one, other in zip(own, base, strict=True))
+                figures.add(
+                    f"{molecule}, {delta}, {row.name}", (*(1e3 * one for one in own), *ratios)
+                )
 
 
 if __name__ == "__main__":

@@ -5,9 +5,10 @@
     .venv/bin/python experiments/results.py --check                 fail if a page is not up to date
 
 The cells of a table (figures of every seed, settings, versions, device, times) are kept as they were
-measured in experiments/results/NAME.json. The pages are written by hand but for the blocks between
-`<!-- NAME -->` and `<!-- end -->`: a table, `summary` (all rows where networks were compared, as ratios to
-VAR ridge), `headline` (some of them) or `solved` (closed forms on all data).
+measured in experiments/results/NAME.json, and so are the figures of other experiments (figures.py). The
+pages are written by hand but for the blocks between `<!-- NAME -->` and `<!-- end -->`: a table, `summary`
+(all rows where networks were compared, as ratios to VAR ridge), `headline` (some of them), `solved` (closed
+forms on all data), or the figures of an experiment.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import tyro
+from figures import KEPT, Figures
 
 from estag_jax.evaluation.result import Result
 from estag_jax.io import write_text
@@ -29,8 +31,8 @@ from estag_jax.report.dots import dots
 from estag_jax.report.tables import markdown
 from estag_jax.runs.grid import stored
 
-ROOT = Path(__file__).resolve().parents[1]
-KEPT, FIGURES = ROOT / "experiments" / "results", ROOT / "docs"
+ROOT = KEPT.parents[1]
+FIGURES = ROOT / "docs"
 PAGES = ROOT / "RESULTS.md", ROOT / "README.md"
 HEADLINE = (
     "Last frame",
@@ -177,7 +179,12 @@ def filled(text: str) -> str:
 
     def block(match: re.Match) -> str:
         name = match["name"]
-        body = made[name]() if name in made else markdown(kept(name))
+        if name in made:
+            body = made[name]()
+        elif name.startswith("table"):
+            body = markdown(kept(name))
+        else:
+            body = Figures.read(name).markdown()
         return f"{match[1]}{body}{match[3]}"
 
     return BLOCK.sub(block, text)
@@ -195,7 +202,7 @@ def main(config: Config) -> None:
         write_text(page, new)
     if config.check:
         return
-    for path in sorted(KEPT.glob("*.json")):
+    for path in sorted(KEPT.glob("table*.json")):
         title = f"Table {path.stem.removeprefix('table')}, data in place of the published"
         print(dots(kept(path.stem), FIGURES / f"{path.stem}.png", title).relative_to(ROOT))
 

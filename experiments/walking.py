@@ -4,8 +4,8 @@
 
 Of the 17 trials of subject 35 that are there, 9 train, 4 validate and 4 test: those of tables.WALK, or
 drawn at random. VAR ridge is fitted to 100 windows of each training trial (900), as in the tables; "all"
-fits to every fourth window of these trials. All settings are those of the catalog; the test windows of a
-split are forecast once.
+fits to every fourth window of these trials. The third number is that of the same forecasts with bones of
+constrained length (models.constrained). All settings are those of the catalog.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from pathlib import Path
 import numpy as np
 import tables
 import tyro
+from figures import KEPT, Figures
 
 from estag_jax.data.splits import Split
 from estag_jax.data.task import Task
 from estag_jax.models.catalog import settings
+from estag_jax.models.constrained import ConstrainedPredictor
 from estag_jax.models.linear import fitting_vectors, fitting_windows
 from estag_jax.sources.catalog import load
 
@@ -40,6 +42,8 @@ class Config:
     """The project's split too."""
     models: tuple[str, ...] = ("Body ridge", "Body kernel")
     """Methods, each on 900 windows in the project's split and on all in every split."""
+    out: Path = KEPT / "walking.json"
+    """The figures, as JSON."""
 
 
 def walks(config: Config) -> Iterator[tuple[str, Task, Task]]:
@@ -70,37 +74,37 @@ def walks(config: Config) -> Iterator[tuple[str, Task, Task]]:
         yield name, *(Task(trajectory, window, [s]) for s in (split, whole))
 
 
-def error(method: str, task: Task) -> tuple[float, float]:
-    """The test error of a method, and the seconds of its fit."""
-    began = time.perf_counter()
+def errors(method: str, task: Task) -> tuple[float, float, float]:
+    """The test error of a method, that with constrained bones, and the processor time of the fit [s]."""
+    began = time.process_time()
     predictor = settings(method).fit(task)
-    spent = time.perf_counter() - began
+    spent = time.process_time() - began
     history, target = fitting_windows(task, "test")
-    inputs = predictor.with_vectors({}, fitting_vectors(task, "test"))
-    return float(np.mean((predictor.predict(history, inputs) - target) ** 2)), spent
+    found = []
+    for one in (predictor, ConstrainedPredictor(predictor)):
+        inputs = one.with_vectors(one.inputs(task.system), fitting_vectors(task, "test"))
+        found.append(float(np.mean((one.predict(history, inputs) - target) ** 2)))
+    return found[0], found[1], spent
 
 
 def main(config: Config) -> None:
-    """Prints a line for each fit, then means over the random splits."""
-    ratios: dict[str, list[float]] = {}
+    """Prints a row for each fit, then means over the random splits that are kept."""
+    heads = "error [asf unit²]", "/ VAR ridge", "with constrained bones", "fit [CPU s]"
+    figures = Figures.start(config.out, ["split, method, windows", *heads])
     for name, few, everything in walks(config):
-        yardstick, _ = error("VAR ridge", few)
-        print(f"{name}: VAR ridge {yardstick:.5f}", flush=True)
+        yardstick, held, spent = errors("VAR ridge", few)
+        figures.add(f"{name}, VAR ridge, 900", (yardstick, 1.0, held / yardstick, spent))
         for method in config.models:
             for windows, task in (("900", few), ("all", everything)):
-                if windows == "900" and name != "project":
-                    continue
-                found, spent = error(method, task)
-                ratio = found / yardstick
-                print(
-                    f"{name}: {method}, {windows}: {found:.5f}, ratio {ratio:.3f}, {spent:.0f} s",
-                    flush=True,
-                )
-                if name != "project":
-                    ratios.setdefault(method, []).append(ratio)
-    for method, values in ratios.items():
-        spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
-        print(f"{len(values)} random splits: {method}: ratio {np.mean(values):.3f} ± {spread:.3f}")
+                if windows == "all" or name == "project":
+                    own, held, spent = errors(method, task)
+                    ratios = own / yardstick, held / yardstick
+                    figures.add(f"{name}, {method}, {windows}", (own, *ratios, spent))
+    for method in config.models:
+        rows = {n: row for n, row in figures.rows.items() if n.endswith(f", {method}, all")}
+        random = np.array([row for name, row in rows.items() if name.startswith("random")])
+        if len(random):
+            figures.add(f"mean of {len(random)} random splits, {method}, all", random.mean(axis=0))
 
 
 if __name__ == "__main__":

@@ -38,6 +38,16 @@ def test_arrays_to_a_saved_forecaster_in_five_lines(tmp_path):
     assert forecaster.system.names == ("O", "H", "H")
 
 
+def test_what_python_shows_is_one_line(task):
+    big = estag_jax.Trajectory.from_arrays(np.zeros((9, 3000, 3)), lengths=(4, 5), source="big.npz")
+    shown = "big.npz: 9 frames in 2 runs, 1 frame apart; 3000 nodes in Å"
+    assert repr(big) == f"Trajectory({shown})" and repr(big.system) == "System(3000 nodes in Å)"
+    counts = ", ".join(f"{task.count(part)} {part}" for part in ("train", "validation", "test"))
+    shown = f"Task(the trajectory: T=4, Δ=2; {counts})"
+    assert repr(task) == shown
+    assert repr(estag_jax.fit("Last frame", task)) == f"Fit(Last frame, {shown})"
+
+
 class Mine(nn.Module):
     """A Flax module of a user: the last frame plus a learnt multiple of the last step."""
 

@@ -47,7 +47,16 @@ class UsageError(ValueError):
 
 
 class Failure(RuntimeError):
-    """A command could not do its work; the message is one line for the user."""
+    """A command could not do its work; the message is one line for the user.
+
+    Args:
+      message: the line.
+      code: exit code.
+    """
+
+    def __init__(self, message: str, code: int = 1):
+        super().__init__(message)
+        self.code = code
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -74,6 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             _run("estag", COMMANDS, argv)
     except KeyboardInterrupt as stop:
         code = signals.stopped(stop)
+        _leave_others(code)
         if own_process:  # a thread that still compiles would crash when Python takes itself down
             sys.stdout.flush()
             os._exit(code)
@@ -83,13 +93,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Failure as error:
-        _fail(str(error), 1)
+        _fail(str(error), error.code)
     except (ValueError, OSError) as error:
         _fail(str(error), 2)
 
 
 def check_out(out: Path, *read: str | os.PathLike) -> None:
-    """Refuses an --out that is read from.
+    """Refuses an --out that is a folder, lies behind a file, or is read from.
 
     Args:
       out: the file that will be written.
@@ -98,6 +108,10 @@ def check_out(out: Path, *read: str | os.PathLike) -> None:
     Raises:
       UsageError: names it.
     """
+    if out.is_dir():
+        raise UsageError(f"--out is {out}, a folder; name a file in it")
+    if file := next((folder for folder in out.parents if folder.is_file()), None):
+        raise UsageError(f"--out is {out}, but {file} is a file and no folder")
     whole = (os.fspath(name) for name in read)
     names = {name for spec in whole for name in (spec, *spec.split(","))}
     if out.exists() and any(os.path.exists(name) and out.samefile(name) for name in names):
@@ -106,7 +120,15 @@ def check_out(out: Path, *read: str | os.PathLike) -> None:
 
 def _fail(message: str, code: int) -> None:
     print(f"estag: {printable(message)}", file=sys.stderr)
+    _leave_others(code)
     sys.exit(code)
+
+
+def _leave_others(code: int) -> None:
+    """Ends a process that trains with others; at Python's own exit it would wait for them."""
+    distributed = sys.modules.get("estag_jax.training.distributed")
+    if distributed is not None and distributed.active():
+        distributed.leave(code)
 
 
 def _run(program: str, commands: dict[str, str], argv: list[str]) -> None:

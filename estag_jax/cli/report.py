@@ -32,8 +32,6 @@ def report(
 
     if not steps or min(steps) < 2:
         raise UsageError(f"--steps is {' '.join(map(str, steps))}, each must be at least 2")
-    if out is not None and out.is_dir():
-        raise UsageError(f"--out is {out}, a folder; name a file, for example {out}/report.html")
     if out is not None:
         check_out(out, *data, *(run / name for name in folder.FILES if name != folder.REPORT))
     if (run / CELLS).is_dir() and not folder.is_run(run):

@@ -1,4 +1,5 @@
-"""SIGINT, SIGTERM and SIGHUP: what was trained is saved, one line says so, and the exit code is 128 + signal.
+"""SIGINT, SIGTERM and SIGHUP: what was trained is saved, one line says so, and the exit code is 128 + signal,
+or 75 where several processes train together.
 
 Python runs a handler between two of its own instructions, which may be minutes away while XLA compiles. So a
 thread learns of the signal by ``signal.set_wakeup_fd`` and ends the process after a grace period.
@@ -17,7 +18,7 @@ from estag_jax.training import interrupts
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 GRACE = 15.0
-"""s; clusters give 30 between SIGTERM and SIGKILL."""
+"""s; clusters give 30 between SIGTERM and SIGKILL. ``estag train --distributed.grace`` sets another."""
 
 
 def install() -> None:
@@ -50,4 +51,4 @@ def _watch(read: int) -> None:
 def _say(number: int, what: str) -> int:
     word = "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
     print(f"estag: {word}; {what}", file=sys.stderr, flush=True)
-    return 128 + number
+    return interrupts.exit_code(number)

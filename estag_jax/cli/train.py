@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
+from jax.errors import JaxRuntimeError
 
+from estag_jax.cli import signals
 from estag_jax.cli.main import Failure, UsageError
 from estag_jax.cli.output import print_result, print_task
 from estag_jax.cli.progress import Display, Epochs
-from estag_jax.io import did_you_mean, reporting, write_text
+from estag_jax.io import did_you_mean, one_line, reporting, write_text
 from estag_jax.models import catalog
 from estag_jax.report.run_figures import draw
 from estag_jax.report.tables import markdown
@@ -23,7 +25,11 @@ from estag_jax.runs.presets import PRESETS, RENAMED
 from estag_jax.runs.readers import catalog_label
 from estag_jax.runs.settings import RunConfig
 from estag_jax.sources.catalog import find
-from estag_jax.training.callbacks import TrainingDiverged
+from estag_jax.training import distributed as processes
+from estag_jax.training.callbacks import Callback, TrainingDiverged
+from estag_jax.training.distributed import DistributedConfig
+
+_ALONE = DistributedConfig()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +53,7 @@ def train(
     resume: tyro.conf.FlagCreatePairsOff[bool] = False,
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False,
     take_over: tyro.conf.FlagCreatePairsOff[bool] = False,
+    distributed: DistributedConfig = _ALONE,
 ) -> None:
     """Fit a forecaster and test it beside the closed forms.
 
@@ -57,27 +64,21 @@ def train(
       resume: Go on with the run that is in the folder.
       overwrite: Replace the run that is in the folder.
       take_over: Write to the folder although a process of another machine, which is gone, has locked it.
+      distributed: Several processes that train together, on one machine or many (docs/cluster.md).
     """
-    with Display() as shown, reporting(shown.stage):
-
-        def announce(config, task, skipped) -> None:
-            print_task(task)
-            for row in skipped:
-                print(f"  without {row.name}: it {row.reason}")
-
-        try:
-            finished = runs.train(
-                run,
-                out,
-                resume=resume,
-                overwrite=overwrite,
-                take_over=take_over,
-                callbacks=[Epochs(shown, f"training {catalog_label(run)}")],
-                report=shown.report,
-                announce=announce,
-            )
-        except TrainingDiverged as error:
-            raise Failure(str(error)) from None
+    try:
+        processes.start(distributed)
+        finished = _fitted(
+            run, out, distributed, resume=resume, overwrite=overwrite, take_over=take_over
+        )
+    except TrainingDiverged as error:
+        raise Failure(str(error)) from None
+    except (processes.Lost, JaxRuntimeError) as error:
+        if not distributed.asked:
+            raise
+        raise Failure(f"{one_line(error)[:300]}; go on with --resume", processes.RESUME) from None
+    if finished is None:
+        return
     result = finished.result
     write_text(out / folder.TABLE, markdown([result]))
     figures = draw(out, finished)
@@ -86,6 +87,29 @@ def train(
     times = ", ".join(f"{name} {value:.3g} s" for name, value in seconds.items())
     best = f"best epoch {row.best_epoch[0]}; " if row.best_epoch else ""
     print(f"{best}{times}\nrun: {out}\nfigures: {', '.join(str(f) for f in figures)}")
+
+
+def _fitted(
+    run: RunConfig, out: Path, distributed: DistributedConfig, **flags: bool
+) -> runs.Finished | None:
+    """The run, shown as it goes on; None in processes other than the first, which show nothing."""
+    callbacks: list[Callback] = []
+    if distributed.asked:
+        signals.GRACE = distributed.grace
+        callbacks.append(processes.Watchdog(distributed.watchdog))
+    if not processes.is_first():
+        return runs.train(run, out, callbacks=callbacks, **flags)
+
+    def announce(config, task, skipped) -> None:
+        print_task(task)
+        for row in skipped:
+            print(f"  without {row.name}: it {row.reason}")
+
+    with Display() as shown, reporting(shown.stage):
+        callbacks.append(Epochs(shown, f"training {catalog_label(run)}"))
+        return runs.train(
+            run, out, callbacks=callbacks, report=shown.report, announce=announce, **flags
+        )
 
 
 def defaults(argv: list[str]) -> RunConfig:

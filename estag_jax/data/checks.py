@@ -151,7 +151,8 @@ def _bond_ratio(trajectory: Trajectory) -> tuple[float, str]:
 def _fitting(trajectory: Trajectory, ratio: float) -> list[str]:
     """The units of length in which nearest atoms would be bonded, the likeliest first."""
     own = LENGTHS[trajectory.system.length_unit]
-    units = {name: ratio * size / own for name, size in LENGTHS.items() if size != own}
+    sizes = {size: name for name, size in reversed(LENGTHS.items()) if size != own}
+    units = {name: ratio * size / own for size, name in reversed(sizes.items())}
     return [name for name, scaled in units.items() if 0.7 < scaled < 1.4]
 
 

@@ -106,8 +106,11 @@ def with_graph(trajectory: Trajectory, config: GraphConfig = DEFAULT_GRAPH) -> T
     if not len(senders) and num_nodes > 1:
         remedy = (
             f"are the positions in {system.length_unit}? If not, give the unit (--read.length-unit bohr, "
-            f"nm, …); kind 'radius' or 'full' needs no bonds"
+            f"nm, …); kind 'nearest' or 'full' needs no bonds"
         )
+        if system.hydrogens is not None:
+            remedy = "bonds to hydrogens are left out with them (--read.hydrogens keeps both)"
+            remedy += "; kind 'nearest' or 'full' (--graph.kind) needs no bonds"
         if config.cutoff is not None:
             remedy = f"raise the cutoff of {config.cutoff}"
         raise DataError(

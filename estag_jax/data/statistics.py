@@ -114,13 +114,13 @@ def node_powers(
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """As :func:`power_spectrum`, of each node: frequencies [F] and power [N, F], not normalised."""
     powers = None
-    for velocity, length in _velocities(trajectory, segment):
-        count, nodes = velocity.shape[:2]
-        flat = velocity.reshape(count, -1)
+    for frames, length in _long_stretches(trajectory, segment):
+        count, nodes = len(frames) - 1, frames.shape[1]
+        flat = frames.reshape(count + 1, -1)
         found = []
         columns = max(1, min(_COLUMNS, _NUMBERS // count))
         for begin in range(0, flat.shape[1], columns):
-            part = flat[:, begin : begin + columns].astype(np.float64)
+            part = np.diff(flat[:, begin : begin + columns], axis=0).astype(np.float64)
             frequencies, power = welch(part, 1 / trajectory.frame_step, nperseg=length, axis=0)
             found.append(power)
         each = np.concatenate(found, axis=1).T.reshape(nodes, -1, len(frequencies)).sum(axis=1)
@@ -144,8 +144,8 @@ def coherences(
       Frequencies [F] and coherences [P, F], 0 to 1; None as for :func:`power_spectrum`.
     """
     own = across = None
-    for velocity, length in _velocities(trajectory, segment):
-        points = velocity[:, :, trajectory.system.anchor].astype(np.float64)
+    for frames, length in _long_stretches(trajectory, segment):
+        points = np.diff(frames[:, :, trajectory.system.anchor], axis=0).astype(np.float64)
         about, taper = points - points.mean(axis=0), np.hanning(length)[:, None, None]
         for begin in range(0, len(about) - length + 1, max(length // 2, 1)):
             waves = np.fft.rfft(about[begin : begin + length] * taper, axis=0)  # [F, N, 3]
@@ -160,13 +160,13 @@ def coherences(
     return frequencies, (np.abs(across) ** 2 / np.where(scale > 0, scale, 1)).T
 
 
-def _velocities(trajectory: Trajectory, segment: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Differences of frames of each long stretch [frames, N, C, 3], and the length of a segment."""
+def _long_stretches(trajectory: Trajectory, segment: int) -> Iterator[tuple[np.ndarray, int]]:
+    """The frames of each stretch that a segment fits into [frames, N, C, 3], and the segment's length."""
     stretches = [s for s in _stretches(trajectory) if s.stop - s.start >= 16]
     length = min(segment, max((s.stop - s.start for s in stretches), default=0) - 1)
     for stretch in stretches:
         if stretch.stop - stretch.start > length:
-            yield np.diff(trajectory.positions[stretch], axis=0), length
+            yield trajectory.positions[stretch], length
 
 
 def _pairs(trajectory: Trajectory, lag: int) -> np.ndarray:

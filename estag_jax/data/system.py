@@ -121,6 +121,14 @@ class System:
                     raise DataError(f"bonds name node {end}, {there}")
         object.__setattr__(self, "vectors", checked_vectors(self.vectors, (3,)))
 
+    def __str__(self) -> str:
+        channels = f" of {self.channels} channels" if self.channels > 1 else ""
+        edges = "" if self.graph is None else f", {self.graph.num_edges} edges"
+        return f"{self.num_nodes} nodes{channels} in {self.length_unit}{edges}"
+
+    def __repr__(self) -> str:
+        return f"System({self})"
+
     @property
     def num_nodes(self) -> int:
         """N."""

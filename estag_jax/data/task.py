@@ -149,6 +149,10 @@ class Task:
         window = WindowConfig(past=past, delta=1)
         return cls(trajectory, window, [Split(*starts, kind="given")], graph)
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{self.count(part)} {part}" for part in PARTS)
+        return f"Task({', '.join(t.source for t in self.trajectories)}: {self.window}; {counts})"
+
     @property
     def systems(self) -> tuple[System, ...]:
         """The system of each trajectory."""

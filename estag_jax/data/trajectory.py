@@ -168,6 +168,14 @@ class Trajectory:
             raise DataError(f"{source}: {error}") from None
         return cls(system, positions, **about).with_vectors(vectors or {})
 
+    def __str__(self) -> str:
+        runs = f" in {len(self.lengths)} runs" if len(self.lengths) > 1 else ""
+        step = f"{self.frame_step:.6g} {self.time_unit}"
+        return f"{self.source}: {self.num_frames} frames{runs}, {step} apart; {self.system}"
+
+    def __repr__(self) -> str:
+        return f"Trajectory({self})"
+
     @property
     def num_frames(self) -> int:
         return self.positions.shape[0]

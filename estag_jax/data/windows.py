@@ -110,17 +110,27 @@ def evenly(rows: np.ndarray, most: int) -> np.ndarray:
     return rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).round().astype(int)]
 
 
-def inside_frames_of(given: np.ndarray, lengths: Sequence[int], config: WindowConfig) -> np.ndarray:
+def inside_frames_of(
+    given: np.ndarray,
+    lengths: Sequence[int],
+    config: WindowConfig,
+    wanted: WindowConfig | None = None,
+) -> np.ndarray:
     """The starts of all windows whose every frame is a frame of some of the given windows.
 
     Args:
       given: starts [W].
       lengths: frames of each run.
-      config: the shape of a window; its ``stride`` is not looked at.
+      config: the shape of the given windows; its ``stride`` is not looked at.
+      wanted: the shape of the windows that are looked for, that of the given ones by default.
 
     Returns:
-      int64 [V], increasing, the given ones among them.
+      int64 [V], increasing, the given ones among them if they have the same shape.
+
+    Raises:
+      DataError: there is none.
     """
     others = np.ones(sum(lengths), bool)
     others[frames_of(given, config)] = False
-    return starts(lengths, dataclasses.replace(config, stride=1), missing=others)
+    wanted = dataclasses.replace(wanted or config, stride=1)
+    return starts(lengths, wanted, missing=others)

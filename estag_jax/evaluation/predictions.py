@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import jax
@@ -19,7 +20,7 @@ from estag_jax.models.error_bars import ErrorBars
 from estag_jax.models.error_bars_fit import fit_error_bars
 from estag_jax.models.memory import windows_at_once
 from estag_jax.ops.rollout import at_horizons
-from estag_jax.ops.sharding import data_mesh, split_over_devices
+from estag_jax.ops.sharding import local_mesh, over_processes, split_over_devices
 
 
 def forecast(
@@ -54,6 +55,7 @@ def predictions(
     sizes: Sequence[tuple[int, int]] | None = None,
     hidden: int = 16,
     seeds: bool = False,
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[tuple[Windows, Array]]:
     """Forecasts all windows of a part.
 
@@ -67,13 +69,14 @@ def predictions(
       sizes: nodes and edges to pad each system to, see training.buckets; None for no padding.
       hidden: H of the predictor, for the size of the batches.
       seeds: the predictor's arrays have a leading axis of seeds.
+      share: (i, n): every n-th batch from the i-th on.
 
     Yields:
       The windows and their forecasts [W, P, N, C, 3], with ``seeds`` [S, W, P, N, C, 3].
     """
     width = batch_width(task, hidden)
     bound: dict[int, Any] = {}
-    for windows in task.windows(part, width):
+    for windows in islice(task.windows(part, width), share[0], None, share[1]):
         system = task.systems[windows.which]
         if not predictor.compiled:
             inputs = predictor.with_vectors(predictor.inputs(system), windows.vectors)
@@ -114,14 +117,15 @@ def validation_error(
 ) -> np.ndarray:
     """Mean squared error at the first horizon over all validation windows; of each seed with ``seeds`` [S].
 
-    Arguments are those of ``predictions``.
+    Several processes share the windows; all of them call this. Arguments are those of ``predictions``.
     """
-    errors = []
-    for windows, frames in predictions(predictor, task, "validation", sizes, hidden, seeds):
+    share = jax.process_index(), jax.process_count()
+    total = np.zeros(jax.tree.leaves(predictor)[0].shape[0] if seeds else 1)
+    for windows, frames in predictions(predictor, task, "validation", sizes, hidden, seeds, share):
         target = windows.target[:, 0]
         each = [per_window_mse(one[:, 0], target) for one in (frames if seeds else [frames])]
-        errors.append(each)
-    found = np.concatenate(errors, axis=1).mean(axis=1)
+        total += np.sum(each, axis=1)
+    found = over_processes(total).sum(axis=0) / task.count("validation")
     return found if seeds else found[0]
 
 
@@ -173,7 +177,7 @@ def batch_width(task: Task, hidden: int = 16) -> int:
     edges = max(system.graph.num_edges for system in task.systems)
     width = windows_at_once(nodes, edges, task.window.past, hidden, task.dtype.itemsize)
     width = min(width, max(task.count("validation"), task.count("test")))
-    devices = jax.device_count()
+    devices = jax.local_device_count()
     return -(-width // devices) * devices
 
 
@@ -181,7 +185,7 @@ def _filled(history: np.ndarray, width: int, nodes: int) -> jax.Array:
     """A batch filled up to ``width`` windows (its last) and padding nodes (zeros), on the device(s)."""
     history = _repeated(history, width)
     history = np.pad(history, [(0, 0), (0, nodes - history.shape[1])] + [(0, 0)] * 3)
-    return split_over_devices(history, data_mesh() if jax.device_count() > 1 else None)
+    return split_over_devices(history, local_mesh() if jax.local_device_count() > 1 else None)
 
 
 def _repeated(values: np.ndarray, width: int) -> np.ndarray:

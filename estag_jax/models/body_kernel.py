@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -13,10 +14,11 @@ import scipy.linalg
 
 from estag_jax.data.task import Task
 from estag_jax.data.windows import evenly
+from estag_jax.io import tell
 from estag_jax.models.base import SPEED, SampledForm, memory_refused
 from estag_jax.models.body_frames import Pairs
 from estag_jax.models.body_kernel_predictor import BodyKernelPredictor
-from estag_jax.models.body_regressions import Seen, lag_sizes, seen_by
+from estag_jax.models.body_regressions import SHARE, Seen, lag_sizes, other_shapes, seen_by
 from estag_jax.models.body_ridge import BodyPredictor
 from estag_jax.models.kernel_search import finite_step
 from estag_jax.models.limbs import along_bonds, groups_of
@@ -31,7 +33,7 @@ NOISES = (0.3, 1.0, 3.0)
 TRIED = 300
 """Training windows at most by which the frame is chosen."""
 
-DRAWN, HELD_OUT = 250, 100
+DRAWN, HELD_OUT = 400, 150
 """Samples of a step of the search: to fit, and to forecast."""
 
 BLOCKS = 5
@@ -52,12 +54,13 @@ class BodyKernel(SampledForm):
     of ops.metric_kernels: (K + σ² I) α = y in float64. Groups are the limbs of one side and the trunk
     (models.limbs); the other side is forecast from the mirror image. A metric for each group minimises the
     error on training runs that are left out. The same is done with vectors along bonds in place of
-    positions as inputs; the forecast is the mean of both. Frame, mirror images and a factor on σ² are
-    decided by the validation windows.
+    positions as inputs; the forecast is the mean of both. In the walking frame windows of another tempo,
+    cut from the frames of the training windows (models.body_regressions), may join them. Frame, mirror
+    images, tempi and a factor on σ² are decided by the validation windows.
 
     Args:
       steps: of the search for the metrics.
-      samples: at most, mirror images included; of more training windows some are taken, evenly.
+      samples: at most, mirror images and other tempi included; of more some are taken, evenly.
       mirror: pairs of left and right nodes; None finds them from graph and mean structure, () uses none.
       seed: of the search.
       memory: bytes that a fit may take.
@@ -68,7 +71,7 @@ class BodyKernel(SampledForm):
     tied = True
 
     steps: int = 120
-    samples: int = 2400
+    samples: int = 2700
     mirror: Pairs | None = None
     seed: int = 0
     memory: int = AFFORDABLE
@@ -91,10 +94,10 @@ class BodyKernel(SampledForm):
         drawn = min(DRAWN + HELD_OUT, samples)
         # In float32, which takes half the time.
         search = self.steps * heads * drawn * width * (6 * task.window.past + 2 * drawn)
-        solved = heads * samples**2 * (len(NOISES) * 0.4 * samples + 2 * width)
+        solved = heads * samples**2 * (len(NOISES) * 0.4 * samples + width)
         held_out = 8 * heads * samples * width * task.count("validation")
-        few = 2 * min(TRIED, samples)
-        tried = 4 * heads * few * (few * (2 * width + few) + 4 * width * task.count("validation"))
+        few = min(2 * TRIED, samples)
+        tried = 5 * heads * few * (few * (2 * width + few) + 4 * width * task.count("validation"))
         return COMPILING + (search + solved + held_out + tried) / SPEED
 
     def count(self, task: Task) -> int:
@@ -103,7 +106,8 @@ class BodyKernel(SampledForm):
     def _sizes(self, task: Task) -> tuple[int, int, int]:
         """Samples, inputs, and about how many kernels."""
         width = 3 * task.system.num_nodes * task.system.channels * task.window.past
-        return min(self.samples, 2 * task.count("train")), width, 6
+        windows = task.count("train") * (1 + SHARE * len(other_shapes(task.window)))
+        return min(self.samples, int(2 * windows)), width, 6
 
     def fit(self, task: Task) -> BodyKernelPredictor:
         if why := self.refuse(task):
@@ -114,13 +118,13 @@ class BodyKernel(SampledForm):
         def error(predictor: BodyKernelPredictor) -> float:
             return float(np.mean((predictor.predict(history, inputs) - target) ** 2))
 
-        tried = [
-            (error(_Fit(self, task, seen, TRIED).solve(1.0)), seen)
-            for seen in seen_by(task, self.mirror)
-        ]
+        tried = []
+        for seen in seen_by(task, self.mirror, tempi=True):
+            few = TRIED * len(seen.starts) // seen.own
+            tried.append((error(_Fit(self, task, seen, few).solve([1.0])[0]), seen))
         fit = _Fit(self, task, min(tried, key=lambda pair: pair[0])[1])
         fit.search()
-        return min((fit.solve(factor) for factor in NOISES), key=error)
+        return min(fit.solve(NOISES), key=error)
 
 
 class _Fit:
@@ -128,20 +132,21 @@ class _Fit:
 
     def __init__(self, method: BodyKernel, task: Task, seen: Seen, most: int | None = None):
         self.method, self.seen = method, seen
-        ways = 2 if seen.mirrored else 1
-        count = len(seen.z) // ways
+        ways, count = 2 if seen.mirrored else 1, len(seen.starts)
         most = min(most or count, max(1, method.samples // ways))
         kept = evenly(np.arange(count), most)
         # The samples are rounded to what a file keeps before anything is fitted to them.
-        self.windows = (seen.z[kept] - seen.mean).astype(task.dtype)
+        self.windows = (seen.z[kept] - seen.mean).astype(np.float32)
         windows, step = self.windows.astype(np.float64), seen.step[kept] - seen.centre
         if seen.mirrored:
             windows, step = (
                 np.concatenate([part, seen.frames.mirrored(part)]) for part in (windows, step)
             )
         self.z, self.step = windows, step
-        self.runs, self.starts = _runs(task, kept)
-        self.span = task.window.span
+        self.starts = seen.starts[kept]
+        self.others = ways * np.count_nonzero(kept >= seen.own)
+        self.runs = _runs(task, self.starts)
+        self.span = max(shape.span for shape in (task.window, *other_shapes(task.window)))
         channels = task.system.channels
         nodes = groups_of(task.system, seen.frames.mirror)
         self.groups = [(g[:, None] * channels + np.arange(channels)).reshape(-1) for g in nodes]
@@ -171,7 +176,8 @@ class _Fit:
         for kind, inputs in enumerate(self.inputs):
             z = inputs.astype(np.float32)
             metric, state = self.metrics[kind], optimizer.init(self.metrics[kind])
-            for _ in range(self.method.steps if held >= 4 and len(names) > 2 else 0):
+            for number in range(self.method.steps if held >= 4 and len(names) > 2 else 0):
+                tell("metrics", kind * steps + number, len(self.inputs) * steps)
                 left = rng.permutation(names)[: max(1, len(names) // 3)]
                 inside = np.isin(self.runs, left)
                 gap = np.abs(self.starts[:, None] - self.starts[inside]).min(axis=1)
@@ -186,48 +192,61 @@ class _Fit:
                 metric, state = _search_step(optimizer, metric, state, *given)
             self.metrics[kind] = metric
 
-    def solve(self, factor: float) -> BodyKernelPredictor:
-        """The coefficients for the metrics and a factor on σ², the linear part collapsed."""
+    def solve(self, factors: Sequence[float]) -> list[BodyKernelPredictor]:
+        """The predictor for the metrics and each factor on σ², the linear part collapsed."""
         seen, points = self.seen, self.step.shape[1]
         widest = 3 * max(map(len, self.groups))
-        weights = np.zeros((3 * points, *self.z.shape[1:]))
+        weights = np.zeros((len(factors), 3 * points, *self.z.shape[1:]))
         heads: dict[str, list[np.ndarray]] = {
-            name: [] for name in ("lags", "points", "axes", "norms", "alpha", "outputs")
+            name: [] for name in ("lags", "points", "axes", "norms", "outputs")
         }
+        alphas: list[list[np.ndarray]] = [[] for _ in factors]
         for kind, group in np.ndindex(len(self.kinds), len(self.groups)):
             metric = jax.tree.map(lambda leaf, g=group: np.float64(leaf[g]), self.metrics[kind])
             products = _products(metric, self.kinds[kind], self.sizes[kind])
             turned = np.einsum("st,btpx->bspx", products[0], self.z)
             turned = np.einsum("pq,btqx->btpx", products[1], turned) * products[2]
-            matrix = self.kernel(kind, group)
-            matrix[np.diag_indices(len(matrix))] += factor * np.exp(metric.noise)
             columns = (self.groups[group][:, None] * 3 + np.arange(3)).reshape(-1)
             y = self.step.reshape(len(self.step), -1)[:, columns]
             halved = 2 if seen.mirrored and self.middle[group] else 1
-            factorized = scipy.linalg.cho_factor(matrix, overwrite_a=True, check_finite=False)
-            alpha = scipy.linalg.cho_solve(factorized, y) / (len(self.kinds) * halved)
-            weights[columns] += np.exp(metric.linear) * np.tensordot(alpha, turned, (0, 0))
             padding = [(0, 0), (0, widest - len(columns))]
+            own = self.kernel(kind, group)
+            for place, factor in enumerate(factors):
+                matrix = own + factor * np.exp(metric.noise) * np.eye(len(own))
+                factorized = scipy.linalg.cho_factor(matrix, overwrite_a=True, check_finite=False)
+                alpha = scipy.linalg.cho_solve(factorized, y) / (len(self.kinds) * halved)
+                slopes = np.exp(metric.linear) * np.tensordot(alpha, turned, (0, 0))
+                weights[place, columns] += slopes
+                alphas[place].append(np.pad(alpha, padding))
             heads["lags"].append(products[0])
             heads["points"].append(products[1])
             heads["axes"].append(products[2])
             heads["norms"].append(np.einsum("btpx,btpx->b", turned, self.z))
-            heads["alpha"].append(np.pad(alpha, padding))
             heads["outputs"].append(
                 np.pad(columns, padding[1:][0], constant_values=3 * points).astype(np.int32)
             )
-        weights = weights.reshape(points, 3, *self.z.shape[1:])
+        stacked = {name: np.array(values) for name, values in heads.items()}
+        stacked["others"] = np.array(self.others)
+        return [
+            BodyKernelPredictor(
+                self._linear(w), self.windows, seen.mean, alpha=np.array(alpha), **stacked
+            )
+            for w, alpha in zip(weights, alphas, strict=True)
+        ]
+
+    def _linear(self, weights: np.ndarray) -> BodyPredictor:
+        """The linear part, of weights [3*N*C, T, N*C, 3] for the groups and those of their mirror images."""
+        seen = self.seen
+        weights = weights.reshape(-1, 3, *weights.shape[1:])
         if seen.mirrored:
             other = np.moveaxis(seen.frames.mirrored(weights), (0, 1), (-2, -1))
             weights = weights + np.moveaxis(seen.frames.mirrored(other), (-2, -1), (0, 1))
-        linear = BodyPredictor(
+        return BodyPredictor(
             seen.frames,
             **seen.linear(weights),
             ridge=np.float64(0),
             degenerate=np.float64(seen.degenerate),
         )
-        stacked = {name: np.array(values) for name, values in heads.items()}
-        return BodyKernelPredictor(linear, self.windows, seen.mean, **stacked)
 
     def kernel(self, kind: int, group: int) -> np.ndarray:
         """The kernel of the samples with each other [S, S], float64."""
@@ -248,14 +267,13 @@ def _products(
     return lags, points, np.exp(2 * metric.axes)
 
 
-def _runs(task: Task, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Run, or block of time where there are few runs, and start of the training windows that are kept."""
-    starts = np.asarray(task.splits[0].train)[kept]
+def _runs(task: Task, starts: np.ndarray) -> np.ndarray:
+    """The run of windows, or their block of time where there are few runs."""
     runs = np.searchsorted(np.cumsum(task.trajectories[0].lengths), starts, side="right")
     if len(np.unique(runs)) > 2:
-        return runs, starts
+        return runs
     low, high = starts.min(), starts.max()
-    return (BLOCKS * (starts - low)) // (high - low + 1), starts
+    return (BLOCKS * (starts - low)) // (high - low + 1)
 
 
 def _left_out(metric, z, step, other, expected, outputs, start):

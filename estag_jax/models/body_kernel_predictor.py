@@ -42,6 +42,7 @@ class BodyKernelPredictor(Predictor):
       norms: |A z_s|² of samples and their mirror images [H, S or 2S].
       alpha: α [H, S or 2S, K], K at least three times the nodes of a group.
       outputs: which of the 3*N*C coordinates these are, 3*N*C for none [H, K].
+      others: how many samples are of another tempo.
     """
 
     compiled: ClassVar[bool] = True
@@ -55,6 +56,7 @@ class BodyKernelPredictor(Predictor):
     norms: Array
     alpha: Array
     outputs: Array
+    others: Array = dataclasses.field(default_factory=lambda: np.array(0))
 
     @property
     def parameters(self) -> int:
@@ -63,7 +65,9 @@ class BodyKernelPredictor(Predictor):
 
     @property
     def chosen(self) -> dict[str, Any]:
-        return self.linear.chosen | {"samples": int(np.shape(self.norms)[1])}
+        samples = {"samples": int(np.shape(self.norms)[1])}
+        others = {"of another tempo": int(self.others)} if np.any(self.others) else {}
+        return self.linear.chosen | samples | others
 
     @property
     def vectors(self) -> tuple[str, ...]:

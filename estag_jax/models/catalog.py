@@ -35,6 +35,7 @@ from estag_jax.models.estag import EstagConfig
 from estag_jax.models.frame_kernel import FrameKernel
 from estag_jax.models.frame_ridge import FrameRidge
 from estag_jax.models.in_context import InContextAr
+from estag_jax.models.limited import Limited
 from estag_jax.models.mode_ridge import ModeRidge
 from estag_jax.models.parroting import ContextParroting
 from estag_jax.models.path_ridge import PathRidge
@@ -140,6 +141,9 @@ YARDSTICKS = tuple(name for name in CLOSED_FORMS if not METHODS[name].asked)
 CONSTRAINED = "constrained bonds"
 """Stands behind the name of a method whose forecasts keep bond lengths."""
 
+LIMITED = "limited motion"
+"""And of one whose forecasts stay within what training showed."""
+
 AUTO = "auto"
 """The name under which ``fit`` chooses a closed form by itself (models.auto)."""
 
@@ -235,6 +239,8 @@ def label(method: str | Method, head: Head | None = None, start: str | None = No
     """
     if isinstance(method, Constrained):
         return f"{label(method.method, head, start)} ({CONSTRAINED})"
+    if isinstance(method, Limited):
+        return f"{label(method.method, head, start)} ({LIMITED})"
     if isinstance(method, Started):
         return label(method.network, head, label(method.start))
     if isinstance(method, str):

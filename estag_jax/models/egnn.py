@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -20,6 +20,8 @@ from estag_jax.ops.segment import at_receivers, at_senders
 @dataclasses.dataclass(frozen=True)
 class EgnnConfig(MessageConfig):
     """EGNN on a single frame, as ESTAG's authors set it up for the comparison."""
+
+    in_parts: ClassVar[bool] = True
 
     frame: Literal["first", "middle", "last"] = "last"
     """The frame that is seen: first (EGNN-s), middle, that is (T-1)//2 (EGNN-m), or last (EGNN-t)."""
@@ -80,7 +82,8 @@ class Egnn(nn.Module):
         edges = [at_receivers(features, graph), at_senders(features, graph)]
         if graph.edge_features is not None:
             edges.append(graph.edge_features)
-        h, x = Linear(config.hidden, name="embedding")(features)[:, :, None], frame
+        h = config.lowered(Linear(config.hidden, name="embedding")(features)[:, :, None])
+        x = frame
         for i in range(config.layers):
             h, x = SpatialModule(
                 config.hidden,

@@ -30,6 +30,8 @@ from estag_jax.ops.segment import at_receivers, at_senders
 class EstagConfig(MessageConfig):
     """ESTAG. The defaults are the paper's equations; :meth:`released` is the authors' program."""
 
+    in_parts: ClassVar[bool] = True
+
     layers: int = 2
     """Pairs of spatial and temporal modules L; 0 leaves the temporal pooling alone."""
     head: Head = "residual"
@@ -176,6 +178,8 @@ class ESTAG(nn.Module):
             if config.edft:
                 fourier, nodes = EDFTFeatures(config, name="edft")(x, features, h, graph)
                 edges = (*edges, fourier) if config.edge_features == "concat" else (fourier,)
+            h = config.lowered(h)
+            edges = tuple(config.lowered(part) for part in edges)
         for i in range(config.layers):
             h, x = SpatialModule(
                 config.hidden,

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from estag_jax.data.settings import WindowConfig
 from estag_jax.data.system import System
+from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.graph import Array
 from estag_jax.models import catalog
@@ -21,6 +22,7 @@ from estag_jax.models.base import Method, Predictor
 from estag_jax.models.constrained import Constrained, ConstrainedPredictor
 from estag_jax.models.error_bars import Distribution, ErrorBars
 from estag_jax.models.forecaster_file import read, write
+from estag_jax.models.limited import Limited, limited
 from estag_jax.ops.rollout import rollout
 
 Vectors = Mapping[str, Array]
@@ -88,9 +90,26 @@ class Forecaster:
         """
         if isinstance(self.method, Constrained):
             raise ValueError("bonds are constrained already")
-        predictor = ConstrainedPredictor(self.predictor)
+        return self._corrected(Constrained(self.method), ConstrainedPredictor(self.predictor))
+
+    def limited(self, task: Task) -> Forecaster:
+        """The same within what the training windows of a task show (models.limited), for long rollouts.
+
+        Error bars stay those of the forecasts without limits.
+
+        Args:
+          task: of the same system and time step.
+
+        Raises:
+          ValueError: motion is limited already.
+        """
+        if isinstance(self.method, Limited):
+            raise ValueError("motion is limited already")
+        return self._corrected(Limited(self.method), limited(self.predictor, task))
+
+    def _corrected(self, method: Method, predictor: Predictor) -> Forecaster:
         inputs = jax.tree.map(jnp.asarray, predictor.inputs(self.system))
-        changes = {"predictor": predictor, "method": Constrained(self.method), "inputs": inputs}
+        changes = {"predictor": predictor, "method": method, "inputs": inputs}
         return dataclasses.replace(self, **changes)
 
     def __repr__(self) -> str:

@@ -14,9 +14,8 @@ from estag_jax.data.system import System
 from estag_jax.graph import Graph
 from estag_jax.io import FileError, part_of, read_npz, write_npz
 from estag_jax.models.base import Method
-from estag_jax.models.constrained import predictor_class
 from estag_jax.models.error_bars import ErrorBars
-from estag_jax.models.saved_method import method_from_dict, method_to_dict
+from estag_jax.models.saved_method import method_from_dict, method_to_dict, predictor_from_arrays
 from estag_jax.models.weights_check import check_weights
 
 FORMAT, VERSION = "estag_jax forecaster", 1
@@ -85,7 +84,7 @@ def _fields(about: dict, arrays: dict[str, np.ndarray], method: Method) -> dict[
     known |= {"names": names, "graph": graph, "vectors": part_of(arrays, "vectors/")}
     bars, system = part_of(arrays, "bars/"), System(**known)
     window = from_dict(WindowConfig, about["window"])
-    predictor = predictor_class(method).from_arrays(method, part_of(arrays, "fitted/"))
+    predictor = predictor_from_arrays(method, part_of(arrays, "fitted/"))
     check_weights(method, predictor, system, window.past)
     about.setdefault("choice", "{}")  # Files from before ``auto`` have none.
     return {name: about[name] for name in _VALUES} | {

@@ -22,6 +22,8 @@ class StEgnnConfig(MessageConfig):
     holds already; a window is moved to the origin and back.
     """
 
+    in_parts: ClassVar[bool] = True
+
     head: Head = "softmax"
     """How frames become the prediction; the published combination is softmax."""
     clamp: float | None = 100.0

@@ -11,6 +11,7 @@ import jax
 from estag_jax.data.system import System
 from estag_jax.models.base import NetworkMethod, NetworkPredictor, network_inputs
 from estag_jax.models.constrained import Constrained
+from estag_jax.models.limited import Limited
 from estag_jax.models.started import Started
 from estag_jax.nn.config import NetworkConfig
 
@@ -33,7 +34,7 @@ def check_weights(method: Any, predictor: Any, system: System, past: int) -> Non
     Raises:
       ValueError: they differ; names the setting where a change of one alone explains it, else an array.
     """
-    if isinstance(method, Constrained):
+    if isinstance(method, (Constrained, Limited)):
         return check_weights(method.method, predictor.predictor, system, past)
     if isinstance(method, Started):
         return check_weights(method.network, predictor.network, system, past)

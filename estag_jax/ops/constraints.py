@@ -1,4 +1,4 @@
-"""Bond lengths restored after a forecast: SHAKE, for numpy and jax arrays."""
+"""Bond lengths restored, or kept within limits, after a forecast: SHAKE, for numpy and jax arrays."""
 
 from __future__ import annotations
 
@@ -60,14 +60,67 @@ def restore_lengths(
     (xp, _, _), frame = linalg.backend_of(frame)
     reference = xp.asarray(reference, frame.dtype)
     lengths = [xp.sqrt(_squares(reference, group)) for group in groups]
+    return _swept(frame, groups, [(length, length) for length in lengths], sweeps)
+
+
+def limit_lengths(
+    frame: Array, limits: Sequence[Array], groups: Sequence[Array], sweeps: int = SWEEPS
+) -> Array:
+    """The same for bonds that are shorter or longer than they may be, and to the nearest such length; pure.
+
+    A frame whose bonds are all within their limits stays as it is.
+
+    Args:
+      frame: [..., N, 3].
+      limits: the shortest and the longest length of the bonds of each group [bonds of the group, 2].
+      groups: of :func:`bond_groups`.
+      sweeps: passes over all bonds.
+
+    Returns:
+      [..., N, 3]; float64 from numpy input.
+    """
+    (xp, _, _), frame = linalg.backend_of(frame)
+    both = [xp.asarray(limit, frame.dtype) for limit in limits]
+    return _swept(frame, groups, [(each[:, :1], each[:, 1:]) for each in both], sweeps)
+
+
+def limit_steps(frame: Array, last: Array, longest: Array) -> Array:
+    """Shortens the steps of points that are longer than they may be; pure and exactly equivariant.
+
+    Args:
+      frame: [..., 3].
+      last: the frame before [..., 3].
+      longest: length of a step [...].
+
+    Returns:
+      [..., 3]; float64 from numpy input.
+    """
+    (xp, _, _), frame = linalg.backend_of(frame)
+    last, longest = xp.asarray(last, frame.dtype), xp.asarray(longest, frame.dtype)
+    step = frame - last
+    square = (step**2).sum(axis=-1, keepdims=True)
+    far = square > longest[..., None] ** 2
+    size = xp.sqrt(xp.where(far, square, 1.0))
+    return xp.where(far, last + step * (longest[..., None] / size), frame)
+
+
+def _swept(
+    frame: Array,
+    groups: Sequence[Array],
+    limits: Sequence[tuple[Array, Array]],
+    sweeps: int,
+) -> Array:
+    """The ends of bonds moved until their lengths are within limits, [..., bonds of the group, 1] each."""
+    xp = linalg.backend_of(frame)[0].xp
 
     def sweep(x: Array) -> Array:
-        for group, length in zip(groups, lengths, strict=True):
+        for group, (shortest, longest) in zip(groups, limits, strict=True):
             first, second = group[:, 0], group[:, 1]
             difference = x[..., first, :] - x[..., second, :]
             square = (difference**2).sum(axis=-1, keepdims=True)
             # The inner where keeps the branch that is not taken finite, and so its gradient.
             size = xp.sqrt(xp.where(square > 0, square, 1.0))
+            length = xp.clip(size, shortest, longest)
             change = xp.where(square > 0, length / size - 1, 0.0) * difference / 2
             if xp is np:
                 x = x.copy()

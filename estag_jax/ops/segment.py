@@ -1,10 +1,12 @@
 """Between nodes and edges: the one place that knows the layout of graphs and their masks.
 
 Values have a leading axis that is B, or 1 where all windows share them; graphs have G = 1 or B. The
-result's leading axis is the larger of the two. Edges are sorted by receiver (Graph keeps them so),
-which the sums make use of. Products with [E, N] indicator matrices, the obvious alternative for small
-graphs, were measured: the training step on aspirin was 1.1 times slower with them on two CPU cores
-(benchmarks/train_step.py times the step).
+result's leading axis is the larger of the two. On a part of a graph (ops.halo) ``at_senders`` fetches
+values of other parts and ``mean_over_nodes`` is over all parts; the rest is local, for a part has all
+edges that end at its nodes. Edges are sorted by receiver (Graph keeps them so), which the sums make use
+of. Products with [E, N] indicator matrices, the obvious alternative for small graphs, were measured: the
+training step on aspirin was 1.1 times slower with them on two CPU cores (benchmarks/train_step.py times
+the step).
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from estag_jax.graph import Graph
+from estag_jax.ops.halo import over_parts, with_halo
 
 
 def at_receivers(nodes: jax.Array, graph: Graph) -> jax.Array:
@@ -28,6 +31,7 @@ def at_receivers(nodes: jax.Array, graph: Graph) -> jax.Array:
 
 def at_senders(nodes: jax.Array, graph: Graph) -> jax.Array:
     """Node values [B, N, ...] at the sending end of every edge [B, E, ...]."""
+    nodes = with_halo(jnp.asarray(nodes), graph.halo)
     return by_window(lambda values, index: values.at[index].get(mode="clip"), nodes, graph.senders)
 
 
@@ -107,7 +111,11 @@ def mean_over_nodes(
     if graph.node_mask is None:
         return jnp.mean(values, axis=axes, keepdims=keepdims)
     real = _trailing(jnp.asarray(graph.node_mask), values.ndim)
-    return jnp.mean(values, axis=axes, keepdims=keepdims, where=real)
+    if graph.halo is None:
+        return jnp.mean(values, axis=axes, keepdims=keepdims, where=real)
+    total = jnp.sum(values, axis=axes, keepdims=keepdims, where=real)
+    count = jnp.sum(jnp.broadcast_to(real, values.shape), axis=axes, keepdims=keepdims)
+    return over_parts(total, graph.halo) / over_parts(count, graph.halo)
 
 
 def real_nodes(values: jax.Array, graph: Graph) -> jax.Array:

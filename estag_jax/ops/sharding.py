@@ -1,4 +1,7 @@
-"""Device meshes: batches are split over all devices, everything else is copied to each."""
+"""Device meshes: batches are split over ``data``, a graph over ``nodes``, all else is copied to each device.
+
+Every process holds the data whole and puts its part on its own devices.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,48 @@ import os
 from typing import Any
 
 import jax
+import numpy as np
 from jax.core import Tracer
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from estag_jax.ops.halo import NODES
 
-def data_mesh() -> Mesh:
-    """A mesh of all devices with the single axis ``data``.
+REPLICATED = PartitionSpec()
 
-    The axis is Auto: under Explicit axes (the default of jax.make_mesh) a vmapped segment_sum fails.
+
+def device_mesh(data: int | None = None, nodes: int = 1) -> Mesh:
+    """A mesh of devices with the axes ``data``, over which batches are split, and ``nodes``, for graphs.
+
+    The axes are Auto: under Explicit axes (the default of jax.make_mesh) a vmapped segment_sum fails.
+
+    Args:
+      data: devices along ``data``; None: as many as there are, divided by ``nodes``.
+      nodes: devices along ``nodes``, neighbours in jax's order of devices.
+
+    Raises:
+      ValueError: there are not so many devices, or with several processes some would be left over.
     """
-    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+    count = jax.device_count()
+    asked = (count // nodes if data is None else data) * nodes
+    if not 0 < asked <= count or (data is None or jax.process_count() > 1) and asked != count:
+        raise ValueError(
+            f"a mesh of data={data}, nodes={nodes} does not fit {count} device(s) of "
+            f"{jax.process_count()} process(es); change mesh.data or mesh.nodes"
+        )
+    return jax.make_mesh(
+        (asked // nodes, nodes),
+        ("data", NODES),
+        axis_types=(AxisType.Auto,) * 2,
+        devices=jax.devices()[:asked],
+    )
+
+
+def local_mesh() -> Mesh:
+    """A mesh of this process's devices along ``data``: for what each process computes for itself."""
+    devices = jax.local_devices()
+    axes = ("data", NODES)
+    return jax.make_mesh((len(devices), 1), axes, axis_types=(AxisType.Auto,) * 2, devices=devices)
 
 
 def device_name() -> str:
@@ -28,9 +63,49 @@ def device_name() -> str:
     return f"{name}, {cores} core(s)"
 
 
-def replicate(tree: Any, mesh: Mesh) -> Any:
-    """Every leaf copied to every device of the mesh."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+def place(tree: Any, mesh: Mesh, spec: PartitionSpec = REPLICATED) -> Any:
+    """Arrays that every process has whole, on the devices of a mesh; each process feeds its own devices.
+
+    Args:
+      tree: of arrays, equal on all processes.
+      mesh: of devices of all processes.
+      spec: how each leaf is split; by default every device has all of it.
+    """
+    sharding = NamedSharding(mesh, spec)
+    if jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
+
+    def feed(leaf: Any) -> jax.Array:
+        leaf = np.asarray(leaf)
+        box = [(n, 0) for n in leaf.shape]  # around what this process's devices hold
+        for index in sharding.addressable_devices_indices_map(leaf.shape).values():
+            ends = [s.indices(n)[:2] for s, n in zip(index, leaf.shape, strict=True)]
+            box = [(min(a, c), max(b, d)) for (a, b), (c, d) in zip(box, ends, strict=True)]
+        own = leaf[tuple(slice(*ends) for ends in box)]
+        return jax.make_array_from_process_local_data(sharding, own, leaf.shape)
+
+    return jax.tree.map(feed, tree)
+
+
+def of_this_process(tree: Any) -> Any:
+    """Copies of replicated arrays on this process's devices alone, for what it computes for itself."""
+    sharding = NamedSharding(local_mesh(), REPLICATED)
+
+    def copied(leaf: jax.Array) -> jax.Array:
+        return jax.device_put(
+            leaf if leaf.is_fully_addressable else leaf.addressable_data(0), sharding
+        )
+
+    return jax.tree.map(copied, tree)
+
+
+def over_processes(values: np.ndarray) -> np.ndarray:
+    """The same array of every process, bit for bit, with a leading axis of processes."""
+    values = np.atleast_1d(values)
+    if jax.process_count() == 1:
+        return values[None]
+    rows = multihost_utils.process_allgather(np.frombuffer(values.tobytes(), np.uint8))
+    return np.asarray(rows).view(values.dtype).reshape(-1, *values.shape)
 
 
 def split_over_devices(tree: Any, mesh: Mesh | None) -> Any:

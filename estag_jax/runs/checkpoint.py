@@ -3,7 +3,8 @@
 The latest two states of training are kept, each renamed into place when whole: the variables and optimiser of
 every seed, the best variables, and the evaluations so far. Beside the folder lie the SHA-256 of its files, so
 that damage is found before anything is restored. Only the process that trains opens the folder; what readers
-need is in forecaster.npz.
+need is in forecaster.npz. Several processes (training.distributed) save together, and another number of them
+can restore.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from orbax.checkpoint import v1 as ocp
 
 from estag_jax.io import FileError, one_line, read_json, write_json
 from estag_jax.runs.folder import RunError, sums_of
-from estag_jax.training import interrupts
+from estag_jax.training import distributed, interrupts
 from estag_jax.training.callbacks import Callback
 from estag_jax.training.loop import Loop
 
@@ -53,7 +54,7 @@ class Checkpoints(Callback):
     def begin(self, loop: Loop) -> None:
         damaged = {step: why for step in self._steps() if (why := self._damage(step))}
         for step in damaged:
-            self._path(step).rename(self._aside(step))
+            _rename(self._path(step), self._aside(step))
         while True:
             steps = self._steps()
             try:
@@ -69,16 +70,16 @@ class Checkpoints(Callback):
                 break
             self.end(loop)
             damaged[steps[-1]] = why
-            self._path(steps[-1]).rename(self._aside(steps[-1]))
+            _rename(self._path(steps[-1]), self._aside(steps[-1]))
         if damaged and not steps:
             for step in damaged:
-                self._aside(step).rename(self._path(step))
+                _rename(self._aside(step), self._path(step))
             step, why = max(damaged.items())
             raise RunError(
                 f"{self._path(step)}: cannot be restored ({why}), and there is no other; add --overwrite "
                 f"to start again"
             )
-        for step, why in damaged.items():
+        for step, why in damaged.items() if distributed.is_first() else ():
             _LOG.warning(
                 f"{self._path(step)}: is damaged ({why}); going on from epoch {loop.epoch}"
             )
@@ -127,12 +128,14 @@ class Checkpoints(Callback):
             "log": loop.log,
             "losses": [np.asarray(loss).tolist() for loss in jax.device_get(loop.losses)],
         }
+        distributed.barrier(f"save epoch {loop.epoch}")
         try:
             self._checkpointer.save_checkpointables(
                 loop.epoch, _arrays(loop), metrics=facts, force=True
             )
-            sums = {str(step): _sums(self._path(step)) for step in self._steps()}
-            write_json(sums_of(self.folder), sums)
+            if distributed.is_first():
+                sums = {str(step): _sums(self._path(step)) for step in self._steps()}
+                write_json(sums_of(self.folder), sums)
         except (OSError, ValueError) as error:
             raise _unwritable(self._path(loop.epoch), error) from None
         self._saved = loop.epoch
@@ -193,6 +196,12 @@ def _sums(folder: Path) -> dict[str, str]:
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in files
     }
+
+
+def _rename(path: Path, to: Path) -> None:
+    """Renames once for all processes, which have all looked at it before."""
+    distributed.barrier(f"look at {path.name}")
+    distributed.by_first(f"rename {path.name}", lambda: path.rename(to) and None)
 
 
 def _delete(path: Path) -> None:

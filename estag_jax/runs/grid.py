@@ -214,6 +214,7 @@ def _key(config: RunConfig, task: Task, settings: Any, numbers: Sequence[int]) -
     saved |= {"model": None, "method": None, "data": None, "read": _read(saved["read"])}
     saved.pop("beside")
     saved.pop("constrain_bonds")
+    saved["train"].pop("mesh")
     if isinstance(settings, ClosedForm):
         saved["train"], saved["start"], numbers = None, None, ()
     if saved["start"] is None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,13 +15,14 @@ from estag_jax.data.task import Task
 from estag_jax.evaluation.result import Result, Row
 from estag_jax.io import Report, write_json
 from estag_jax.models.auto import Auto
-from estag_jax.models.base import NetworkMethod
+from estag_jax.models.base import ClosedForm, NetworkMethod
 from estag_jax.models.forecaster import Forecaster
 from estag_jax.runs import folder
 from estag_jax.runs.checkpoint import Checkpoints
 from estag_jax.runs.folder import RunError
 from estag_jax.runs.readers import catalog_label, closed_forms, evaluate_beside
 from estag_jax.runs.settings import RunConfig, prepare
+from estag_jax.training import distributed
 from estag_jax.training.callbacks import Callback
 from estag_jax.training.fit import fit, refuse_constraints, refuse_systems
 from estag_jax.training.loop import Loop
@@ -70,8 +73,11 @@ def train(
     callbacks: Sequence[Callback] = (),
     report: Report | None = None,
     announce: Callable[[RunConfig, Task, list[Row]], None] = lambda config, task, skipped: None,
-) -> Finished:
+) -> Finished | None:
     """Fits a method and evaluates it once on the test windows, at its best validation epoch.
+
+    Of several processes (training.distributed) all call this and train; the first alone writes the folder,
+    but for checkpoints, and tests.
 
     Args:
       config: all settings.
@@ -85,14 +91,14 @@ def train(
         cannot be fitted.
 
     Returns:
-      Settings, data, the forecaster and the result.
+      Settings, data, the forecaster and the result; None in processes other than the first.
 
     Raises:
       DataError: bad data. RunError: the folder is in use, holds a run and neither flag is given, or one
         with other settings. TrainingDiverged: the loss is not finite.
     """
     began, out = time.perf_counter(), Path(out)
-    _check_place(out, resume, overwrite)
+    distributed.by_first("look at the folder", partial(_check_place, out, resume, overwrite))
     # Everything that can be wrong with the data is found before the folder is touched.
     config, task = prepare(config, report)
     fingerprints = [t.fingerprint for t in task.trajectories]
@@ -101,24 +107,36 @@ def train(
         refuse_systems(config.model.build(), task, catalog_label(config))
         if config.start is not None:
             starting_method(config.start, task, catalog_label(config))
+    elif distributed.active():
+        raise RunError(
+            f"{catalog_label(config)} is fitted by one process; leave out the options of distributed"
+        )
     elif config.start is not None:
         raise RunError(
             f"start has no effect on {catalog_label(config)}, a closed form; leave it out"
         )
+    if isinstance(config.model, ClosedForm) and (why := config.model.refuse(task)):
+        raise RunError(f"{catalog_label(config)} {why}")
     if config.constrain_bonds:
         refuse_constraints(task)
     own = "" if config.constrain_bonds else config.method
     baselines, skipped = closed_forms(task, own, config.beside)
     announce(config, task, skipped)
-    with folder.locked(out, take_over):
-        folder.bring_back(out)
-        if folder.is_run(out) and not overwrite:
-            _check_resumable(config, fingerprints, units, out)
-        elif folder.is_run(out):
-            folder.set_aside(out)
-        about = {"fingerprints": fingerprints, "units": units, "read_from": os.getcwd()}
-        folder.write_run(out, config, **about)
-        key = _comparable(config) | {"fingerprints": fingerprints}
+    about = {"fingerprints": fingerprints, "units": units, "read_from": os.getcwd()}
+    key = _comparable(config) | {"fingerprints": fingerprints}
+    with contextlib.ExitStack() as held:
+
+        def begin() -> None:
+            held.enter_context(folder.locked(out, take_over))
+            folder.bring_back(out)
+            if folder.is_run(out) and not overwrite:
+                _check_resumable(config, fingerprints, units, out)
+            elif folder.is_run(out):
+                folder.set_aside(out)
+            folder.write_run(out, config, **about)
+
+        distributed.by_first("prepare the folder", begin)
+        first = distributed.is_first()
         fitted = fit(
             config.model,
             task,
@@ -126,8 +144,14 @@ def train(
             start=config.start,
             constrain_bonds=config.constrain_bonds,
             label=None if isinstance(config.model, Auto) else catalog_label(config),
-            callbacks=(Checkpoints(out / folder.CHECKPOINTS, key), Saved(out), *callbacks),
+            callbacks=(
+                Checkpoints(out / folder.CHECKPOINTS, key),
+                *([Saved(out)] if first else []),
+                *callbacks,
+            ),
         )
+        if not first:
+            return None
         fitted.forecaster.save(out / folder.FORECASTER)
         folder.forget_previous(out)
         tried = {one.label: one for one in fitted.tried}
@@ -164,9 +188,10 @@ def _check_place(out: Path, resume: bool, overwrite: bool) -> None:
 
 
 def _comparable(config: RunConfig) -> dict[str, Any]:
-    """All settings that a resumed run must share; only the number of epochs may grow."""
+    """All settings that a resumed run must share; the number of epochs may grow."""
     saved = to_dict(config)
     saved["train"].pop("epochs")
+    saved["train"].pop("mesh")  # a run goes on on other devices
     saved.pop("data")  # by their fingerprints: the same file may lie in another folder
     saved.pop("beside")
     return saved

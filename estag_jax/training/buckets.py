@@ -7,11 +7,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec
 
 from estag_jax.data.task import Task
 from estag_jax.graph import Graph, stack
 from estag_jax.models.base import network_inputs
 from estag_jax.nn.config import Elements
+from estag_jax.ops.halo import NODES
+from estag_jax.ops.partition import bisect, split_graph
 from estag_jax.ops.windows import gather_windows
 
 GROWTH = 1.5
@@ -99,6 +102,27 @@ def make_buckets(task: Task, elements: Elements) -> list[Bucket]:
             )
         )
     return buckets
+
+
+def bucket_spec(nodes: int) -> Bucket:
+    """How the leaves of a bucket are split over a mesh with so many devices along ``nodes``."""
+    whole = PartitionSpec()
+    by_node = whole if nodes == 1 else PartitionSpec(None, NODES)
+    return Bucket(by_node, by_node, by_node, whole, whole)
+
+
+def in_parts(bucket: Bucket, parts: int) -> Bucket:
+    """The bucket of one system with its graph split by the positions of the first frame.
+
+    Nodes are then in the order of the parts, and ``graph`` is that of a ops.partition.Partition.
+    """
+    positions = np.asarray(bucket.positions)
+    partition = split_graph(bucket.graph, bisect(positions[0].mean(1), parts))
+    return bucket._replace(
+        positions=partition.spread(positions),
+        features=partition.spread(np.asarray(bucket.features)),
+        graph=partition.graph,
+    )
 
 
 def _spanned(frames: np.ndarray, starts: np.ndarray, span: int) -> tuple[np.ndarray, np.ndarray]:

@@ -50,6 +50,9 @@ class Fit:
     tried: tuple[Fit, ...] = ()
     error_bars: tuple[tuple[ErrorBars | None, ...], ...] = ()
 
+    def __repr__(self) -> str:
+        return f"Fit({self.label}, {self.task})"
+
     @property
     def chosen(self) -> dict[str, Any]:
         """What was chosen from the data: by ``auto``, and by the fit."""

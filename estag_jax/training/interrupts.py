@@ -6,9 +6,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 _state: dict[str, int] = {"held": 0, "signal": 0}
+
+agree: Callable[[int], int] = int
+"""From the signal that waits in this process, 0 for none, to that on which all processes of a training agree
+(training.distributed)."""
+
+exit_code: Callable[[int], int] = (128).__add__
+"""From the signal that stopped a process to its exit code."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -48,6 +55,9 @@ def held() -> Generator[None]:
 
 def check() -> None:
     """Raises Interrupted if a signal waits."""
-    number, _state["signal"] = _state["signal"], 0
-    if number:
+    number, _state["signal"] = (
+        _state["signal"],
+        0,
+    )  # before it is agreed on, which a signal may interrupt
+    if number := agree(number):
         raise Interrupted(number)

@@ -13,14 +13,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import NamedSharding
 
 from estag_jax.data.task import Task
 from estag_jax.evaluation.predictions import validation_error
 from estag_jax.models.base import NetworkPredictor
 from estag_jax.models.memory import windows_at_once
-from estag_jax.ops.sharding import data_mesh, replicate
-from estag_jax.training import interrupts
-from estag_jax.training.buckets import Bucket, make_buckets, sizes
+from estag_jax.ops.halo import NODES
+from estag_jax.ops.sharding import REPLICATED, device_mesh, of_this_process, place
+from estag_jax.training import distributed, interrupts
+from estag_jax.training.buckets import Bucket, bucket_spec, in_parts, make_buckets, sizes
 from estag_jax.training.callbacks import Callback, TrainingDiverged
 from estag_jax.training.fitted import Fit
 from estag_jax.training.losses import LOSSES, Loss
@@ -72,14 +74,31 @@ class Loop:
             named = "mse" if len(task.window.horizons) == 1 else "rollout"
         self.loss = loss or LOSSES[named]
         self.optimizer = optimizer or make_optimizer(config)
-        self.mesh = data_mesh()
+        self.mesh = device_mesh(config.mesh.data, config.mesh.nodes)
         self.hidden = getattr(method, "hidden", 16)
         self.sizes = sizes(task)
-        self.buckets = [replicate(b, self.mesh) for b in make_buckets(task, method.elements)]
+        nodes = self.mesh.shape[NODES]
+        if nodes > 1 and not (getattr(method, "in_parts", False) and len(task.systems) == 1):
+            raise ValueError(
+                f"mesh.nodes is {nodes}, but {label} on {len(task.systems)} system(s) cannot be split over "
+                f"devices: this takes one system, and ESTAG, ST_EGNN or EGNN; set mesh.nodes to 1"
+            )
+        buckets = make_buckets(task, method.elements)
+        state = self._initial(buckets[0])
+        prints = "".join(t.fingerprint for t in task.trajectories).encode()
+        given = buckets, state, np.frombuffer(prints, np.uint8)
+        distributed.require_same("data or initial parameters", given)
+        self.state = place(state, self.mesh)
+        if nodes > 1:
+            buckets = [in_parts(bucket, nodes) for bucket in buckets]
+        specs = bucket_spec(nodes)
+        self.buckets = [
+            Bucket(*(place(part, self.mesh, spec) for part, spec in zip(b, specs, strict=True)))
+            for b in buckets
+        ]
         self.steps = sum(-(-len(b.starts) // config.batch) for b in self.buckets)
         count = len(self.seeds)
         self.epoch, self.stop = 0, None
-        self.state = self._initial()
         self.best = jax.tree.map(jnp.copy, self.state.variables)
         self.best_epoch = np.zeros(count, int)
         self.best_error, self.latest_error = np.full(count, np.inf), np.full(count, np.inf)
@@ -89,8 +108,8 @@ class Loop:
         self.seconds = {"compile": 0.0, "train": 0.0}
 
     def predictor(self, variables: Any) -> NetworkPredictor:
-        """The network with these variables."""
-        return NetworkPredictor(variables, self.module, self.method.elements)
+        """The network with these variables, for what each process computes for itself."""
+        return NetworkPredictor(of_this_process(variables), self.module, self.method.elements)
 
     def restore(self, **saved: Any) -> None:
         """Takes up an earlier state: the attributes of the same names."""
@@ -102,10 +121,13 @@ class Loop:
         try:
             for callback in callbacks:
                 callback.begin(self)
+            distributed.barrier("restore")
             programs = self.compile()
-            while self.epoch < self.config.epochs and self.stop is None:
-                with interrupts.held():
+            distributed.barrier("begin the first step")
+            with interrupts.held():
+                while self.epoch < self.config.epochs and self.stop is None:
                     self._advance(programs, callbacks)
+                    interrupts.check()
         except interrupts.Interrupted as stop:
             stop.about = f"epoch {self.epoch} of {self.config.epochs} is saved"
             for callback in callbacks:
@@ -118,8 +140,7 @@ class Loop:
             raise TrainingDiverged(f"{self.label}: no seed had a finite validation error")
         return self.snapshot()
 
-    def _initial(self) -> TrainState:
-        bucket = self.buckets[0]
+    def _initial(self, bucket: Bucket) -> TrainState:
         window = self.task.window
         shape = window.past, window.delta, window.horizons
         history, _, features, graph = bucket.windows(jnp.zeros(1, int), *shape)
@@ -128,8 +149,7 @@ class Loop:
         if hasattr(self.module, "data_init"):
             variables = [self.module.data_init(v, self.task) for v in variables]
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *variables)
-        state = jax.vmap(lambda v: init_state(v, self.optimizer))(stacked)
-        return replicate(state, self.mesh)
+        return jax.vmap(lambda v: init_state(v, self.optimizer))(stacked)
 
     def _chunks(self, bucket: Bucket) -> int:
         """Into how many parts the batches of a bucket are cut."""
@@ -138,35 +158,34 @@ class Loop:
         batch = min(self.config.batch, len(bucket.starts))
         at_once = self.config.chunk or windows_at_once(
             bucket.graph.num_nodes,
-            bucket.graph.num_edges,
+            bucket.graph.num_edges // self.mesh.shape[NODES],
             self.task.window.past,
             self.hidden,
             bucket.positions.dtype.itemsize,
             training=True,
         )
-        return math.ceil(batch / (at_once * jax.device_count()))
+        return math.ceil(batch / (at_once * self.mesh.shape["data"]))
 
     def compile(self) -> list[tuple[Any, Any]]:
         """For each bucket the compiled functions that arrange an epoch and take its steps."""
         began = time.perf_counter()
-        self.keys = replicate(
-            jnp.stack([jax.random.fold_in(jax.random.key(s), 1) for s in self.seeds]), self.mesh
-        )
-        number = replicate(jnp.int32(0), self.mesh)
+        whole = NamedSharding(self.mesh, REPLICATED)
+        keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), 1))
+        self.keys = jax.jit(keys, out_shardings=whole)(np.array(self.seeds))
         programs = []
         for bucket in self.buckets:
             chunks = self._chunks(bucket)
-            multiple = chunks * jax.device_count()
+            multiple = chunks * self.mesh.shape["data"]
             lay_out = partial(
                 arrange, count=len(bucket.starts), batch=self.config.batch, multiple=multiple
             )
-            lay_out = jax.jit(jax.vmap(lay_out, in_axes=(0, None)))
-            rows = self._some(lay_out(self.keys, number))
+            lay_out = jax.jit(jax.vmap(lay_out, in_axes=(0, None)), out_shardings=whole)
+            rows = self._some(lay_out(self.keys, np.int32(0)))
             steps = make_steps(
                 self.module, self.loss, self.optimizer, self.task.window, chunks, self.mesh
             )
             # The state is donated: a step updates it in place.
-            steps = jax.jit(over_seeds(steps, 2), donate_argnums=0)
+            steps = jax.jit(over_seeds(steps, 2), donate_argnums=0, out_shardings=whole)
             programs.append((lay_out, steps.lower(self.state, rows, bucket).compile()))
         self.seconds["compile"] += time.perf_counter() - began
         return programs
@@ -179,8 +198,7 @@ class Loop:
 
     def run_epoch(self, programs: list[tuple[Any, Any]]) -> list[jax.Array]:
         """The next epoch; returns the mean loss of each call of the compiled steps, of each seed."""
-        number = replicate(jnp.int32(self.epoch), self.mesh)
-        rows = [lay_out(self.keys, number) for lay_out, _ in programs]
+        rows = [lay_out(self.keys, np.int32(self.epoch)) for lay_out, _ in programs]
         turns = [(b, 0) for b in range(len(rows))]
         if len(rows) > 1:
             turns = [(b, s) for b, r in enumerate(rows) for s in range(r.windows.shape[1])]
@@ -213,7 +231,7 @@ class Loop:
         better = ~self.frozen & (self.latest_error < self.best_error)
         self.best_error = np.where(better, self.latest_error, self.best_error)
         self.best_epoch = np.where(better, self.epoch, self.best_epoch)
-        self.best = _keep(jnp.asarray(better), self.state.variables, self.best)
+        self.best = _keep(better, self.state.variables, self.best)
         self.seconds["train"] += time.perf_counter() - began
         evaluation = {
             "epoch": self.epoch,

@@ -45,7 +45,7 @@ def mse(predict: Predict, batch: Batch) -> jax.Array:
 
     (The loss of arXiv 2405.12868.)
     """
-    return per_window_mse(predict(batch.history), batch.target[:, 0], batch.graph.node_mask)
+    return _mean_square(predict(batch.history), batch.target[:, 0], batch.graph)
 
 
 def mae(predict: Predict, batch: Batch) -> jax.Array:
@@ -57,11 +57,17 @@ def mae(predict: Predict, batch: Batch) -> jax.Array:
 def rollout_mse(predict: Predict, batch: Batch) -> jax.Array:
     """The mean of ``mse`` over all horizons, forecasts fed back (the pushforward of several steps)."""
     frames = at_horizons(predict, batch.history, batch.horizons)
-    mask = batch.graph.node_mask
     errors = [
-        per_window_mse(frames[:, p], batch.target[:, p], mask) for p in range(frames.shape[1])
+        _mean_square(frames[:, p], batch.target[:, p], batch.graph) for p in range(frames.shape[1])
     ]
     return jnp.mean(jnp.stack(errors), axis=0)
+
+
+def _mean_square(frame: jax.Array, target: jax.Array, graph: Graph) -> jax.Array:
+    """metrics.per_window_mse, also where the nodes are those of a part of a graph."""
+    if graph.halo is None:
+        return per_window_mse(frame, target, graph.node_mask)
+    return mean_over_nodes((frame - target) ** 2, graph, axes=(2, 3))
 
 
 LOSSES: dict[str, Loss] = {"mse": mse, "mae": mae, "rollout": rollout_mse}

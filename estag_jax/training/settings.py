@@ -10,6 +10,22 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
+class MeshConfig:
+    """The devices that train: data × nodes of them."""
+
+    data: int | None = None
+    """Devices over which the windows of a batch are split; None: all that there are, divided by nodes."""
+    nodes: int = 1
+    """Devices over which the graph is split, for systems that are too large for one (docs/nodes.md)."""
+
+    def __post_init__(self):
+        for name in ("data", "nodes"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"mesh.{name} is {value}, it must be at least 1")
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """How a network is trained; the defaults are the published settings for molecules."""
 
@@ -33,6 +49,8 @@ class TrainConfig:
     """Seed of the initial parameters and of the shuffles."""
     chunk: int | None = None
     """Windows of which the gradient is computed at once; None: as many as the cache holds."""
+    mesh: MeshConfig = MeshConfig()
+    """The devices; results do not depend on them but for rounding."""
 
     def __post_init__(self):
         for name in ("epochs", "batch", "evaluate_every", "patience", "chunk"):

@@ -13,10 +13,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import PartitionSpec
 
 from estag_jax.data.settings import WindowConfig
+from estag_jax.ops.halo import NODES
 from estag_jax.ops.sharding import split_over_devices
-from estag_jax.training.buckets import Bucket
+from estag_jax.training.buckets import Bucket, bucket_spec
 from estag_jax.training.losses import Batch, Loss
 
 
@@ -95,16 +97,19 @@ def make_steps(
       optimizer: the update rule.
       window: the shape of a window.
       chunks: into how many parts a batch is cut; 1 for modules with batch statistics.
-      mesh: device mesh with an axis ``data`` over which each chunk is split, or None.
+      mesh: device mesh with an axis ``data`` over which each chunk is split, and an axis ``nodes`` over
+        which the graph is; or None.
 
     Returns:
       ``steps(state, rows, bucket) -> (state, mean loss of the rows' windows)``, to be jitted by the
       caller (or vmapped over states and rows).
     """
     shape = window.past, window.delta, window.horizons
+    in_parts = mesh is not None and mesh.shape[NODES] > 1
 
     def total(params, statistics, windows, weights, key, bucket):
-        windows, weights = split_over_devices((windows, weights), mesh)
+        if not in_parts:
+            windows, weights = split_over_devices((windows, weights), mesh)
         history, target, features, graph = bucket.windows(windows, *shape)
         weights = weights.astype(history.dtype)
         updated = statistics
@@ -118,11 +123,17 @@ def make_steps(
             return frame
 
         errors = loss(predict, Batch(history, target, graph, window.horizons))
-        return jnp.sum(weights * errors), updated
+        value = jnp.sum(weights * errors)
+        return (jax.lax.psum(value, "data") if in_parts else value), updated
+
+    if in_parts:  # each device sees its windows and its part of the graph
+        whole, by_window = PartitionSpec(), PartitionSpec("data")
+        given = whole, whole, by_window, by_window, whole, bucket_spec(mesh.shape[NODES])
+        total = jax.shard_map(total, mesh=mesh, in_specs=given, out_specs=whole)
 
     gradient = jax.value_and_grad(total, has_aux=True)
 
-    def whole(params, statistics, windows, weights, key, bucket):
+    def summed(params, statistics, windows, weights, key, bucket):
         """Weighted sum of the loss, statistics after it, and gradient, over all chunks."""
         if chunks == 1:
             return gradient(params, statistics, windows, weights, key, bucket)
@@ -140,7 +151,7 @@ def make_steps(
         params = state.variables["params"]
         statistics = {name: v for name, v in state.variables.items() if name != "params"}
         size = jnp.sum(row.weights)
-        (value, statistics), slope = whole(
+        (value, statistics), slope = summed(
             params, statistics, row.windows, row.weights, row.keys, bucket
         )
         slope = jax.tree.map(lambda leaf: leaf / size.astype(leaf.dtype), slope)

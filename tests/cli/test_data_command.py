@@ -95,6 +95,20 @@ def test_prepare_keeps_everything_in_one_file(capsys, tmp_path):
     assert code == 0 and "ready: --data demo" in out
 
 
+@pytest.mark.parametrize("command", [["data", "prepare"], ["spectrum"]])
+def test_an_out_that_can_be_no_file_is_refused_first(capsys, tmp_path, command):
+    folder, file = tmp_path / "a.npz", tmp_path / "b.npz"
+    folder.mkdir()
+    np.savez(file, positions=np.zeros((2, 1, 3)))  # is not looked at
+    for out, words in [
+        (folder, f"--out is {folder}, a folder; name a file in it"),
+        (file / "c.npz", f"{file} is a file and no folder"),
+    ]:
+        code, _, err = estag(capsys, *command, file, "--out", out)
+        assert code == 2 and words in err and err.count("\n") == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.npz", "b.npz"]
+
+
 def test_training_takes_the_windows_and_split_of_its_source(capsys, tmp_path):
     argv = ["--data", "synthetic:springs", *TINY, *MODEL, "--out", "run"]
     code, out, err = estag(capsys, "train", *argv)

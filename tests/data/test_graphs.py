@@ -121,6 +121,9 @@ def test_radius_full_and_channel():
             build(config, system(positions))
     with pytest.raises(DataError, match="measures in Å and the length unit is 'inch'"):
         build(GraphConfig("paper"), system(positions, length_unit="inch"))
+    lone = Trajectory.from_arrays(3 * line[None], atomic_numbers=[8] * 4, hydrogens=np.ones(4, int))
+    with pytest.raises(DataError, match="no edges.*--read.hydrogens.*kind 'nearest'"):
+        with_graph(lone, GraphConfig("bonds"))
     assert build(FULL, system(positions[:, :1])).num_edges == 0
 
 

@@ -221,3 +221,8 @@ def test_windows_inside_the_frames_of_others():
     found = inside_frames_of(drawn, lengths, config)
     assert [*found] == expected and len(expected) > len(drawn)
     assert [*inside_frames_of(drawn[:1], lengths, config)] == [0]
+    other = WindowConfig(past=3, delta=1)  # four frames one after the other
+    expected = [
+        s for s in range(38) if {s + k for k in range(4)} <= known and s // 30 == (s + 3) // 30
+    ]
+    assert [*inside_frames_of(drawn, lengths, config, other)] == expected and expected

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from estag_jax.ops.constraints import bond_groups, restore_lengths
+from estag_jax.ops.constraints import bond_groups, limit_lengths, limit_steps, restore_lengths
 from estag_jax.testing import random_symmetry
 
 BONDS = np.array([[0, 1], [1, 2], [2, 3], [1, 4], [4, 5], [0, 6]])
@@ -101,3 +101,18 @@ def test_jax_numpy_and_slopes_agree(x64):
     step = 1e-6 * towards
     expected = (value(moved + step) - value(moved - step)) / 2e-6
     np.testing.assert_allclose(slope, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("xp", [np, jnp])
+def test_limits_bring_back_what_is_outside_to_the_nearest_length(xp, x64):
+    frame = np.array([[[0.0, 0, 0], [length, 0, 0]] for length in (0.5, 1.1, 2.0)])
+    found = limit_lengths(xp.asarray(frame), [np.array([[0.9, 1.4]])], [np.array([[0, 1]])])
+    expected = [[-0.2, 0.7], [0.0, 1.1], [0.3, 1.7]]
+    np.testing.assert_allclose(found[:, :, 0], expected, atol=1e-12)
+    np.testing.assert_array_equal(found[1], frame[1])
+    last = np.array([[1.0, 1, 0], [0, 0, 0]])
+    ahead = last + [[3, 4, 0], [0, 0, 0.5]]
+    steps = limit_steps(xp.asarray(ahead), last, np.ones(2))
+    np.testing.assert_allclose(steps, [[1.6, 1.8, 0], [0, 0, 0.5]], atol=1e-12)
+    still = jax.grad(lambda x: limit_steps(x, last, np.ones(2)).sum())(jnp.asarray(last))
+    np.testing.assert_array_equal(still, np.ones((2, 3)))

@@ -149,6 +149,8 @@ def test_residues(tmp_path):
     assert has_note(found, "1 residue(s) left out") and has_note(found, "features are ones")
     with pytest.raises(DataError, match=r"none of the 1 residue\(s\) has .* N, CA, C, O"):
         read(str(top), nodes="residues", select="resname GLY")
+    top = write_pdb(tmp_path / "b.pdb", residue("ALA", 1) + residue("GLY", 4))
+    assert has_note(read(str(top), nodes="residues"), "residues 2 to 3 are not there")
 
 
 # --- ASE ---

@@ -7,6 +7,7 @@ import pytest
 from helpers.files import has_note
 
 from estag_jax.data.system import DataError
+from estag_jax.data.transform import LENGTHS
 from estag_jax.sources import catalog as sources
 from estag_jax.sources.catalog import ReadConfig
 
@@ -36,6 +37,8 @@ def load(path, **arrays_or_options):
         dict(R=R / 0.529177210903, z=Z, r_unit="bohr", e_unit="Ha"),
         dict(R=R, z=Z, r_unit="Ang"),
         dict(R=R / 10, z=Z, length_unit="nm"),
+        dict(R=R / 10, z=Z, units="nm"),
+        dict(R=R, z=Z, unit_key="kcal/mol"),  # of energies
         dict(R=R / 10, z=Z, length_unit="Nanometers"),
         dict(R=R / 10, z=Z, length_unit_key="NM"),
         dict(R=R / 0.529177210903, z=Z, r_unit="a.u."),
@@ -53,6 +56,11 @@ def test_names_of_collections(tmp_path, arrays):
 def test_what_is_renamed_is_noted(tmp_path):
     found = load(tmp_path / "a.npz", coords=R, nuclear_charges=Z)
     assert has_note(found, "keys of a.npz that are read: coords as R, nuclear_charges as z")
+    assert has_note(load(tmp_path / "c.npz", R=R, z=Z, E=R, F=R), "that are not read: E, F")
+    np.savez(tmp_path / "d.npz", R)
+    bare = sources.load(tmp_path / "d.npz")
+    np.testing.assert_array_equal(bare.positions[:, :, 0], R)
+    assert has_note(bare, "arr_0 as positions")
     own = load(tmp_path / "b.npz", R=R, xyz=R + 1, z=Z, Z=Z[::-1].copy())  # its own name goes first
     np.testing.assert_array_equal(own.positions[:, :, 0], R)
 
@@ -65,6 +73,16 @@ def test_what_is_renamed_is_noted(tmp_path):
             "old_indices.*rmd17:NAME --read.f",
         ),
         (dict(Positions=R, z=Z), "'Positions' positions"),
+        (
+            dict(R=R, z=Z, runs=[3, 4]),
+            r"runs is int64\[2\] \[3, 4\], expected the run of each of 12 frames",
+        ),
+        (dict(R=R, z=Z, run_id=[0, 1] * 6), "run_id has the frames of one run in several places"),
+        (dict(R=R, z=Z, n_frames=[7, 6]), "n_frames is .*expected the run of each of 12 frames"),
+        (dict(positions=R.transpose(0, 2, 1)[:, :, :2]), "swap the last two axes"),
+        (dict(positions=R[..., :2].repeat(2, 1)), "points of a plane a third coordinate"),
+        (dict(positions=R.reshape(12, 9)), "the coordinates of 3 nodes, reshape it"),
+        (dict(energies=R), "keys R and z are missing, the file has energies"),
         (dict(R=R, z=Z, dt=2.0), "key dt has no unit of time; call it dt_fs.*--read.frame-step"),
         (dict(R=R, z=Z, time=np.arange(12.0)), "key time has no unit"),
         (dict(R=R, z=Z, DT=2.0), "key DT has no unit of time; call it DT_fs"),
@@ -106,6 +124,52 @@ def test_keys_that_are_refused_by_name(tmp_path, arrays, words):
 def test_times_by_key(tmp_path, arrays, expected):
     found = load(tmp_path / "a.npz", R=R, z=Z, **arrays)
     assert (found.frame_step, found.time_unit) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "lengths"),
+    [
+        ("run", np.repeat([7, 2, 9], [3, 4, 5]), (3, 4, 5)),
+        ("traj_id", np.repeat(["b", "a"], [5, 7]), (5, 7)),
+        ("run_lengths", [5, 7], (5, 7)),
+        ("n_frames", [3, 4, 5], (3, 4, 5)),
+        ("episode_ends", [3, 12], (3, 9)),
+        ("sim_starts", [0, 3, 8], (3, 5, 4)),
+        ("TrajIndex", [0, 5, 12], (5, 7)),
+        ("n_frames", 12, (12,)),
+        ("run", 3, (12,)),  # the number of this one
+        ("trajectory", R, (12,)),
+    ],
+)
+def test_runs_by_key(tmp_path, key, value, lengths):
+    found = load(tmp_path / "a.npz", R=R, z=Z, **{key: value})
+    assert found.lengths == lengths
+    assert has_note(found, f"keys that are not read: {key}") == (len(lengths) == 1)
+
+
+@pytest.mark.parametrize("key", ["cell", "box", "lattice"])
+@pytest.mark.parametrize("unit", ["Å", "nm"])
+@pytest.mark.parametrize("each", [False, True])
+def test_a_molecule_torn_by_the_box_of_an_archive(tmp_path, key, unit, each):
+    scale = LENGTHS[unit]
+    cell = np.array([[12, 0, 0], [3, 12, 0], [2, 1, 12.0]])
+    scaled = (R + [13.4, 5, 11.5]) @ np.linalg.inv(cell)
+    torn = (scaled - np.floor(scaled)) @ cell
+    assert np.ptp(torn[0], axis=0).max() > 8
+    box = np.tile(cell / scale, (12, 1, 1)) if each else cell / scale
+    arrays = dict(R=torn / scale, z=Z, length_unit=unit, lengths=[5, 7]) | {key: box}
+    found = load(tmp_path / "a.npz", **{f"{k}_key": v for k, v in arrays.items()})
+    whole = found.positions[:, :, 0] * scale
+    np.testing.assert_allclose(whole - whole[:, :1], R - R[:, :1], atol=1e-5)
+    assert has_note(found, "molecules made whole") and {(0, 1), (1, 2)} == set(
+        map(tuple, found.system.bonds.tolist())
+    )
+    with pytest.raises(DataError, match=r"cell is float64\[2, 3\].*expected edges \[3\]"):
+        load(tmp_path / "b.npz", R=R, z=Z, cell=np.ones((2, 3)))
+    assert has_note(load(tmp_path / "c.npz", R=R, z=Z, cell=np.zeros(3)), "a placeholder")
+    left = load(tmp_path / "d.npz", R=torn, z=Z, cell=cell, unwrap=False)
+    np.testing.assert_allclose(left.positions[:, :, 0], torn, atol=1e-6)
+    assert has_note(left, "left as it is")
 
 
 def test_a_gap_in_the_times_ends_a_run(tmp_path):

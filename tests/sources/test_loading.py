@@ -168,6 +168,10 @@ def test_formats_by_name(tmp_path, monkeypatch):
         "nothing", "nothing: 'no suffix' is no format .*--read.format.*save positions .* as .npz"
     )
     refused("plain", "MDAnalysis cannot read it", format="pdb")
+    refused("plain", "read format is 'extxzy', .*did you mean 'extxyz'", format="extxzy")
+    for name in ("a.zip", "a.tar.gz", "a.tgz"):
+        (tmp_path / name).write_text("?")
+        refused(name, f"{name}: is an archive; unpack it and name the file in it")
     rows = ["title\n         0         1         3\n"]
     for k, frame in enumerate(FRAMES):
         rows.append(f"timestep {10 * k:9d}         3 0 1 0.002\n20 0 0\n0 20 0\n0 0 20\n")

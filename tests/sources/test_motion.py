@@ -165,6 +165,13 @@ def test_bad_bvh(tmp_path, change, words):
     assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
 
 
+def test_a_bvh_without_a_rate_takes_the_option(tmp_path):
+    path = bvh(tmp_path / "a.bvh", text=BVH.replace("0.0083333", "0"))
+    assert read(path).time_unit == "frame"
+    given = read(path, frame_step="0.02 s")
+    assert (given.frame_step, given.time_unit) == (0.02, "s")
+
+
 def test_several_bvh_are_runs_of_one_skeleton(tmp_path):
     one, other = bvh(tmp_path / "a.bvh"), bvh(tmp_path / "b.bvh", MOTION[:5][::-1])
     found = read(f"{one},{other}")

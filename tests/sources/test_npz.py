@@ -38,8 +38,9 @@ def test_md17_file(tmp_path):
     np.testing.assert_array_equal(heavy.system.atomic_numbers, [6, 6, 8])
     assert (heavy.frame_step, heavy.time_unit, heavy.lengths) == (0.5, "fs", (4,))
     assert heavy.system.graph.num_edges == 6 and heavy.source == str(path)
-    assert heavy.notes[0].startswith("the file does not give its time step; 0.5 fs")
-    assert heavy.notes[1:] == ("2 hydrogens left out",)
+    assert heavy.notes[0] == "keys that are not read: E, theory"
+    assert heavy.notes[1].startswith("the file does not give its time step; 0.5 fs")
+    assert heavy.notes[2:] == ("2 hydrogens left out",)
     everything = sources.load(str(path), read=sources.ReadConfig(hydrogens=True))
     assert everything.system.names == ("C", "H", "C", "O", "H")
     assert everything.fingerprint != heavy.fingerprint
@@ -82,7 +83,7 @@ def damaged(frame=2, atom=3, value=np.nan):
     [
         (dict(z=Z, F=R), "key R is missing.*F, z"),
         (dict(R=R, E=R), "key z is missing.*E, R"),
-        (dict(arr_0=R), "R and z.*arr_0.*positions"),
+        (dict(arr_1=R), "R and z.*arr_1.*positions"),
         (dict(), "no keys"),
         (dict(R=R[0], z=Z), r"R has shape \[5, 3\]"),
         (dict(positions=R[..., :2]), r"positions has shape \[4, 5, 2\]"),

@@ -159,6 +159,15 @@ def test_a_dump_alone(tmp_path):
     assert named.system.atomic_numbers.tolist() == [6, 6, 8, 1]
 
 
+@pytest.mark.parametrize("columns", ["type x y z", "element x y z"])
+def test_a_dump_without_ids(tmp_path, columns):
+    path = dump(tmp_path / "a.dump", columns=columns, names=list("CCOH"))
+    (tmp_path / "system.data").write_text(DATA)
+    for spec in (path, f"{tmp_path / 'system.data'},{path}"):
+        with pytest.raises(DataError, match="a.dump: .*without id the order of atoms is not known"):
+            read(spec)
+
+
 def test_steps_tell_gaps(tmp_path):
     found = read(dump(tmp_path / "a.dump", steps=[0, 100, 200, 900, 1000, 1000]))
     assert found.lengths == (3, 2) and found.time_unit == "frame"
@@ -174,6 +183,10 @@ def test_steps_tell_gaps(tmp_path):
         (
             lambda s: s.replace("id type x y z", "id type mux muy muz"),
             "columns .*expected id x y z",
+        ),
+        (
+            lambda s: s.replace("ATOMS id", "ATOMS mol"),
+            "columns mol type x y z, expected id .*without id the order of atoms is not known",
         ),
         (
             lambda s: s + s.replace("4\nITEM: BOX", "3\nITEM: BOX")[: s.index("z\n") + 70],

@@ -147,6 +147,14 @@ def test_compressed_files(tmp_path, suffix, compress):
 def test_times_in_comments(tmp_path):
     cp2k = read(saved(tmp_path, text(comment=" i = {}, time =  {}.500, E = -17.1")))
     assert (cp2k.frame_step, cp2k.time_unit) == (1.0, "fs")
+    orca = "# ORCA AIMD Position Step {}, t={}.50 fs, E_Pot=-154.0 Hartree, Unit is Angstrom"
+    for comment, unit in [
+        (orca, "fs"),
+        ('Lattice="9 0 0 0 9 0 0 0 9" time: {} PS', "ps"),
+        ("t= {} ns step= 3", "ns"),
+    ]:
+        named = read(saved(tmp_path, text(comment=comment)))
+        assert (named.frame_step, named.time_unit) == (1.0, unit)
     bare = read(saved(tmp_path, text(comment="time={}")))
     assert bare.time_unit == "frame" and has_note(bare, "time= in a.xyz has no unit")
     gap = (

@@ -1,4 +1,4 @@
-"""Text files whose frames other libraries read, line by line: DL_POLY's HISTORY and VASP's XDATCAR.
+"""Text files whose frames other libraries read, line by line: DL_POLY's HISTORY and VASP's files.
 
 ASE and MDAnalysis look neither at what a header promises nor at what is left behind the last frame, and what
 they say of a cut file names neither its frame nor its line.
@@ -6,13 +6,15 @@ they say of a cut file names neither its frame nor its line.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
+from xml.etree import ElementTree
 
 import numpy as np
 
 from estag_jax.data.system import DataError
+from estag_jax.io import one_line
 from estag_jax.sources.files.stacks import opened
 
 
@@ -46,11 +48,14 @@ class _Lines:
         return rows
 
     def error(self, why: str) -> DataError:
-        whole = f", or save its {self.frame} whole frames to a new file" if self.frame else ""
-        return DataError(
-            f"{self.path}: frame {self.frame} (counted from 0) is cut short or damaged ({why}); copy it "
-            f"again{whole}"
-        )
+        return _damaged(self.path, self.frame, why)
+
+
+def _damaged(path: Path, frame: int, why: str) -> DataError:
+    whole = f", or save its {frame} whole frames to a new file" if frame else ""
+    return DataError(
+        f"{path}: frame {frame} (counted from 0) is cut short or damaged ({why}); copy it again{whole}"
+    )
 
 
 def _to_last(lines: Iterable[str]) -> Iterator[str]:
@@ -61,6 +66,10 @@ def _to_last(lines: Iterable[str]) -> Iterator[str]:
         if line.strip():
             yield from held
             held.clear()
+
+
+OUTCAR_FRAME, OUTCAR_STEP = "FREE ENERGIE OF THE ION-ELECTRON SYSTEM", " Iteration "
+"""Lines of an OUTCAR: the last of a frame's, and the first of those that lead to one."""
 
 
 class History(NamedTuple):
@@ -129,3 +138,43 @@ def examine_xdatcar(path: Path) -> None:
                 lines.take(1)
             lines.take(atoms, 3)
             lines.frame += 1
+
+
+def examine_outcar(path: Path) -> None:
+    """Checks that no iteration of an OUTCAR is left behind its last frame: ASE drops what it led to.
+
+    Raises:
+      DataError: names the frame.
+    """
+    frame, left = 0, False
+    with opened(path) as file:
+        for line in file:
+            if OUTCAR_FRAME in line:
+                frame, left = frame + 1, False
+            elif OUTCAR_STEP in line:
+                left = True
+    if left:
+        raise _damaged(path, frame, "the file ends within an iteration")
+
+
+def examine_vasprun(path: Path) -> None:
+    """Checks that a vasprun.xml is whole: ASE drops a last frame that is cut.
+
+    Raises:
+      DataError: names the frame.
+    """
+    frame = 0
+    try:
+        for _, element in ElementTree.iterparse(path):
+            frame += element.tag == "calculation"
+            element.clear()
+    except ElementTree.ParseError as error:
+        raise _damaged(path, frame, one_line(error)) from error
+
+
+EXAMINE: dict[str, Callable[[Path], None]] = {
+    "vasp-xdatcar": examine_xdatcar,
+    "vasp-out": examine_outcar,
+    "vasp-xml": examine_vasprun,
+}
+"""What looks at a file before ASE reads it, by ASE's name of its format."""

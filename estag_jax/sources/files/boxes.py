@@ -64,6 +64,27 @@ def unwrapped(
         before, cell_before = np.where(np.isfinite(centres), centres, before), cell
 
 
+def without_jumps(
+    frames: Sequence[tuple[np.ndarray, np.ndarray]],
+    atomic_numbers: np.ndarray | None,
+    periodic: Sequence[bool] = (True, True, True),
+) -> tuple[list[np.ndarray], np.ndarray | None, tuple[str, ...]]:
+    """One run :func:`unwrapped` with the bonds of :func:`bonds_through`, where the elements are known.
+
+    Args:
+      frames: positions [N, 3] and cell vectors [3, 3] of all frames, Å.
+      atomic_numbers: [N] or None.
+      periodic: along which of the cell vectors.
+
+    Returns:
+      Positions of each frame [N, 3], the bonds or None, and notes.
+    """
+    bonds, notes = None, ()
+    if atomic_numbers is not None:
+        bonds, notes = bonds_through(frames, atomic_numbers, periodic)
+    return list(unwrapped(frames, bonds, periodic)), bonds, notes
+
+
 def bonds_through(
     frames: Sequence[tuple[np.ndarray, np.ndarray]],
     atomic_numbers: np.ndarray,

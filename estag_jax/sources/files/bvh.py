@@ -46,7 +46,7 @@ def read(path: Path) -> Bvh:
     try:
         (_, count), (_, rate) = next(words), next(words)
         frames, step = int(count[1]), float(rate[2])
-        if count[0] != "Frames:" or rate[:2] != ["Frame", "Time:"] or not 0 < step < np.inf:
+        if count[0] != "Frames:" or rate[:2] != ["Frame", "Time:"] or not 0 <= step < np.inf:
             raise ValueError
     except (StopIteration, IndexError, ValueError):
         raise DataError(

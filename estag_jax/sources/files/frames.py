@@ -13,7 +13,7 @@ from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.io import Report, cause
 from estag_jax.sources.files import boxes, external
-from estag_jax.sources.files.blocks import examine_xdatcar
+from estag_jax.sources.files.blocks import EXAMINE
 from estag_jax.sources.files.stacks import check_names
 from estag_jax.sources.files.timing import Clock, chosen_step, clock, names_of_stretches, unknown
 from estag_jax.sources.files.xyz import Frame, elements, read_xyz
@@ -40,8 +40,8 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
       DataError: the file is damaged, or its frames are not of one system.
     """
     positions, cells, about, first = [], [], [], None
-    if form == "vasp-xdatcar":
-        examine_xdatcar(path)
+    if form in EXAMINE:
+        EXAMINE[form](path)
     for k, frame in enumerate(read_xyz(path) if form == "extxyz" else _frames(path, form)):
         first = frame if first is None else first
         _check_same(path, k, frame, first)
@@ -64,10 +64,8 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
     box = bool(atoms.pbc.any() and (edges >= boxes.DEGENERATE).all())
     if box and options.unwrap:
         frames = list(zip(positions, cells, strict=True))
-        if numbers is not None:
-            bonds, said = boxes.bonds_through(frames, numbers, tuple(atoms.pbc))
-            notes += said
-        positions = list(boxes.unwrapped(frames, bonds, tuple(atoms.pbc)))
+        positions, bonds, said = boxes.without_jumps(frames, numbers, tuple(atoms.pbc))
+        notes += said
     if box:
         notes.append(boxes.box_note(bonds is not None, options.unwrap))
     elif atoms.pbc.any():

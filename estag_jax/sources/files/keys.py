@@ -13,20 +13,21 @@ import numpy as np
 from estag_jax.data.settings import TIME_UNITS
 from estag_jax.data.system import DataError
 from estag_jax.data.transform import LENGTHS
+from estag_jax.sources.files import run_keys
 
 ALIASES = {
     "R": ("R", "coords", "coordinates"),
-    "positions": ("positions", "pos", "xyz", "loc", "points", "joints"),
+    "positions": ("positions", "pos", "xyz", "loc", "points", "joints", "arr_0", "forecast"),
     "z": ("z", "Z", "nuclear_charges", "atomic_numbers", "numbers", "species"),
-    "length_unit": ("length_unit", "r_unit", "unit_length", "length_units"),
+    "length_unit": ("length_unit", "r_unit", "unit_length", "length_units", "units", "unit"),
+    "cell": ("cell", "box", "lattice", "unitcell_vectors"),
     "time_unit": ("time_unit", "t_unit", "dt_unit", "time_units"),
-    "lengths": ("lengths", "run_lengths", "traj_lengths", "trajectory_lengths"),
 }
 """By the name used here, those that are read for it; the first that is there is taken."""
 
 TIME = re.compile(
     r"(dt|delta_?t|times?|t|time_?step|time_?interval|frame_?time|frame_?interval)"
-    r"(?:_(fs|ps|ns|us|ms|s))?",
+    r"(?:_(fs|ps|ns|us|ms|s|frame))?",
     re.IGNORECASE,
 )
 """Keys of a time step or of the times of the frames, with the unit."""
@@ -85,8 +86,15 @@ def renamed(path: Path, there: Collection[str], known: Iterable[str]) -> dict[st
     return names | {
         key: key
         for key in there
-        if key not in names and (TIME.fullmatch(key) or RATE.fullmatch(key))
+        if key not in names and any(p.fullmatch(key) for p in (TIME, RATE, run_keys.RUNS))
     }
+
+
+def tells(key: str, value: np.ndarray) -> bool:
+    """Whether the value of a key is what its name promises, where the name may mean something else."""
+    if key in ("unit", "units"):  # of energies, too
+        return value.size == 1 and length_unit(str(value.item())) in LENGTHS
+    return not run_keys.RUNS.fullmatch(key) or run_keys.tells(value)
 
 
 def nearest(there: Iterable[str]) -> str:
@@ -94,16 +102,18 @@ def nearest(there: Iterable[str]) -> str:
     known = {other: name for name, others in ALIASES.items() for other in others}
     for key in there:
         near = difflib.get_close_matches(key.lower(), [other.lower() for other in known], n=1)
-        if near and key not in known:
+        if near and key not in known and not TIME.fullmatch(key):
             name = next(name for other, name in known.items() if other.lower() == near[0])
             return f" (is {key!r} {name}? rename it)"
     return ""
 
 
-def noted(path: Path, names: Mapping[str, str]) -> list[str]:
-    """A note on keys of other names."""
+def noted(path: Path, names: Mapping[str, str], there: Iterable[str]) -> list[str]:
+    """Notes on keys of other names, and on those that are not read."""
     others = [f"{key} as {name}" for key, name in names.items() if key != name]
-    return [f"keys of {path.name} that are read: {', '.join(others)}"] if others else []
+    unread = sorted(set(there) - set(names))
+    notes = [f"keys of {path.name} that are read: {', '.join(others)}"] if others else []
+    return notes + ([f"keys that are not read: {', '.join(unread)}"] if unread else [])
 
 
 def time_key(path: Path, arrays: Mapping[str, np.ndarray], given: bool) -> tuple[str, str]:

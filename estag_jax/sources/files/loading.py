@@ -21,6 +21,8 @@ from estag_jax.sources.files.xyz import read_xyz
 AMBER = (".mdcrd", ".crdbox", ".trj")
 """Text trajectories of Amber."""
 
+NETCDF = (".nc", ".ncdf", ".netcdf")
+
 HISTORY = (".history", ".his")
 """Trajectories of DL_POLY."""
 
@@ -31,7 +33,7 @@ def examined(path: Path, suffix: str) -> tuple[bool, tuple[str, ...]]:
         return dcd.examine(path)
     if suffix in (".xtc", ".trr"):
         return True, xdr.examine(path)
-    if suffix in (".nc", ".ncdf"):
+    if suffix in NETCDF:
         _check_netcdf(path)
     if suffix in (".pdb", ".ent"):
         pdb.examine(path)

@@ -94,7 +94,8 @@ def read_bvh(paths: Sequence[Path], options: FileOptions) -> Trajectory:
                 f"{path}: has {other.step:g} s between frames, {paths[0]} has {first.step:g} s; read them "
                 f"one by one"
             )
-    (step, unit), notes = chosen_step(paths[0].name, (first.step, "s"), options.frame_step, "s")
+    stated = (first.step, "s") if first.step else None
+    (step, unit), notes = chosen_step(paths[0].name, stated, options.frame_step, "s")
     children = np.flatnonzero(first.parents >= 0)
     return Trajectory.from_arrays(
         np.concatenate([file.positions for file in files])[:, :, None],

@@ -10,7 +10,8 @@ import numpy as np
 from estag_jax import io
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
-from estag_jax.sources.files import external, keys
+from estag_jax.sources.files import cells, external, keys, run_keys
+from estag_jax.sources.files.run_keys import show
 from estag_jax.sources.files.timing import Clock, Step, chosen_step, clock, unknown
 from estag_jax.sources.options import FileOptions
 
@@ -50,10 +51,10 @@ def read_npz(path: str | Path, options: FileOptions = DEFAULT) -> Trajectory:
     Keys: R [frames, atoms, 3] in Å with z [atoms], or positions [frames, N, 3] or [frames, N, C, 3]
     with or without z, or either with runs as a first axis; optional are lengths (frames of each
     independent run), axes ("runs" or "frames", as the option), the time (dt_fs, time_ps, …), length_unit,
-    external vectors (up, gravity, field, heading, or vectors/NAME) and every further field of a
-    Trajectory under its own name, as ``write_npz`` saves them. What other collections call these is in
-    ``keys``. Further keys are ignored. An .npy file is the positions. Node features are the atomic numbers,
-    or 1 where there are none. Objects are never unpickled.
+    cell (a periodic box), external vectors (up, gravity, field, heading, or vectors/NAME) and every
+    further field of a Trajectory under its own name, as ``write_npz`` saves them. What other collections
+    call these is in ``keys``; keys that are not read are noted. An .npy file is the positions. Node
+    features are the atomic numbers, or 1 where there are none. Objects are never unpickled.
 
     Args:
       path: the file.
@@ -93,7 +94,7 @@ def read_npz(path: str | Path, options: FileOptions = DEFAULT) -> Trajectory:
         positions, lengths = positions[dates.keep], dates.lengths
         vectors = {n: v[dates.keep] if v.ndim > 1 else v for n, v in vectors.items()}
     fields |= {"frame_step": step, "time_unit": unit, "notes": (*fields.get("notes", ()), *notes)}
-    return Trajectory.from_arrays(
+    trajectory = Trajectory.from_arrays(
         positions,
         atomic_numbers=numbers,
         lengths=lengths,
@@ -101,6 +102,9 @@ def read_npz(path: str | Path, options: FileOptions = DEFAULT) -> Trajectory:
         vectors=vectors,
         **fields,
     )
+    if "cell" not in arrays:
+        return trajectory
+    return cells.without_jumps(trajectory, arrays["cell"], dates.keep, options.unwrap)
 
 
 def write_npz(path: str | os.PathLike, trajectory: Trajectory) -> None:
@@ -128,21 +132,24 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     """The arrays of the file that are of use, by key, and notes on what was renamed."""
     try:
         there = io.keys_of(path)
-        known = ("positions", "R", "z", "lengths", "axes", *_PLAIN, *external.keys(there))
+        known = ("positions", "R", "z", "lengths", "axes", "cell", *_PLAIN, *external.keys(there))
         names = keys.renamed(path, there, known)
         found = io.read_npz(path, wanted=list(names), bare="positions", error=DataError)
     except DataError as error:
         if str(error).startswith(f"{path}: key "):
             raise
         raise DataError(f"{error}; expected is {EXPECTED}") from error
-    arrays = {names.get(key, key): value for key, value in found.items()}
+    names = {key: name for key, name in names.items() if keys.tells(key, found[key])}
+    arrays = {
+        names.get(key, key): value for key, value in found.items() if key in names or not there
+    }
     if "positions" in arrays or {"R", "z"} <= set(arrays):
-        return arrays, keys.noted(path, names)
+        return arrays, keys.noted(path, names, there)
     near = keys.nearest(there)
-    missing = "z" if "R" in arrays else "R" if "z" in arrays else "R and z"
+    missing = "key z is" if "R" in arrays else "key R is" if "z" in arrays else "keys R and z are"
     listed = ", ".join(sorted(there)) or "no keys"
     raise DataError(
-        f"{path}: key {missing} is missing, the file has {listed}{near}; expected is {EXPECTED}"
+        f"{path}: {missing} missing, the file has {listed}{near}; expected is {EXPECTED}"
     )
 
 
@@ -157,8 +164,12 @@ def _positions(
         raise DataError(f"{path}: {key} holds {positions.dtype}, expected real numbers")
     if positions.ndim not in (3, 4, 5) or positions.shape[-1] != 3:
         remedy = ""
-        if positions.ndim > 3 and shape[-2] == 3:
+        if positions.ndim > 2 and shape[-2] == 3:
             remedy = "; if coordinates stand before nodes, swap the last two axes"
+        elif positions.ndim > 2 and shape[-1] == 2:
+            remedy = "; give points of a plane a third coordinate, zero"
+        elif positions.ndim == 2 and shape[-1] % 3 == 0:
+            remedy = f"; if a row has the coordinates of {shape[-1] // 3} nodes, reshape it"
         expected = "[frames, atoms, 3]" if key == "R" else "[frames, N, 3] or [frames, N, C, 3]"
         raise DataError(f"{path}: {key} has shape {shape}, expected {expected}{remedy}")
     if positions.size == 0:
@@ -169,7 +180,7 @@ def _positions(
         np.float64 if positions.dtype.itemsize > 4 else np.float32, copy=False
     )
     if not _has_runs(path, arrays, shape, numbers, axes):
-        return positions, _lengths(path, arrays, len(positions)), []
+        return positions, run_keys.lengths(path, arrays, len(positions)), []
     if "lengths" in arrays:
         raise DataError(f"{path}: has runs as its first axis and lengths besides; leave one out")
     runs, frames = shape[:2]
@@ -188,7 +199,7 @@ def _has_runs(
     if "axes" in arrays and axes == "auto":
         axes = str(arrays["axes"].item()) if arrays["axes"].size == 1 else "?"
         if axes not in ("runs", "frames"):
-            raise DataError(f"{path}: axes is {_show(arrays['axes'])}, expected 'runs' or 'frames'")
+            raise DataError(f"{path}: axes is {show(arrays['axes'])}, expected 'runs' or 'frames'")
     if len(shape) == 3 and axes == "runs":
         raise DataError(f"{path}: positions {shape} have no axis of runs; leave axes out")
     if len(shape) == 3:
@@ -229,18 +240,6 @@ def _atomic_numbers(path: Path, arrays: dict[str, np.ndarray]) -> np.ndarray | N
     return numbers.astype(np.int64)
 
 
-def _lengths(path: Path, arrays: dict[str, np.ndarray], num_frames: int) -> tuple[int, ...]:
-    """Frames of each run; one run if the file does not say."""
-    if "lengths" not in arrays:
-        return (num_frames,)
-    lengths = arrays["lengths"]
-    if lengths.dtype.kind not in "iu" or lengths.ndim != 1 or np.any(lengths < 1):
-        raise DataError(
-            f"{path}: lengths are {_show(lengths)}, expected one positive integer for each run"
-        )
-    return tuple(int(length) for length in lengths)
-
-
 def _time(
     path: Path, arrays: dict[str, np.ndarray], given: float | str | None, frames: int
 ) -> tuple[Step, Clock, tuple[str, ...]]:
@@ -252,7 +251,7 @@ def _time(
         times = arrays[stem]
         if times.dtype.kind not in "fiu" or times.shape != (frames,):
             raise DataError(
-                f"{path}: {stem} is {_show(times)}, expected the time of each of {frames} frames"
+                f"{path}: {stem} is {show(times)}, expected the time of each of {frames} frames"
             )
         dates = clock(path, times, unit, given is not None)
         stated = dates.step and (dates.step, unit)
@@ -276,7 +275,7 @@ def _time(
 def _positive(path: Path, key: str, value: np.ndarray, what: str) -> float:
     """The one positive number that a key holds."""
     if value.dtype.kind not in "fiu" or value.size != 1 or not 0 < value.item() < np.inf:
-        raise DataError(f"{path}: {key} is {_show(value)}, expected one positive number of {what}")
+        raise DataError(f"{path}: {key} is {show(value)}, expected one positive number of {what}")
     return float(value.item())
 
 
@@ -284,14 +283,7 @@ def _plain(path: Path, key: str, value: np.ndarray) -> np.ndarray | tuple | floa
     """An optional field: scalars and tuples of strings as Python's own, the rest as arrays."""
     kinds, rank = _PLAIN[key]
     if value.dtype.kind not in kinds or value.ndim != rank:
-        raise DataError(
-            f"{path}: {key} is {_show(value)}, not what estag writes; leave the key out"
-        )
+        raise DataError(f"{path}: {key} is {show(value)}, not what estag writes; leave the key out")
     if rank == 0:
         return value.item()
     return tuple(map(str, value)) if kinds == "U" else value
-
-
-def _show(array: np.ndarray) -> str:
-    """Type, shape and the first values on one line."""
-    return f"{array.dtype}{list(array.shape)} {array.ravel()[:4].tolist()}"

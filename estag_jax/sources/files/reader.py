@@ -10,9 +10,10 @@ from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
-from estag_jax.io import Report, silent
+from estag_jax.io import Report, did_you_mean, silent
 from estag_jax.sources.files import hdf5, keys, motion
 from estag_jax.sources.files.frames import read_frames
+from estag_jax.sources.files.loading import NETCDF
 from estag_jax.sources.files.npz import read_npz
 from estag_jax.sources.files.topology import (
     COMPRESSED,
@@ -38,8 +39,10 @@ ASE_FORMATS = {
 }
 """ASE's name of a format, by suffix or by the name of the file; others are for MDAnalysis first."""
 
-BINARY = (".xtc", ".trr", ".dcd", ".nc", ".ncdf", ".h5", ".hdf5", ".h5md", ".traj", ".db", *NUMPY)
+BINARY = (".xtc", ".trr", ".dcd", *NETCDF, ".h5", ".hdf5", ".h5md", ".traj", ".db", *NUMPY)
 """Formats that are not read from compressed files."""
+
+ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar")
 
 PICKLES = (".pkl", ".pickle", ".pckl")
 
@@ -81,7 +84,7 @@ def read(spec: str, options: FileOptions, report: Report = silent) -> Trajectory
         _refuse(first, options, "format", "axes", "select", "nodes", "unwrap")
         return MOTION[suffix](paths, options)
     if suffix in NUMPY and len(paths) == 1:
-        _refuse(first, options, "select", "nodes", "unwrap")
+        _refuse(first, options, "select", "nodes")
         return read_npz(first, options)
     _refuse(first, options, "axes")
     if suffix in hdf5.SUFFIXES and len(paths) == 1:
@@ -128,6 +131,11 @@ def _ase_format(path: Path, suffix: str, form: str) -> str | None:
         return form
     if known_to_mdanalysis(suffix):
         return None
+    if form:
+        raise DataError(
+            f"{path}: read format is {form!r}, which neither ASE nor MDAnalysis has"
+            f"{did_you_mean(form, (*ioformats, *ASE_FORMATS, 'xyz', 'pdb'))}"
+        )
     try:
         guessed = filetype(str(path))
     except (UnknownFileTypeError, OSError, UnicodeDecodeError):
@@ -165,6 +173,8 @@ def _check_path(path: Path) -> None:
     if packed in COMPRESSED and format_suffix(path) in BINARY:
         tool = {".gz": "gunzip", ".bz2": "bunzip2", ".xz": "unxz"}[packed]
         raise DataError(f"{path}: is compressed; unpack it first ({tool} {path.name})")
+    if format_suffix(path) in ARCHIVES:
+        raise DataError(f"{path}: is an archive; unpack it and name the file in it")
     if format_suffix(path) in PICKLES:
         raise DataError(
             f"{path}: pickled files are refused because loading them can run any code; save plain "

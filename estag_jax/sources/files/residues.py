@@ -56,7 +56,7 @@ def residue_nodes(source: str, group: Any) -> Nodes:
             f"{source}: none of the {len(group.residues)} residue(s) has the backbone atoms "
             f"{', '.join(BACKBONE)} once each; use nodes 'atoms' (--read.nodes atoms)"
         )
-    notes = []
+    notes = _gaps_in_chains(group)
     if incomplete:
         notes.append(
             f"{incomplete} residue(s) left out: not exactly one each of {', '.join(BACKBONE)}"

@@ -175,8 +175,9 @@ def read_dump(path: Path) -> Stack:
             kind = next((s for s in ("", "u", "s", "su") if f"x{s}" in columns), None)
             wanted = [f"{axis}{kind}" for axis in "xyz"]
             if kind is None or not set(wanted) <= set(columns) or "id" not in columns:
+                why = "; without id the order of atoms is not known" * ("id" not in columns)
                 raise DataError(
-                    f"{where} has the columns {' '.join(columns)}, expected id x y z (or xs, xu)"
+                    f"{where} has the columns {' '.join(columns)}, expected id x y z (or xs, xu){why}"
                 )
             table = np.array(
                 [[row[columns.index(name)] for name in ("id", *wanted)] for row in rows]

@@ -22,6 +22,7 @@ FORMATS = {
     ".lmpdat": "DATA",
     ".lammps": "DATA",
     ".his": "HISTORY",
+    ".netcdf": "NCDF",
     ".h5": "H5MD",
     ".hdf5": "H5MD",
 }
@@ -151,6 +152,9 @@ def open_topology(topology: Path, suffix: str) -> Any:
     except Exception as error:  # parsers raise errors of any kind
         if "isn't a valid topology format" in str(error):
             raise unknown_format(topology) from error
+        if "No id column" in str(error):
+            why = "without id the order of atoms is not known; dump it with the other columns"
+            raise DataError(f"{topology}: {why}") from error
         raise unreadable(topology, "it", error) from error
 
 

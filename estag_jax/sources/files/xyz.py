@@ -18,6 +18,8 @@ from estag_jax.sources.files.stacks import check_last_line, opened
 CP2K = re.compile(r"\s*i\s*=\s*\d+,\s*time\s*=\s*([-+.\dEe]+)")
 """How CP2K begins a comment; the time is in fs."""
 
+TIME = re.compile(r"\b(?:time|t)\s*[=:]\s*([-+.\dEe]+)\s*(fs|ps|ns)\b", re.IGNORECASE)
+"""A time with its unit in a comment, as ORCA and GROMACS write it."""
 
 NUMBERS = number_of | {"D": 1, "T": 1}
 """Atomic numbers by symbol, with those of the isotopes of hydrogen that have one of their own."""
@@ -142,13 +144,13 @@ def _by_name(word: str) -> int | None:
 def _info(where: str, comment: str) -> dict[str, Any]:
     """What a comment says by key; a comment that is not made of keys says nothing."""
     if match := CP2K.match(comment):
-        return {"time_fs": float(match[1])}
-    if "=" not in comment:
-        return {}
+        return {"time_fs": match[1]}
     try:
-        info = key_val_str_to_dict(comment)
+        info = key_val_str_to_dict(comment) if "=" in comment else {}
     except Exception:  # any text may stand there
         info = {}
+    if match := TIME.search(comment):
+        info[f"time_{match[2].lower()}"] = match[1]
     if "Lattice" in comment and np.size(info.get("Lattice")) not in (3, 9):
         raise DataError(f"{where}: its Lattice is not understood, expected 9 numbers in quotes")
     return info
