@@ -20,6 +20,7 @@ from estag_jax.data.settings import SplitConfig, WindowConfig
 from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.evaluation.evaluate import evaluate
+from estag_jax.evaluation.rebuilt import roll_rebuilt
 from estag_jax.evaluation.rollout import roll
 from estag_jax.models.catalog import find
 from estag_jax.ops.sharding import device_name
@@ -91,6 +92,9 @@ def main(config: Config) -> None:
     history = np.asarray(forecaster.history(trajectory.positions))[None]
     frames = roll(forecaster.predictor, history, forecaster.inputs, config.steps)
     clock.tell(f"rollout of {len(frames)} frames")
+    given = history, forecaster.inputs, config.steps, cutoff
+    frames, builds = roll_rebuilt(forecaster.predictor, *given)
+    clock.tell(f"rollout of {len(frames)} frames, pairs looked for {builds} times")
     print(device_name())
 
 

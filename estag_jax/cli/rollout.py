@@ -21,6 +21,9 @@ def rollout(
     constrain_bonds: tyro.conf.FlagCreatePairsOff[bool] = False,
     limit_motion: tyro.conf.FlagCreatePairsOff[bool] = False,
     structure: int | None = None,
+    rebuild: tyro.conf.FlagCreatePairsOff[bool] = False,
+    skin: float | None = None,
+    capacity: float = 1.25,
     out: Path = Path("rollout.xyz"),
 ) -> None:
     """Forecast many frames from one window and write them.
@@ -37,6 +40,11 @@ def rollout(
       limit_motion: Keep steps and bond lengths of every forecast within those of the training windows.
       structure: Also compare rollouts from so many test windows with the frames of all test windows:
         bonds, angles, dihedrals, radius of gyration, spectrum.
+      rebuild: Join the nodes that are within the cutoff at each step, in place of those of frame 0 (graph
+        kind radius).
+      skin: With --rebuild, distance beyond the cutoff up to which pairs are kept, so that they are looked for
+        more rarely; default: a fifth of the cutoff.
+      capacity: With --rebuild, room for pairs, as a multiple of those at the start.
       out: File to write: .npz (arrays), .pdb, .dcd (VMD, MDAnalysis), .html (to turn and play), .gif, and
         extended XYZ (ASE, OVITO) for anything else.
     """
@@ -56,6 +64,8 @@ def rollout(
         raise UsageError("--structure needs at least 1 start and --steps of at least 2")
     if start is not None and start < 0:
         raise UsageError(f"--start is {start}, it must be at least 0")
+    if rebuild and (samples is not None or constrain_bonds):
+        raise UsageError("--rebuild goes with neither --samples nor --constrain-bonds")
     forecaster = runs.load(run)
     config, _ = folder.read_run(run)
     check_out(out, run / folder.FORECASTER, *(data or config.data))
@@ -91,6 +101,8 @@ def rollout(
     if samples and bars is not None:
         drawn = roll_samples(forecaster.predictor, bars, *inputs, samples, seed)[:, :, 0]
         frames, paths = drawn[0], drawn[1:]
+    elif rebuild:
+        frames = _rebuilt(forecaster, inputs, config.graph, trajectory, skin, capacity)
     else:
         frames = roll(forecaster.predictor, *inputs)[:, 0]
     written = frames if paths is None else paths
@@ -103,7 +115,11 @@ def rollout(
     truth = trajectory.positions[first::delta][:steps]
     if out.suffix == ".npz":
         times = forecaster.time_step * np.arange(1, steps + 1)
-        arrays = {"forecast": frames, time_key(forecaster.time_unit): times}
+        system = forecaster.system
+        arrays = {"forecast": frames, time_key(forecaster.time_unit): times, "axes": "frames"}
+        arrays |= {"length_unit": system.length_unit, "names": system.names}
+        if system.atomic_numbers is not None:
+            arrays["z"] = system.atomic_numbers
         write_npz(out, arrays if paths is None else arrays | {"samples": paths})
     elif out.suffix in (".html", ".gif"):
         _picture(out, frames, np.asarray(truth), forecaster, f"{run} on {trajectory.source}")
@@ -124,6 +140,28 @@ def rollout(
         print(f"mean squared error against the trajectory [{unit}²]: {_marked(errors)}")
     if structure:
         _compare(*long_rollouts(forecaster.predictor, task, [steps], structure), unit)
+
+
+def _rebuilt(forecaster: Any, inputs: Any, graph: Any, trajectory: Any, *room: Any) -> np.ndarray:
+    """The frames with edges between nodes that are close at each step."""
+    from estag_jax.data.graphs import resolve
+    from estag_jax.evaluation.rebuilt import roll_rebuilt
+
+    graph = resolve(graph, trajectory)
+    if graph.kind != "radius":
+        raise UsageError(
+            f"--rebuild needs a run with --graph.kind radius, this one has {graph.kind}"
+        )
+    skin, capacity = room
+    options = {"skin": skin, "capacity": capacity, "channel": graph.channel}
+    try:
+        frames, builds = roll_rebuilt(forecaster.predictor, *inputs, graph.cutoff, **options)
+    except ValueError as error:
+        raise Failure(str(error)) from None
+    print(
+        f"pairs within {graph.cutoff:g} {trajectory.system.length_unit} were looked for {builds} times"
+    )
+    return frames[:, 0]
 
 
 def _picture(out: Path, frames: np.ndarray, truth: np.ndarray, forecaster: Any, title: str) -> None:

@@ -82,7 +82,8 @@ class Egnn(nn.Module):
         edges = [at_receivers(features, graph), at_senders(features, graph)]
         if graph.edge_features is not None:
             edges.append(graph.edge_features)
-        h, x = Linear(config.hidden, name="embedding")(features)[:, :, None], frame
+        h = config.lowered(Linear(config.hidden, name="embedding")(features)[:, :, None])
+        x = frame
         for i in range(config.layers):
             h, x = SpatialModule(
                 config.hidden,

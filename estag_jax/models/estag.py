@@ -178,6 +178,8 @@ class ESTAG(nn.Module):
             if config.edft:
                 fourier, nodes = EDFTFeatures(config, name="edft")(x, features, h, graph)
                 edges = (*edges, fourier) if config.edge_features == "concat" else (fourier,)
+            h = config.lowered(h)
+            edges = tuple(config.lowered(part) for part in edges)
         for i in range(config.layers):
             h, x = SpatialModule(
                 config.hidden,

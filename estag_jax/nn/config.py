@@ -6,6 +6,8 @@ import dataclasses
 from typing import ClassVar, Literal, get_args, get_origin, get_type_hints
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 
 from estag_jax.config import Head
 
@@ -68,8 +70,14 @@ class MessageConfig(NetworkConfig):
 
     edges_at_once: int | None = None
     """Edges of a window that are computed at once; None: all, on large graphs what the cache holds."""
+    bfloat16_features: bool = False
+    """Features of nodes and edges in bfloat16; coordinates and parameters keep their precision."""
 
     def __post_init__(self):
         super().__post_init__()
         if self.edges_at_once is not None and self.edges_at_once < 1:
             raise ValueError(f"edges_at_once is {self.edges_at_once}, it must be at least 1")
+
+    def lowered(self, features: jax.Array) -> jax.Array:
+        """Features in the precision in which they are computed."""
+        return features.astype(jnp.bfloat16) if self.bfloat16_features else features

@@ -1,6 +1,7 @@
 """Linear layers and perceptrons, with inputs in parts that are multiplied where it is cheap.
 
-Parameters take the dtype of the data, so a float64 history gives a float64 model.
+Parameters take the dtype of the data, so a float64 history gives a float64 model; those of bfloat16
+features are float32.
 """
 
 from __future__ import annotations
@@ -74,26 +75,28 @@ class Linear(nn.Module):
 
     @nn.compact
     def __call__(self, *parts: Part) -> jax.Array:
-        """Maps [..., inputs] to [..., features].
+        """Maps [..., inputs] to [..., features] in the dtype of the first part.
 
         Args:
           *parts: arrays, or pairs of array and lift, whose last axes are the pieces of the input.
         """
         pairs = [part if isinstance(part, tuple) else (part, lambda x: x) for part in parts]
         widths = [x.shape[-1] for x, _ in pairs]
-        kernel, bias = affine(self, sum(widths), self.features, pairs[0][0].dtype, self.small)
+        dtype = pairs[0][0].dtype
+        kernel, bias = affine(self, sum(widths), self.features, dtype, self.small)
         out, row = 0, 0
         for (x, lift), width in zip(pairs, widths, strict=True):
-            product = matmul(flat(x), kernel[row : row + width])
+            product = matmul(flat(x), kernel[row : row + width].astype(x.dtype))
             out = out + lift(product.reshape(*x.shape[:-1], self.features))
             row += width
-        return out if bias is None else out + bias
+        return (out if bias is None else out + bias).astype(dtype)
 
 
 def affine(
     module: nn.Module, inputs: int, features: int, dtype: jnp.dtype, small: bool = False
 ) -> tuple[jax.Array, jax.Array | None]:
     """Kernel [inputs, features] and bias [features] of a module, with the initial values of Linear."""
+    dtype = jnp.promote_types(dtype, jnp.float32)  # of bfloat16 features, too
     initializer = _almost_zero if small else uniform_fan_in
     if inputs == 0 or features == 0:
         initializer = nn.initializers.zeros  # the others divide by the size

@@ -114,7 +114,7 @@ class SpatialModule(nn.Module):
             if self.clamp is not None:
                 # Componentwise, so not equivariant where it acts: a guard of the released program.
                 push = jnp.clip(push, -self.clamp, self.clamp)
-            return message, push
+            return message.astype(x_ij.dtype), push
 
         chunk = self.edges_at_once or edges_at_once(
             graph.num_edges, x.shape[2], self.hidden, x.dtype.itemsize
@@ -137,7 +137,7 @@ class SpatialModule(nn.Module):
         push = over_degree(push, graph) if self.aggregate == "mean" else push
         x = x + self.coordinate_weight * push
 
-        parts = [h, message]
+        parts = [h, message.astype(h.dtype)]
         if node_features is not None:
             parts.append((node_features.astype(h.dtype), every_frame))
         return h + MLP((self.hidden,) * 2, self.activation, name="phi_h")(*parts), x

@@ -23,9 +23,9 @@ class NodeNetwork(nn.Module):
 
     def refuse(self, channels: int, graph: Graph) -> str | None:
         """Why a system is not taken, in one line, or None: the systems of padded graphs differ, and so
-        would the meaning of a node's number."""
+        would the meaning of a node's number; Â knows no padding edges."""
         del channels  # any number
-        if graph.node_mask is None:
+        if graph.node_mask is None and graph.edge_mask is None:
             return None
         return f"{self.title} has parameters of single nodes and takes no padded graphs"
 

@@ -7,7 +7,7 @@ import jax
 
 from estag_jax.nn.config import Activation
 from estag_jax.nn.linear import MLP
-from estag_jax.ops.attention import attend_coordinates, attend_features, attention_weights
+from estag_jax.ops.attention import attend
 
 
 class TemporalModule(nn.Module):
@@ -39,9 +39,9 @@ class TemporalModule(nn.Module):
             MLP((self.hidden,) * 2, self.activation, self.activate_qkv, name=name)(h)
             for name in ("phi_q", "phi_k", "phi_v")
         )
-        alpha = attention_weights(query, key, self.causal)
         gate = MLP((self.hidden, x.shape[3]), self.activation, small_final=True, name="phi_x")(
             value
         )
-        sign = -1 if self.flip_difference else 1
-        return h + attend_features(alpha, value), x + sign * attend_coordinates(alpha, gate, x)
+        given = (each.astype(x.dtype) for each in (query, key, value, gate))
+        of_h, of_x = attend(*given, x, self.causal)
+        return h + of_h.astype(h.dtype), x + (-of_x if self.flip_difference else of_x)

@@ -11,8 +11,46 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from estag_jax.ops.linalg import einsum
+from estag_jax.ops.long_attention import attend_in_blocks
+
+BLOCKS_FROM = 128
+"""Window length from which attention is computed in blocks (ops.long_attention), and is faster so."""
+
+
+def attend(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    gate: jax.Array,
+    x: jax.Array,
+    causal: bool = True,
+) -> tuple[jax.Array, jax.Array]:
+    """The updates of features and coordinates: the two sums over s above.
+
+    Args:
+      query: [B, N, T, H].
+      key: [B, N, T, H].
+      value: [B, N, T, H].
+      gate: phi_x(v) [B, N, T, C].
+      x: positions [B, N, T, C, 3].
+      causal: frame t sees frames s <= t only.
+
+    Returns:
+      [B, N, T, H] and [B, N, T, C, 3].
+    """
+    past, channels = x.shape[2:4]
+    if past < BLOCKS_FROM:
+        alpha = attention_weights(query, key, causal)
+        return attend_features(alpha, value), attend_coordinates(alpha, gate, x)
+    offset = x - x[:, :, -1:]  # as in attend_coordinates
+    pushes = (gate[..., None] * offset).reshape(*x.shape[:3], 3 * channels)
+    values = jnp.concatenate([value, gate, pushes], axis=-1)
+    widths = np.cumsum([value.shape[-1], channels])
+    out, total, pushes = jnp.split(attend_in_blocks(query, key, values, causal), widths, axis=-1)
+    return out, offset * total[..., None] - pushes.reshape(x.shape)
 
 
 def attention_weights(query: jax.Array, key: jax.Array, causal: bool = True) -> jax.Array:

@@ -19,11 +19,12 @@ from estag_jax.graph import Graph
 from estag_jax.ops.halo import differing, with_halo
 from estag_jax.ops.segment import by_window
 
-WHOLE = 2**26
-"""Bytes of one array of E * T * H numbers up to which all edges of a window are computed at once."""
+CPU = 2**26, 2**20
+"""Bytes of an array of E * T * H numbers up to which all edges of a window are computed at once, and bytes of
+a chunk's, of which a CPU's cache holds about 30 (benchmarks/scaling.py)."""
 
-CHUNK = 2**20
-"""Bytes of such an array for a chunk of edges: about 30 of them stay in a CPU's cache."""
+DEVICE = 2**28, 2**26
+"""The same on an accelerator: models.memory allows 2 GiB for 35 such arrays. Not measured on one yet."""
 
 EdgeFunction = Callable[[Any, Any, Any, Any], tuple[Any, Any]]
 """From parameters, node values at the receivers and at the senders [B, E, ...] and edge values [B, E, ...] to
@@ -39,8 +40,9 @@ def edges_at_once(edges: int, past: int, hidden: int, itemsize: int = 4) -> int:
       hidden: H.
       itemsize: bytes of a number.
     """
+    whole, chunk = CPU if jax.default_backend() == "cpu" else DEVICE
     edge = past * hidden * itemsize
-    return edges if edges * edge <= WHOLE else max(1, CHUNK // edge)
+    return edges if edges * edge <= whole else max(1, chunk // edge)
 
 
 def over_edges(
@@ -105,10 +107,14 @@ def _backward(function, chunk, residuals, slopes):
         return (jax.tree.map(jnp.add, of_params, more), of_nodes), of_values
 
     parts = (*_indices(graph, chunk), _cut(edges, chunk), _cut(of_kept, chunk))
-    nothing = jax.tree.map(jnp.zeros_like, (params, nodes))
+    # Sums over the edges of slopes of bfloat16 features are taken in float32.
+    nothing = jax.tree.map(
+        lambda v: jnp.zeros(v.shape, jnp.promote_types(v.dtype, jnp.float32)), (params, nodes)
+    )
     nothing = differing(nothing, graph.halo)
-    (of_params, of_nodes), of_edges = jax.lax.scan(step, nothing, parts)
-    return of_params, of_nodes, _joined(of_edges, graph.num_edges), None
+    found, of_edges = jax.lax.scan(step, nothing, parts)
+    of_both = jax.tree.map(lambda slope, v: slope.astype(v.dtype), found, (params, nodes))
+    return *of_both, _joined(of_edges, graph.num_edges), None
 
 
 _over_edges.defvjp(_forward, _backward)
@@ -159,7 +165,7 @@ def _added(totals: Any, index: jax.Array, values: Any) -> Any:
     """Totals [B, N, ...] plus values [B, chunk, ...] at the indices, of those that are nodes."""
 
     def add(total, index, more):
-        return total.at[index].add(more, mode="drop")
+        return total.at[index].add(more.astype(total.dtype), mode="drop")
 
     def of_windows(total, more):
         if index.shape[0] == 1:

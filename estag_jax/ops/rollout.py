@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,23 +41,47 @@ def rollout(
     Returns:
       [steps, ..., N, C, 3].
     """
+    return rollout_with(lambda h, _: (predict(h), None), history, None, steps, noise, disturb)[0]
 
-    def following(history: Array, numbers: Array | None) -> Array:
-        frame = predict(history)
-        return frame if disturb is None else disturb(history, frame, numbers)
+
+def rollout_with(
+    predict: Callable[[Array, Any], tuple[Array, Any]],
+    history: Array,
+    state: Any,
+    steps: int,
+    noise: Array | None = None,
+    disturb: Disturb | None = None,
+) -> tuple[Array, Any]:
+    """:func:`rollout` with a state that is handed on from step to step, a list of neighbours for example.
+
+    Args:
+      predict: from a history and the state to the next frame and the next state.
+      history, steps, noise, disturb: as for rollout.
+      state: before the first step.
+
+    Returns:
+      The frames [steps, ..., N, C, 3] and the state after the last step.
+    """
+
+    def following(history: Array, state: Any, numbers: Array | None) -> tuple[Array, Any]:
+        frame, state = predict(history, state)
+        return frame if disturb is None else disturb(history, frame, numbers), state
 
     if isinstance(history, np.ndarray):
         frames = []
         for i in range(steps):
-            frames.append(following(history, None if noise is None else noise[i]))
-            history = _shifted(np, history, frames[-1])
-        return np.stack(frames)
+            frame, state = following(history, state, None if noise is None else noise[i])
+            frames.append(frame)
+            history = _shifted(np, history, frame)
+        return np.stack(frames), state
 
-    def step(history, numbers):
-        frame = following(history, numbers)
-        return _shifted(jnp, history, frame), frame
+    def step(carry, numbers):
+        history, state = carry
+        frame, state = following(history, state, numbers)
+        return (_shifted(jnp, history, frame), state), frame
 
-    return jax.lax.scan(step, history, noise, length=steps)[1]
+    (_, state), frames = jax.lax.scan(step, (history, state), noise, length=steps)
+    return frames, state
 
 
 def at_horizons(predict: Predict, history: Array, horizons: Sequence[int]) -> Array:

@@ -15,7 +15,7 @@ from estag_jax.data.task import Task
 from estag_jax.evaluation.result import Result, Row
 from estag_jax.io import Report, write_json
 from estag_jax.models.auto import Auto
-from estag_jax.models.base import NetworkMethod
+from estag_jax.models.base import ClosedForm, NetworkMethod
 from estag_jax.models.forecaster import Forecaster
 from estag_jax.runs import folder
 from estag_jax.runs.checkpoint import Checkpoints
@@ -115,6 +115,8 @@ def train(
         raise RunError(
             f"start has no effect on {catalog_label(config)}, a closed form; leave it out"
         )
+    if isinstance(config.model, ClosedForm) and (why := config.model.refuse(task)):
+        raise RunError(f"{catalog_label(config)} {why}")
     if config.constrain_bonds:
         refuse_constraints(task)
     own = "" if config.constrain_bonds else config.method

@@ -55,6 +55,8 @@ class RunConfig:
     def __post_init__(self):
         if isinstance(self.data, str):
             object.__setattr__(self, "data", (self.data,))
+        if not self.data:
+            raise ValueError("data is empty; name a source or a file")
         if self.method:
             object.__setattr__(self, "method", catalog.find(self.method))
         beside = tuple(catalog.find_closed_form(name, "beside") for name in self.beside)

@@ -17,7 +17,7 @@ from estag_jax.sources.files import run_keys
 
 ALIASES = {
     "R": ("R", "coords", "coordinates"),
-    "positions": ("positions", "pos", "xyz", "loc", "points", "joints", "arr_0"),
+    "positions": ("positions", "pos", "xyz", "loc", "points", "joints", "arr_0", "forecast"),
     "z": ("z", "Z", "nuclear_charges", "atomic_numbers", "numbers", "species"),
     "length_unit": ("length_unit", "r_unit", "unit_length", "length_units", "units", "unit"),
     "cell": ("cell", "box", "lattice", "unitcell_vectors"),
@@ -27,7 +27,7 @@ ALIASES = {
 
 TIME = re.compile(
     r"(dt|delta_?t|times?|t|time_?step|time_?interval|frame_?time|frame_?interval)"
-    r"(?:_(fs|ps|ns|us|ms|s))?",
+    r"(?:_(fs|ps|ns|us|ms|s|frame))?",
     re.IGNORECASE,
 )
 """Keys of a time step or of the times of the frames, with the unit."""
@@ -102,7 +102,7 @@ def nearest(there: Iterable[str]) -> str:
     known = {other: name for name, others in ALIASES.items() for other in others}
     for key in there:
         near = difflib.get_close_matches(key.lower(), [other.lower() for other in known], n=1)
-        if near and key not in known:
+        if near and key not in known and not TIME.fullmatch(key):
             name = next(name for other, name in known.items() if other.lower() == near[0])
             return f" (is {key!r} {name}? rename it)"
     return ""
