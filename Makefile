@@ -1,13 +1,15 @@
 # make demo   installs, trains ESTAG and fits Frame kernel on the bundled trajectory: one table, figures
 # make test   installs and runs the tests (make test-slow: the slow ones)
+# make bench  times training beside plain PyTorch: benchmarks/results/ and docs/performance.md
 # make pretrained   fits the forecasters that ship with the package
 # make lint   style, formatting, types, and whether the pages show the kept results
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO_OUT ?= runs/demo
 DEMO_ARGS ?=
+BENCH_ARGS ?=
 
-.PHONY: demo pretrained test test-slow lint format install clean
+.PHONY: demo bench pretrained test test-slow lint format install clean
 
 install: .venv/installed
 .venv/installed: requirements.txt pyproject.toml
@@ -19,6 +21,10 @@ install: .venv/installed
 
 demo: install
 	$(BIN)/estag train --preset demo --out $(DEMO_OUT) --overwrite $(DEMO_ARGS)
+
+bench: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[bench]
+	$(BIN)/python benchmarks/side_by_side.py $(BENCH_ARGS)
 
 pretrained: install
 	$(BIN)/python experiments/pretrained.py
