@@ -1,5 +1,6 @@
 # make demo   installs, trains ESTAG and fits Frame kernel on the bundled trajectory: one table, figures
 # make test   installs and runs the tests (make test-slow: the slow ones)
+# make bench  times training beside plain PyTorch: benchmarks/results/ and docs/performance.md
 # make pretrained   fits the forecasters that ship with the package
 # make docs   builds the site into build/docs and runs the notebooks; a warning is an error
 # make lint   style, formatting, types, and whether the pages show the kept results
@@ -7,8 +8,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_OUT ?= runs/demo
 DEMO_ARGS ?=
+BENCH_ARGS ?=
 
+<<<<<<< HEAD
 .PHONY: demo docs pretrained test test-slow lint format install clean
+=======
+.PHONY: demo bench pretrained test test-slow lint format install clean
+>>>>>>> main
 
 install: .venv/installed
 .venv/installed: requirements.txt pyproject.toml
@@ -20,6 +26,10 @@ install: .venv/installed
 
 demo: install
 	$(BIN)/estag train --preset demo --out $(DEMO_OUT) --overwrite $(DEMO_ARGS)
+
+bench: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[bench]
+	$(BIN)/python benchmarks/side_by_side.py $(BENCH_ARGS)
 
 pretrained: install
 	$(BIN)/python experiments/pretrained.py

@@ -19,7 +19,7 @@ myst_enable_extensions = ["dollarmath"]
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600
-nb_merge_streams = True
+nb_output_stderr = "remove"  # warnings of the notebook's own machinery
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"

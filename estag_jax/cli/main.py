@@ -28,6 +28,7 @@ COMMANDS = {
     "report": "write a run or a table as one HTML file",
     "export": "write a run's forecaster as StableHLO and as plain arrays",
     "table": "fit and test every method on every data set, and tabulate",
+    "plan": "say what a training step costs: operations, memory, time, and what fits",
     "info": "say what a run's folder holds",
     "data": "list, describe, download or simulate trajectories",
 }
@@ -147,11 +148,12 @@ def _run(program: str, commands: dict[str, str], argv: list[str]) -> None:
         raise UsageError(f"no command {unknown}; see {program} --help")
     from estag_jax.cli.arguments import bound
 
-    # Read by jax when it is imported. A folder for each machine: programs are for its instructions.
+    # Read by jax when it is imported. A folder for each machine: programs are for its instructions. Small
+    # programs are kept too: a run of two epochs has 300 of them and saves a third of its time.
     os.environ.setdefault(
         "JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "compiled" / platform.node())
     )
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     # XLA takes two of its own settings for features that the machine lacks, and says so of each program.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     module = importlib.import_module(f"estag_jax.cli.{command.replace(' ', '_')}")

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from rich.table import Table
 
 from estag_jax.cli.console import wide_console
 from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.evaluation.result import Result
 from estag_jax.report.remarks import remarks
-from estag_jax.report.tables import terminal
+from estag_jax.report.tables import cells, spread_of
 
 FACT = len("constant velocity")
 """Columns of the name of a fact, at least."""
@@ -64,9 +65,29 @@ def print_task(task: Task) -> None:
     print(f"windows: {task.window}; {task.describe()['split']} split: {counts}", flush=True)
 
 
+def terminal(result: Result, width: int = 10_000) -> Table:
+    """The finished rows of a result for the terminal; columns that its width has no room for are left out."""
+    header, lines = cells(result, training=False, short=True)
+    widths = np.cumsum([max(map(len, column)) + 3 for column in zip(header, *lines, strict=True)])
+    shown = max(2, np.count_nonzero(widths < width))
+    caption = spread_of(result.finished)
+    if left := header[shown:]:
+        caption = f"{caption} There is no room here for {', '.join(left)}.".lstrip()
+    title = f"{result.data['source']}: {result.data['windows']['test']} test windows"
+    table = Table(
+        title=title, title_justify="left", caption=caption or None, caption_justify="left"
+    )
+    for i, name in enumerate(header[:shown]):
+        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=i == 0)
+    for line in lines:
+        table.add_row(*line[:shown])
+    return table
+
+
 def print_result(result: Result) -> None:
     """The result table of a run and the outcome of its rollouts."""
-    wide_console().print(terminal(result))
+    console = wide_console()
+    console.print(terminal(result, console.width))
     for row in result.rows:
         if row.status != "finished":
             print(f"{row.name}: {row.status}, {row.reason}")

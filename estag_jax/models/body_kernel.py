@@ -136,7 +136,7 @@ class _Fit:
         most = min(most or count, max(1, method.samples // ways))
         kept = evenly(np.arange(count), most)
         # The samples are rounded to what a file keeps before anything is fitted to them.
-        self.windows = (seen.z[kept] - seen.mean).astype(task.dtype)
+        self.windows = (seen.z[kept] - seen.mean).astype(np.float32)
         windows, step = self.windows.astype(np.float64), seen.step[kept] - seen.centre
         if seen.mirrored:
             windows, step = (

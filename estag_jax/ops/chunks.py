@@ -19,11 +19,12 @@ from estag_jax.graph import Graph
 from estag_jax.ops.halo import differing, with_halo
 from estag_jax.ops.segment import by_window
 
-WHOLE = 2**26
-"""Bytes of one array of E * T * H numbers up to which all edges of a window are computed at once."""
+CPU = 2**26, 2**20
+"""Bytes of an array of E * T * H numbers up to which all edges of a window are computed at once, and bytes of
+a chunk's, of which a CPU's cache holds about 30 (benchmarks/scaling.py)."""
 
-CHUNK = 2**20
-"""Bytes of such an array for a chunk of edges: about 30 of them stay in a CPU's cache."""
+DEVICE = 2**28, 2**26
+"""The same on an accelerator: models.memory allows 2 GiB for 35 such arrays. Not measured on one yet."""
 
 EdgeFunction = Callable[[Any, Any, Any, Any], tuple[Any, Any]]
 """From parameters, node values at the receivers and at the senders [B, E, ...] and edge values [B, E, ...] to
@@ -39,8 +40,9 @@ def edges_at_once(edges: int, past: int, hidden: int, itemsize: int = 4) -> int:
       hidden: H.
       itemsize: bytes of a number.
     """
+    whole, chunk = CPU if jax.default_backend() == "cpu" else DEVICE
     edge = past * hidden * itemsize
-    return edges if edges * edge <= WHOLE else max(1, CHUNK // edge)
+    return edges if edges * edge <= whole else max(1, chunk // edge)
 
 
 def over_edges(

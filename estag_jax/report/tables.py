@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.table import Table
 
 from estag_jax.evaluation.metrics import CALIBRATION
 from estag_jax.evaluation.result import Result, Row
@@ -70,20 +69,6 @@ def label(row: Row) -> str:
     """The name of a row, that of a closed form with its name in the published tables."""
     published = METHODS[row.name].published if row.name in CLOSED_FORMS else ""
     return f"{row.name} ({published})" if published else row.name
-
-
-def terminal(result: Result) -> Table:
-    """The finished rows of a result for the terminal."""
-    header, lines = cells(result, training=False, short=True)
-    data = result.data
-    title = f"{data['source']}: {data['windows']['test']} test windows"
-    said = {"caption": _spread(result.finished) or None, "caption_justify": "left"}
-    table = Table(title=title, title_justify="left", **said)
-    for i, name in enumerate(header):
-        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=i == 0)
-    for line in lines:
-        table.add_row(*line)
-    return table
 
 
 def markdown(results: Sequence[Result]) -> str:
@@ -269,7 +254,7 @@ def conditions(result: Result) -> str:
     facts, finished = result.data, result.finished
     window, windows = facts["window"], facts["windows"]
     shared = facts["overlap_with_train"]["test"]["share"]
-    spread, systems = _spread(finished), facts.get("systems", 1)
+    spread, systems = spread_of(finished), facts.get("systems", 1)
     size = f"{facts['nodes']} nodes × {facts['channels']}, {facts['edges']} edges"
     if systems > 1:
         size = f"{systems} systems of at most {size}"
@@ -288,7 +273,7 @@ def conditions(result: Result) -> str:
     )
 
 
-def _spread(finished: Sequence[Row]) -> str:
+def spread_of(finished: Sequence[Row]) -> str:
     """The sentence that says what ± is; "" where there is none."""
     several = [len(row.metrics["mse"]["seeds"]) > 1 for row in finished]
     spreads = []

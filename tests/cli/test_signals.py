@@ -78,3 +78,12 @@ def test_a_signal_ends_what_is_busy_in_c(tmp_path):
     assert code == 143 and lines == [
         "estag: stopped by SIGTERM; it was busy; checkpoints written so far are kept"
     ]
+
+
+def test_a_reader_that_has_seen_enough(tmp_path):
+    env = os.environ | {"PYTHONPATH": str(PACKAGE.parent), "PYTHONUNBUFFERED": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    command = [sys.executable, "-m", "estag_jax", "--help"]
+    with subprocess.Popen(command, cwd=tmp_path, env=env, **pipes) as running:
+        running.stdout.close()  # before a word is written
+        assert (running.stderr.read(), running.wait(60)) == (b"", 0)

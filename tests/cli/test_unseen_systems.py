@@ -1,5 +1,7 @@
 """A run of several systems on the command line, and one that it never saw."""
 
+import re
+
 import ase.io
 import numpy as np
 import pytest
@@ -65,6 +67,24 @@ def test_an_unseen_file_has_a_table_with_its_own_closed_forms(run, capsys, tmp_p
     main(["evaluate", str(run), "--data", other])
     said = capsys.readouterr().out
     assert "Path ridge" in said and "VAR ridge" in said and "N1 (C2" in said
+
+
+def test_a_run_is_used_from_another_folder(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    chain("a.xyz", 3)
+    options = ["--model", "var-ridge", "--window.past", "4", "--window.delta", "1"]
+    main(["train", "--data", "a.xyz", *options, "--out", "run"])
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        main(["evaluate", "../run"])
+    words = (
+        f"'a.xyz': there is no such file.*../run was trained on it from the folder {tmp_path}; name"
+    )
+    assert stop.value.code == 2 and re.search(words, capsys.readouterr().err)
+    main(["evaluate", "../run", "--data", "../a.xyz"])
+    assert "VAR ridge" in capsys.readouterr().out
 
 
 def test_data_of_another_step_are_refused(run, capsys, tmp_path):

@@ -71,15 +71,16 @@ def test_forecasts_are_kernel_regression_spelled_out(task, fitted_parts, histori
     queries = z - seen.mean
     kept = np.linspace(0, len(seen.z) // 2 - 1, 80).round().astype(int)
     kept = np.concatenate([kept, kept + len(seen.z) // 2])
-    samples, y = seen.z[kept] - seen.mean, seen.step[kept] - seen.centre
+    # The samples are those of a file, in float32.
+    samples, y = np.float64(np.float32(seen.z[kept] - seen.mean)), seen.step[kept] - seen.centre
     sign = np.array([-1, 1, 1])
     expected = np.zeros((6, 11, 3))
     along = np.array([np.eye(11)[j] - np.eye(11)[i] for i, j in sorted(BONES.tolist())])
     for kind, metrics in zip(
         (np.eye(11), np.vstack([np.ones(11) / 11, along])), state.metrics, strict=True
     ):
-        shown = np.einsum("fp,stpx->stfx", kind, seen.z - seen.mean)
-        size = np.sqrt(np.mean(shown[kept] ** 2, axis=(0, 2, 3))) / [1, 1, 1, 0.3]
+        shown = np.einsum("fp,stpx->stfx", kind, samples)
+        size = np.sqrt(np.mean(shown**2, axis=(0, 2, 3))) / [1, 1, 1, 0.3]
         for place, group in enumerate(groups_of(task.system, MIRROR)):
             m = [np.float64(leaf[place]) for leaf in metrics]
 

@@ -106,10 +106,12 @@ def test_memory_is_that_of_a_chunk():
     assert bytes_of(chunked) < whole / 4
 
 
-def test_the_rule_takes_all_edges_of_small_graphs():
+def test_the_rule_takes_all_edges_of_small_graphs(monkeypatch):
     assert edges_at_once(1700, past=10, hidden=16) == 1700
-    many = edges_at_once(1_600_000, past=10, hidden=16)
-    assert many * 10 * 16 * 4 <= chunks.CHUNK < (many + 1) * 10 * 16 * 4
+    for backend, (_, chunk) in (("cpu", chunks.CPU), ("gpu", chunks.DEVICE)):
+        monkeypatch.setattr(jax, "default_backend", lambda backend=backend: backend)
+        many = edges_at_once(1_600_000, past=10, hidden=16)
+        assert many * 10 * 16 * 4 <= chunk < (many + 1) * 10 * 16 * 4
     assert edges_at_once(10**9, past=10**4, hidden=10**3) == 1
     with pytest.raises(ValueError, match="edges_at_once is 0"):
         EstagConfig(edges_at_once=0)

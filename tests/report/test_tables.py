@@ -2,10 +2,13 @@
 
 import csv
 import dataclasses
+import io
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from estag_jax.cli.output import terminal
 from estag_jax.data.graphs import GraphConfig, with_graph
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.evaluation.result import Result, Row
@@ -17,7 +20,6 @@ from estag_jax.report.tables import (
     markdown,
     ratio_text,
     ratios,
-    terminal,
     uncertainty,
     with_uncertainty,
     write_report,
@@ -183,6 +185,18 @@ def test_a_published_figure_is_never_shown_as_zero(result):
 
 def test_an_error_that_is_not_finite_has_no_uncertainty():
     assert with_uncertainty(float("inf"), float("nan")) == "–"
+
+
+def test_a_narrow_terminal_has_whole_figures(result):
+    names = [str(column.header) for column in terminal(result).columns]
+    for width in (40, 60, 80):
+        table = terminal(result, width)
+        shown = [str(column.header) for column in table.columns]
+        assert shown == names[: len(shown)] and 2 <= len(shown) < len(names)
+        assert table.caption.endswith(f"no room here for {', '.join(names[len(shown) :])}.")
+        console = Console(width=width, file=io.StringIO())
+        console.print(table)
+        assert "…" not in console.file.getvalue() or width == 40
 
 
 def test_the_terminal_says_what_the_uncertainty_is(result):

@@ -1,5 +1,7 @@
 """The forecasters that ship with the package: their scores, and that they belong to the bundled data."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,24 @@ def test_the_score_on_an_unseen_molecule_is_that_of_the_bundled_test_windows(dem
     found = bound.error_bars.distribution(history, forecast)
     square = np.sum((target - forecast) ** 2, -1) / found.covariance[..., 0, 0]
     assert 0.8 < np.mean(square <= found.radius**2) < 0.99
+
+
+def test_the_score_on_walking_is_that_of_its_test_windows():
+    """Their frames lie beside this test (CMU's subject 35; experiments/pretrained.py writes them)."""
+    entry, forecaster = PRETRAINED["walking"], load_pretrained("walking")
+    with np.load(Path(__file__).with_name("walking.npz")) as kept:
+        windows = kept["frames"][kept["windows"]]  # [W, T + 1, N, 1, 3]
+    history, target = np.moveaxis(windows[:, :-1], 1, 2), windows[:, -1]
+    frames = np.asarray(forecaster.predict(history), np.float64)
+    assert len(windows) == entry.windows
+    assert np.square(frames - target).mean() == pytest.approx(entry.mse, rel=2e-3)
+    still = np.square(history[:, :, -1] - target).mean()
+    assert entry.mse < 0.01 * still
+    # It stands upright: the same history on its side is another motion.
+    side = np.asarray(forecaster.predict(history[:20, ..., [1, 2, 0]]), np.float64)
+    assert np.square(side - target[:20, ..., [1, 2, 0]]).mean() > 5 * entry.mse
+    path = np.asarray(forecaster.rollout(history[0], 12))
+    assert np.isfinite(path).all() and path.shape == (12, *target.shape[1:])
 
 
 def test_all_are_there_and_small():

@@ -111,6 +111,14 @@ def test_files_that_do_not_belong_together(tmp_path):
         assert "\n" not in str(error.value)
 
 
+def test_residues_that_are_missing_and_dummy_atoms_are_named(tmp_path):
+    chain = residue("ALA", 1) + residue("GLY", 4)
+    assert has_note(read(write_pdb(tmp_path / "a.pdb", chain)), "residues 2 to 3 are not there")
+    water = write_pdb(tmp_path / "b.pdb", [("O", "HOH", 1, "O"), ("MW", "HOH", 1, "")])
+    with pytest.raises(DataError, match=r"atom 1 \(MW\) is 'Mw', which is none; .*--read.select"):
+        read(water)
+
+
 def test_selections(tmp_path):
     top = str(write_pdb(tmp_path / "a.pdb", residue("ALA", 1)))
     for select, words in [

@@ -103,6 +103,8 @@ def read_npz(path: str | Path, options: FileOptions = DEFAULT) -> Trajectory:
         **fields,
     )
     if "cell" not in arrays:
+        if not options.unwrap:
+            raise DataError(f"read unwrap has no effect on {path}, which has no cell; leave it out")
         return trajectory
     return cells.without_jumps(trajectory, arrays["cell"], dates.keep, options.unwrap)
 

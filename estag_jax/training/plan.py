@@ -1,0 +1,214 @@
+"""What a training step costs, from shapes alone: its program is compiled for the device and not run."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from estag_jax.data.settings import WindowConfig
+from estag_jax.data.task import Task
+from estag_jax.graph import Graph
+from estag_jax.models.base import NetworkMethod
+from estag_jax.models.memory import windows_at_once
+from estag_jax.training.buckets import Bucket, make_buckets
+from estag_jax.training.cost import Cost, cost
+from estag_jax.training.losses import mse
+from estag_jax.training.settings import TrainConfig, make_optimizer
+from estag_jax.training.step import Rows, init_state, make_steps
+
+
+@dataclasses.dataclass(frozen=True)
+class Shapes:
+    """What the memory and the time of a step depend on besides the settings.
+
+    Args:
+      nodes: N.
+      edges: E, directed.
+      channels: C.
+      features: F of the nodes.
+      edge_features: F of the edges.
+      frames: of the trajectory that lie on the device.
+      dtype: of the positions.
+    """
+
+    nodes: int
+    edges: int
+    channels: int = 1
+    features: int = 1
+    edge_features: int = 0
+    frames: int = 1000
+    dtype: str = "float32"
+
+    @classmethod
+    def of(cls, task: Task, method: NetworkMethod) -> Shapes:
+        """Those of the largest systems of a task, padded as in training."""
+        bucket = make_buckets(task, method.elements)[-1]
+        return cls(
+            bucket.graph.num_nodes,
+            bucket.graph.num_edges,
+            task.systems[0].channels,
+            bucket.features.shape[-1],
+            bucket.graph.edge_width,
+            len(bucket.positions),
+            str(bucket.positions.dtype),
+        )
+
+    def larger(self, nodes: int) -> Shapes:
+        """With more nodes, each with as many neighbours."""
+        return dataclasses.replace(self, nodes=nodes, edges=round(self.edges * nodes / self.nodes))
+
+
+class Plan(NamedTuple):
+    """A training step on one device.
+
+    Args:
+      parameters: of the network.
+      chunks: parts of the batch whose gradients are summed.
+      width: windows of each.
+      cost: of the step; memory includes frames, parameters and the optimiser.
+      compiled: the program of the step.
+      arguments: shapes and types of its state, rows and bucket.
+    """
+
+    parameters: int
+    chunks: int
+    width: int
+    cost: Cost
+    compiled: Any
+    arguments: tuple[Any, Rows, Bucket]
+
+    def seconds(self, repeats: int = 5) -> float:
+        """The median time of the step with made-up numbers on this device."""
+        state, rows, bucket = jax.tree.map(_made_up, self.arguments)
+        shape, random = bucket.graph, np.random.default_rng(0)
+        ends = random.integers(0, shape.num_nodes, (2, shape.num_edges))
+        graph = Graph(*ends, shape.num_nodes, shape.edge_features)
+        bucket = bucket._replace(graph=jax.tree.map(jnp.asarray, graph))
+        times = []
+        for _ in range(repeats + 1):
+            began = time.perf_counter()
+            state, _ = jax.block_until_ready(self.compiled(state, rows, bucket))
+            times.append(time.perf_counter() - began)
+        return float(np.median(times[1:]))
+
+
+def plan(
+    method: NetworkMethod,
+    shapes: Shapes,
+    window: WindowConfig,
+    train: TrainConfig,
+    devices: int = 1,
+) -> Plan:
+    """Compiles the step of the share of a batch that one device has.
+
+    Args:
+      method: settings of a network.
+      shapes: sizes of the system.
+      window: T and horizons.
+      train: batch, chunk and optimiser.
+      devices: over how many a batch is split.
+    """
+    module, optimizer = method.build(), make_optimizer(train)
+    bucket = _bucket(shapes)
+    parts = window.past, window.delta, window.horizons
+    key = jax.eval_shape(lambda: jax.random.key(0))
+
+    def init(key, bucket):
+        history, _, features, graph = bucket.windows(jnp.zeros(1, int), *parts)
+        return init_state(module.init(key, history, features, graph), optimizer)
+
+    state = jax.eval_shape(init, key, bucket)
+    chunks, width = _chunks(method, shapes, window, train, devices, set(state.variables))
+    shape = 1, chunks * width
+    rows = Rows(
+        jax.ShapeDtypeStruct(shape, np.int32),
+        jax.ShapeDtypeStruct(shape, np.float32),
+        jax.ShapeDtypeStruct((1,), key.dtype),
+    )
+    steps = jax.jit(make_steps(module, mse, optimizer, window, chunks), donate_argnums=0)
+    compiled = steps.lower(state, rows, bucket).compile()
+    once = cost(compiled)
+    whole = Cost(*(chunks * value for value in once[:3]), once.memory)
+    count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.variables["params"]))
+    return Plan(count, chunks, width, whole, compiled, (state, rows, bucket))
+
+
+def _chunks(method, shapes, window, train, devices, collections) -> tuple[int, int]:
+    """Parts of a batch and windows of each on a device, by the rule of the training loop."""
+    if collections != {"params"}:
+        return 1, math.ceil(train.batch / devices)
+    at_once = train.chunk or windows_at_once(
+        shapes.nodes,
+        shapes.edges,
+        window.past,
+        getattr(method, "hidden", 16),
+        np.dtype(shapes.dtype).itemsize,
+        training=True,
+    )
+    chunks = math.ceil(train.batch / (at_once * devices))
+    return chunks, math.ceil(train.batch / (chunks * devices))
+
+
+def _bucket(shapes: Shapes) -> Bucket:
+    """Shapes and types of what a step reads."""
+
+    def leaf(*axes, dtype=np.int32):
+        return jax.ShapeDtypeStruct(axes, dtype)
+
+    edges = leaf(1, shapes.edges)
+    width = shapes.edge_features
+    features = leaf(1, shapes.edges, width, dtype=np.float32) if width else None
+    ends = Graph([0], [0], shapes.nodes, np.zeros((1, width), np.float32) if width else None)
+    graph = jax.tree.map(lambda given: features if given.ndim == 3 else edges, ends)
+    return Bucket(
+        leaf(shapes.frames, shapes.nodes, shapes.channels, 3, dtype=shapes.dtype),
+        leaf(1, shapes.nodes, shapes.features, dtype=np.float32),
+        graph,
+        leaf(shapes.frames),
+        leaf(shapes.frames),
+    )
+
+
+def _made_up(leaf: jax.ShapeDtypeStruct) -> jax.Array:
+    """Numbers of a shape and type: small and random, for zeros and huge numbers cost other times."""
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jax.random.split(jax.random.key(0), leaf.shape)
+    random = np.random.default_rng(0)
+    if jnp.issubdtype(leaf.dtype, jnp.integer):
+        return jnp.zeros(leaf.shape, leaf.dtype)
+    return jnp.asarray(np.abs(0.1 * random.normal(size=leaf.shape)), leaf.dtype)
+
+
+def largest(memory: Callable[[int], float], first: int, limit: float, tries: int = 5) -> int:
+    """The largest size found whose memory is below a limit, by power laws through the last two tried.
+
+    Args:
+      memory: bytes at a size.
+      first: where to begin.
+      limit: bytes.
+      tries: sizes that are looked at besides ``first`` and its double.
+
+    Returns:
+      A size that fits, within a tenth of the limit where the tries suffice; 0 if none was found.
+    """
+    tried = {size: memory(size) for size in (first, 2 * first)}
+    (a, b) = tried
+    for _ in range(tries):
+        power = math.log(tried[b] / tried[a]) / math.log(b / a)
+        if power < 0.05:  # what does not grow has no bound
+            break
+        size = max(1, int(b * (0.97 * limit / tried[b]) ** (1 / power)))
+        if size in tried:
+            break
+        a, b = b, size
+        tried[b] = memory(b)
+        if 0.9 * limit <= tried[b] <= limit:
+            break
+    return max((size for size, bytes_ in tried.items() if bytes_ <= limit), default=0)
