@@ -10,11 +10,7 @@ DEMO_OUT ?= runs/demo
 DEMO_ARGS ?=
 BENCH_ARGS ?=
 
-<<<<<<< HEAD
-.PHONY: demo docs pretrained test test-slow lint format install clean
-=======
-.PHONY: demo bench pretrained test test-slow lint format install clean
->>>>>>> main
+.PHONY: bench demo docs pretrained test test-slow lint format install clean
 
 install: .venv/installed
 .venv/installed: requirements.txt pyproject.toml

@@ -47,6 +47,7 @@ def _links(app, *where_and_text):
     text = where_and_text[-1]
     for file, page in _PAGES.items():
         text[0] = text[0].replace(f"](../{file}", f"]({page}").replace(f"]({file}", f"]({page}")
+    text[0] = text[0].replace("](../docs/", "](/")  # of a notebook
     for file in ("LICENSE", "CONTRIBUTING.md"):  # have no page
         text[0] = text[0].replace(f"[{file}]({file})", file)
 

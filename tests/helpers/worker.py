@@ -50,11 +50,12 @@ class Options:
 
     model: str = "ESTAG"
     epochs: int = 3
-    bodies: int = 3
+    bodies: tuple[int, ...] = (3,)
     mesh: MeshConfig = MeshConfig()
     rate: float | None = None  # plain gradient descent with this rate in place of Adam
     checkpoints: bool = False
     kill: tuple[int, int] = (-1, -1)  # process and epoch
+    by: str = "SIGKILL"
     distributed: DistributedConfig = DistributedConfig()
 
 
@@ -80,12 +81,15 @@ def main(options: Options) -> None:
 
     def run_epoch(programs):
         if (jax.process_index(), loop.epoch) == options.kill:
-            os.kill(os.getpid(), signal.SIGKILL)  # while the others are in the steps of the epoch
+            os.kill(
+                os.getpid(), signal.Signals[options.by]
+            )  # while the others are in the steps of the epoch
         return steps(programs)
 
     loop.run_epoch = run_epoch
     try:
-        loop.run([Checkpoints("checkpoints")] if options.checkpoints else [])
+        kept = [Checkpoints("checkpoints")] if options.checkpoints else []
+        loop.run([*kept, processes.Watchdog(options.distributed.watchdog)])
     except (processes.Lost, jax.errors.JaxRuntimeError) as error:  # as the command does
         print(error)
         processes.leave(processes.RESUME)
