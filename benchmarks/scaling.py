@@ -4,8 +4,8 @@
         .venv/bin/python benchmarks/scaling.py [--nodes 1000 10000 100000] [--past 10]
 
 Each case runs in a process of its own, whose largest resident memory is the figure; times are medians of
-process CPU time of a few calls after the first (--repeats 0: of the first). One window,
-every node receives from 16 random ones. All edges at once: --edges-at-once 1000000000.
+process CPU time of a few calls after the first. One window, every node receives from 16 random ones. All
+edges at once: --edges-at-once 1000000000.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Config:
     edges_at_once: int | None = None
     """Edges computed at once; None: by the rule of estag_jax.ops.chunks."""
     repeats: int = 3
-    """Calls that are timed."""
+    """Calls that are timed; below 0, the program is compiled and not run."""
     out: Path | None = None
     """JSON file for the figures."""
     case: str | None = None
@@ -102,7 +102,7 @@ def measure(
         "N": nodes,
         "T": past,
         "what": what,
-        "seconds": statistics.median(seconds[1:] or seconds),
+        "seconds": statistics.median(seconds[1:] or seconds or [np.nan]),
         "GiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
         "temporaries": compiled.memory_analysis().temp_size_in_bytes / 2**30,
     }

@@ -111,10 +111,10 @@ def bucket_spec(nodes: int) -> Bucket:
     return Bucket(by_node, by_node, by_node, whole, whole)
 
 
-def in_parts(bucket: Bucket, parts: int) -> Bucket:
+def split_nodes(bucket: Bucket, parts: int) -> Bucket:
     """The bucket of one system with its graph split by the positions of the first frame.
 
-    Nodes are then in the order of the parts, and ``graph`` is that of a ops.partition.Partition.
+    Nodes are then in the order of the parts, and ``graph`` is that of an ops.partition.Partition.
     """
     positions = np.asarray(bucket.positions)
     partition = split_graph(bucket.graph, bisect(positions[0].mean(1), parts))

@@ -90,7 +90,7 @@ def start(config: DistributedConfig, environ: Mapping[str, str] = os.environ) ->
         )
     except KeyError as error:
         raise ValueError(f"launcher {config.launcher}: {error} is not set; start by it") from None
-    except RuntimeError as error:
+    except jax.errors.JaxRuntimeError as error:
         raise Lost(f"the processes did not find each other ({_line(error)})") from None
     _check_devices(config)
     _state["timeout"] = config.timeout
@@ -157,8 +157,12 @@ def by_first(name: str, function: Callable[[], None]) -> None:
         raise ValueError(refused)
 
 
-def require_same(what: str, tree: Any) -> None:
+def require_same(what: str, arrays: Callable[[], Any]) -> None:
     """Raises where arrays differ between processes, which would train on without a word.
+
+    Args:
+      what: for the message.
+      arrays: gives them, as a tree; is not called where there is one process.
 
     Raises:
       ValueError: names what differs and the processes.
@@ -166,7 +170,7 @@ def require_same(what: str, tree: Any) -> None:
     if not active():
         return
     digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(tree):
+    for leaf in jax.tree.leaves(arrays()):
         digest.update(np.asarray(leaf).tobytes())
     rows = over_processes(np.frombuffer(digest.digest(), np.uint8))
     others = [str(i) for i, row in enumerate(rows) if (row != rows[0]).any()]

@@ -22,7 +22,7 @@ from estag_jax.models.memory import windows_at_once
 from estag_jax.ops.halo import NODES
 from estag_jax.ops.sharding import REPLICATED, device_mesh, of_this_process, place
 from estag_jax.training import distributed, interrupts
-from estag_jax.training.buckets import Bucket, bucket_spec, in_parts, make_buckets, sizes
+from estag_jax.training.buckets import Bucket, bucket_spec, make_buckets, sizes, split_nodes
 from estag_jax.training.callbacks import Callback, TrainingDiverged
 from estag_jax.training.fitted import Fit
 from estag_jax.training.losses import LOSSES, Loss
@@ -85,12 +85,13 @@ class Loop:
             )
         buckets = make_buckets(task, method.elements)
         state = self._initial(buckets[0])
-        prints = "".join(t.fingerprint for t in task.trajectories).encode()
-        given = buckets, state, np.frombuffer(prints, np.uint8)
-        distributed.require_same("data or initial parameters", given)
+        distributed.require_same(
+            "data or initial parameters",
+            lambda: (buckets, state, [t.positions for t in task.trajectories]),
+        )
         self.state = place(state, self.mesh)
         if nodes > 1:
-            buckets = [in_parts(bucket, nodes) for bucket in buckets]
+            buckets = [split_nodes(bucket, nodes) for bucket in buckets]
         specs = bucket_spec(nodes)
         self.buckets = [
             Bucket(*(place(part, self.mesh, spec) for part, spec in zip(b, specs, strict=True)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import subprocess
@@ -30,29 +31,57 @@ def environment(devices=1, x64=False):
     }
 
 
-def begin(folder, count, *argv, devices=1, x64=False):
-    """Starts processes of a Python command that ends with where they meet; output goes to FOLDER/log.N."""
-    meeting = f"127.0.0.1:{free_port()}"
-    running = []
+def begin(folder, count, *argv, devices=1, x64=False, launcher=None):
+    """Starts processes of a Python command that is told where they meet; output goes to FOLDER/log.N.
+
+    Options tell it, or the environment that a launcher would make.
+    """
+    port, running = free_port(), []
     for number in range(count):
-        where = ()
-        if count > 1:
-            where = (
-                "--distributed.coordinator",
-                meeting,
-                "--distributed.num-processes",
-                count,
-                "--distributed.process-id",
-                number,
-            )
-        command = [sys.executable, *map(str, (*argv, *where))]
+        told = {
+            "coordinator": f"127.0.0.1:{port}",
+            "num-processes": count,
+            "process-id": number,
+        }
+        variables = {}
+        if launcher:
+            variables = {"JAX_COORDINATOR_PORT": str(port)} | _launched(launcher, count, number)
+            told = {"launcher": launcher} | (told if launcher == "kubernetes" else {})
+            told.pop("process-id", None)
+        where = [(f"--distributed.{name}", value) for name, value in told.items() if count > 1]
+        command = [sys.executable, *map(str, (*argv, *itertools.chain(*where)))]
         with (Path(folder) / f"log.{number}").open("w") as log:
             running.append(
                 subprocess.Popen(
-                    command, cwd=folder, env=environment(devices, x64), stdout=log, stderr=log
+                    command,
+                    cwd=folder,
+                    env=environment(devices, x64) | variables,
+                    stdout=log,
+                    stderr=log,
                 )
             )
     return running
+
+
+def _launched(launcher, count, number):
+    """The variables by which a process knows its place."""
+    found = {
+        "slurm": {
+            "SLURM_JOB_ID": 7,
+            "SLURM_STEP_NODELIST": "127.0.0.1",
+            "SLURM_NTASKS": count,
+            "SLURM_PROCID": number,
+            "SLURM_LOCALID": number,
+        },
+        "ompi": {
+            "OMPI_MCA_orte_hnp_uri": "1531576320.0;tcp://127.0.0.1:34911",
+            "OMPI_COMM_WORLD_SIZE": count,
+            "OMPI_COMM_WORLD_RANK": number,
+            "OMPI_COMM_WORLD_LOCAL_RANK": number,
+        },
+        "kubernetes": {"JOB_COMPLETION_INDEX": number},
+    }[launcher]
+    return {name: str(value) for name, value in found.items()}
 
 
 def logs(folder):

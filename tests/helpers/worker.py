@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -30,8 +31,9 @@ class Wide(nn.Module):
     @nn.compact
     def __call__(self, history, node_features, graph):
         x = history.reshape(len(history), -1)
-        wide = nn.Dense(2**15, kernel_init=nn.initializers.zeros, name="wide")(x)
-        y = nn.Dense(9, name="out")(nn.tanh(wide))
+        dense = partial(nn.Dense, param_dtype=x.dtype)
+        wide = dense(2**15, kernel_init=nn.initializers.zeros, name="wide")(x)
+        y = dense(9, name="out")(nn.tanh(wide))
         return history[:, :, -1] + 1e-3 * y.reshape(-1, *history.shape[1:2], *history.shape[3:])
 
 
@@ -50,11 +52,12 @@ class Options:
 
     model: str = "ESTAG"
     epochs: int = 3
-    bodies: int = 3
+    bodies: tuple[int, ...] = (3,)
     mesh: MeshConfig = MeshConfig()
     rate: float | None = None  # plain gradient descent with this rate in place of Adam
     checkpoints: bool = False
     kill: tuple[int, int] = (-1, -1)  # process and epoch
+    by: str = "SIGKILL"
     distributed: DistributedConfig = DistributedConfig()
 
 
@@ -80,12 +83,15 @@ def main(options: Options) -> None:
 
     def run_epoch(programs):
         if (jax.process_index(), loop.epoch) == options.kill:
-            os.kill(os.getpid(), signal.SIGKILL)  # while the others are in the steps of the epoch
+            os.kill(
+                os.getpid(), signal.Signals[options.by]
+            )  # while the others are in the steps of the epoch
         return steps(programs)
 
     loop.run_epoch = run_epoch
     try:
-        loop.run([Checkpoints("checkpoints")] if options.checkpoints else [])
+        kept = [Checkpoints("checkpoints")] if options.checkpoints else []
+        loop.run([*kept, processes.Watchdog(options.distributed.watchdog)])
     except (processes.Lost, jax.errors.JaxRuntimeError) as error:  # as the command does
         print(error)
         processes.leave(processes.RESUME)

@@ -33,9 +33,11 @@ def one(tmp_path_factory):
 
 
 def test_two_processes_train_like_one_device(tmp_path, x64):
-    loop = prepared(Options("EGNN"))
+    """A network without a graph, which compiles fast, and with a gradient of more than 4 MiB."""
+    loop = prepared(Options("wide", epochs=2))
     loop.run([])
-    assert_close(trained(tmp_path, 2, "--model", "EGNN", x64=True), parameters(loop), EXACT)
+    found = trained(tmp_path, 2, "--model", "wide", "--epochs", 2, x64=True)
+    assert_close(found, parameters(loop), EXACT)
 
 
 @pytest.mark.slow
@@ -48,6 +50,13 @@ def test_all_meshes_train_like_one_device(tmp_path, one, x64):
     assert_close(trained(tmp_path / "2x2", 1, *mesh, devices=4, x64=x64), alone, tolerance)
     # The axis of nodes spans processes: both see the same windows.
     assert_close(trained(tmp_path / "1x2", 2, "--mesh.nodes", 2, x64=x64), alone, tolerance)
+
+
+@pytest.mark.slow
+def test_systems_of_several_sizes_train_in_two_processes(tmp_path):
+    argv = "--model", "EGNN", "--bodies", 3, 6
+    alone = trained(tmp_path / "1", 1, *argv, x64=True)
+    assert_close(trained(tmp_path / "2", 2, *argv, x64=True), alone, EXACT)
 
 
 @pytest.mark.slow
@@ -76,6 +85,20 @@ def test_a_killed_process_is_noticed_and_the_run_goes_on_bit_for_bit(tmp_path):
 
 
 @pytest.mark.slow
+def test_the_others_give_up_on_a_process_that_hangs(tmp_path):
+    argv = "-m", "helpers.worker", "--epochs", 4, "--kill", 1, 2, "--by", "SIGSTOP"
+    running = begin(tmp_path, 2, *argv, "--distributed.watchdog", 0.5)
+    try:
+        assert running[0].wait(400) == RESUME, logs(tmp_path)
+    finally:
+        for one in running:
+            one.kill()
+            one.wait()
+    said = (tmp_path / "log.0").read_text()
+    assert "no epoch ended for 30 s after epoch" in said and "loop.py" in said
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
 def test_a_checkpoint_is_restored_by_another_number_of_processes(tmp_path, before, after):
     whole = trained(tmp_path / "whole", 1, "--epochs", 4, x64=True)
@@ -85,7 +108,7 @@ def test_a_checkpoint_is_restored_by_another_number_of_processes(tmp_path, befor
 
 
 MEETING = """
-import sys, time, tyro
+import sys, jax, tyro
 from estag_jax.training import distributed as processes
 options = tyro.cli(processes.DistributedConfig, args=[a.replace("distributed.", "") for a in sys.argv[1:]])
 processes.start(options)
@@ -96,12 +119,12 @@ try:
 except ValueError as error:
     print("refused:", error)
 try:
-    processes.require_same("numbers", [options.process_id])
+    processes.require_same("numbers", lambda: jax.process_index())
 except ValueError as error:
     print(error)
 processes.barrier("meet")
 try:
-    if options.process_id == 0:
+    if processes.is_first():
         processes.barrier("come")
 except processes.Lost as error:
     print("lost:", error)
@@ -110,8 +133,11 @@ processes.leave(3)
 
 
 @pytest.mark.slow
-def test_processes_wait_refuse_and_give_up_together(tmp_path):
-    running = begin(tmp_path, 2, "-c", MEETING, "--distributed.timeout", 10)
+@pytest.mark.parametrize("launcher", [None, "slurm", "ompi", "kubernetes"])
+def test_processes_meet_wait_refuse_and_give_up_together(tmp_path, launcher):
+    """With the options, or with the environment that a launcher would make."""
+    argv = "-c", MEETING, "--distributed.timeout", 10
+    running = begin(tmp_path, 2, *argv, launcher=launcher)
     assert codes(tmp_path, running, 60) == [3, 3], logs(tmp_path)
     first, second = ((tmp_path / f"log.{i}").read_text() for i in range(2))
     for log in (first, second):
