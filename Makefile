@@ -2,6 +2,7 @@
 # make test   installs and runs the tests (make test-slow: the slow ones)
 # make bench  times training beside plain PyTorch: benchmarks/results/ and docs/performance.md
 # make pretrained   fits the forecasters that ship with the package
+# make docs   builds the site into build/docs and runs the notebooks; a warning is an error
 # make lint   style, formatting, types, and whether the pages show the kept results
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,7 +10,7 @@ DEMO_OUT ?= runs/demo
 DEMO_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: demo bench pretrained test test-slow lint format install clean
+.PHONY: bench demo docs pretrained test test-slow lint format install clean
 
 install: .venv/installed
 .venv/installed: requirements.txt pyproject.toml
@@ -34,6 +35,12 @@ test: install
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow
+
+docs: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.txt -e '.[docs]'
+	rm -rf docs/notebooks && cp -r notebooks docs/
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo build/docs/index.html
 
 lint: install
 	$(BIN)/ruff check .

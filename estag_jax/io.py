@@ -21,6 +21,8 @@ from typing import Any, Protocol
 import numpy as np
 import platformdirs
 
+from estag_jax import memory
+
 
 class Report(Protocol):
     """Called with a task's name, how much of it is done, the total (0 where it is not known), and what
@@ -190,7 +192,7 @@ def read_npz(
         raise error(f"{path}: there is no such file") from why
     except IsADirectoryError as why:
         raise error(f"{path}: is a folder, not a file") from why
-    except FileError as why:
+    except (FileError, memory.TooLarge) as why:
         raise error(f"{path}: {why}") from why
     except _DAMAGE as why:
         raise error(
@@ -282,6 +284,7 @@ def _read_array(file: BufferedIOBase, most: int) -> np.ndarray:
     size, most = math.prod(shape) * dtype.itemsize, most - file.tell()
     if not 0 <= size <= most:
         raise ValueError(f"a header claims {dtype}{list(shape)}, {size} bytes out of {most}")
+    memory.afford(size, f"an array {dtype}{list(shape)}")
     data, filled = np.empty(size, np.uint8), 0
     while filled < size:
         count = file.readinto(data[filled : filled + 2**20])

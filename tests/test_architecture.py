@@ -14,6 +14,7 @@ SLOW = {"jax", "flax", "optax", "orbax", "matplotlib", "scipy", "e3nn_jax", "ase
 # A module may import from its own rank or below; folders of one rank do not import each other.
 RANK = {
     "graph": 0,
+    "memory": -1,
     "io": 0,
     "config": 0,
     "ops": 1,

@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from estag_jax import memory
 from estag_jax.data.settings import (
     DEFAULT_GRAPH,
     GraphConfig,
@@ -193,11 +194,16 @@ def load(
     """
     from estag_jax.data import checks, transform
     from estag_jax.data.graphs import with_graph
+    from estag_jax.data.system import DataError
     from estag_jax.sources.files import keys
 
     spec = os.fspath(spec)
     source, name = find(spec)
-    trajectory = source.read(name, _options(spec, source, read), report or silent)
+    try:
+        with memory.at_most(read.max_memory):
+            trajectory = source.read(name, _options(spec, source, read), report or silent)
+    except memory.TooLarge as why:
+        raise DataError(str(why)) from None
     if read.up is not None:
         trajectory = trajectory.with_vectors({"up": parse_direction(read.up)})
     transform.check(trajectory)  # first, so that messages number atoms and frames as the file does

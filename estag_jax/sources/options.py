@@ -130,6 +130,8 @@ class Transforms:
         be in this unit already, they are taken for it.
       up: the external vector up, against gravity: x, y, z, -x, -y, -z or "0,0,1"; None takes what the
         source knows.
+      max_memory: gigabytes that an array of a file may take, as its header says; None for half of the
+        machine's memory.
 
     Raises:
       ValueError: a value is out of its range.
@@ -141,9 +143,12 @@ class Transforms:
     align: bool = False
     unit: str | None = None
     up: str | None = None
+    max_memory: float | None = None
 
     def __post_init__(self):
         check(self, "read", min_frames=1)
+        if self.max_memory is not None and not 0 < self.max_memory < math.inf:
+            raise ValueError(f"read max_memory is {self.max_memory}, it must be positive, in GB")
         if self.up is not None:
             parse_direction(self.up)
 

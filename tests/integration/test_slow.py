@@ -1,6 +1,5 @@
 """What takes minutes: run with ``make test-slow`` before a release."""
 
-import dataclasses
 import importlib.resources
 import json
 
@@ -11,7 +10,6 @@ from helpers.paths import ROOT
 from estag_jax.runs.presets import PRESETS
 from estag_jax.runs.run import train
 from estag_jax.simulate.xtb import XtbConfig, read
-from estag_jax.training.settings import TrainConfig
 
 pytestmark = pytest.mark.slow
 
@@ -53,14 +51,6 @@ def run_notebook(name):
 @pytest.mark.parametrize(
     "name", sorted(path.name for path in (ROOT / "notebooks").glob("0*.ipynb"))
 )
-def test_notebooks_that_need_no_run(name, capsys):
+def test_notebooks_run(name, capsys):
     run_notebook(name)
     assert "nan" not in capsys.readouterr().out
-
-
-def test_the_notebook_runs(tmp_path, monkeypatch):
-    config = dataclasses.replace(PRESETS["demo"].config, train=TrainConfig(epochs=5))
-    train(config, tmp_path / "runs" / "demo")
-    monkeypatch.chdir(tmp_path)
-    names = run_notebook("quickstart.ipynb")
-    assert np.abs(names["moved"] - names["expected"]).max() < 1e-4

@@ -11,6 +11,7 @@ import numpy as np
 from ase.data import atomic_numbers as number_of
 from ase.geometry import cell_to_cellpar, cellpar_to_cell
 
+from estag_jax import memory
 from estag_jax.data.settings import TIME_UNITS
 from estag_jax.data.system import DataError, needed
 from estag_jax.data.trajectory import Trajectory
@@ -44,7 +45,10 @@ def read_hdf5(path: Path, options: FileOptions) -> Trajectory:
     h5py = needed("h5py", f"{path}: reading this file", "'estag_jax[h5]'")
     try:
         with h5py.File(path, "r") as file:
-            arrays = {key: file[key][()] for key in _KEYS if key in file}
+            found = [key for key in _KEYS if key in file]
+            for key in found:
+                memory.afford(file[key].nbytes, f"{path}: {key} {list(file[key].shape)}")
+            arrays = {key: file[key][()] for key in found}
             there = sorted(file)
     except (OSError, RuntimeError, KeyError, TypeError) as error:
         raise DataError(f"{path}: is no whole HDF5 file ({cause(error)}); copy it again") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from estag_jax import memory
 from estag_jax.data.edges import inside
 from estag_jax.data.system import DataError, needed
 from estag_jax.data.trajectory import Trajectory
@@ -156,7 +158,9 @@ def _frames(
         carried = np.flatnonzero(np.isin(molecule, molecule[atoms]))
         inner, _ = inside(bonds, carried, len(universe.atoms))
     places = np.searchsorted(carried, atoms)
-    positions = np.empty((len(reader), *atoms.shape, 3), np.float32)
+    shape = (len(reader), *atoms.shape, 3)
+    memory.afford(4 * math.prod(shape), f"{path}: an array float32{list(shape)}")
+    positions = np.empty(shape, np.float32)
     times = np.empty(len(reader))
 
     def frames() -> Iterator[tuple[np.ndarray, np.ndarray]]:

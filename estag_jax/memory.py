@@ -1,0 +1,39 @@
+"""How much memory the arrays of a file may take: known from a header before anything is allocated."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Generator
+from contextvars import ContextVar
+
+GIGABYTE = 10**9
+
+_LIMIT: ContextVar[float | None] = ContextVar("limit", default=None)
+
+
+class TooLarge(ValueError):
+    """More than the limit; the message says how much, and how to raise the limit."""
+
+
+@contextlib.contextmanager
+def at_most(gigabytes: float | None) -> Generator[None]:
+    """The limit inside the block, by this thread; None for half of the machine's memory."""
+    token = _LIMIT.set(gigabytes)
+    try:
+        yield
+    finally:
+        _LIMIT.reset(token)
+
+
+def afford(size: int, what: str) -> None:
+    """Raises TooLarge where ``size`` bytes of an array are more than the limit."""
+    limit = _LIMIT.get()
+    if limit is None:
+        limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2 / GIGABYTE
+    if size > limit * GIGABYTE:
+        needed = size / GIGABYTE
+        raise TooLarge(
+            f"{what} takes {needed:,.1f} GB, the limit is {limit:,.1f} GB; keep fewer frames, or raise "
+            f"it with --read.max-memory {needed:.0f}"
+        )
