@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 
 class Cost(NamedTuple):
@@ -53,21 +52,24 @@ def cost(compiled: Any) -> Cost:
     )
 
 
-def measure_rates(repeats: int = 7, inner: int = 20) -> Rates:
-    """Rates of this process's first device, medians of ``repeats`` runs of ``inner`` calls."""
+def measure_rates(repeats: int = 30, inner: int = 3) -> Rates:
+    """Rates of this process's first device: the best of ``repeats`` runs of ``inner`` calls.
+
+    Runs are short, so that on a busy machine some are not interrupted.
+    """
     wide = jax.random.normal(jax.random.key(0), (16, 2**15))
     square = jax.random.normal(jax.random.key(1), (16, 16))
 
     def rate(function: Callable[[jax.Array], jax.Array], amount: float) -> float:
         run = jax.jit(function).lower(wide).compile()
         seconds = []
-        for _ in range(repeats + 1):
+        for _ in range(repeats):
             began = time.perf_counter()
             for _ in range(inner):
                 out = run(wide)
             jax.block_until_ready(out)
             seconds.append(time.perf_counter() - began)
-        return inner * amount / float(np.median(seconds[1:]))
+        return inner * amount / min(seconds)
 
     return Rates(
         rate(lambda x: jnp.matmul(square, x, precision="highest"), 2 * 16 * wide.size),

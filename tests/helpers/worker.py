@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -30,8 +31,9 @@ class Wide(nn.Module):
     @nn.compact
     def __call__(self, history, node_features, graph):
         x = history.reshape(len(history), -1)
-        wide = nn.Dense(2**15, kernel_init=nn.initializers.zeros, name="wide")(x)
-        y = nn.Dense(9, name="out")(nn.tanh(wide))
+        dense = partial(nn.Dense, param_dtype=x.dtype)
+        wide = dense(2**15, kernel_init=nn.initializers.zeros, name="wide")(x)
+        y = dense(9, name="out")(nn.tanh(wide))
         return history[:, :, -1] + 1e-3 * y.reshape(-1, *history.shape[1:2], *history.shape[3:])
 
 

@@ -50,6 +50,13 @@ def test_missing_options_are_named():
         options(launcher="kubernetes", coordinator="a:1", num_processes=2)
 
 
+def test_devices_are_counted():
+    distributed._check_devices(DistributedConfig(devices=jax.device_count(), num_processes=1))
+    for wrong in ({"devices": jax.device_count() + 1}, {"num_processes": 2}):
+        with pytest.raises(ValueError, match="expected .*--gres=gpu:N"):
+            distributed._check_devices(DistributedConfig(**wrong))
+
+
 def test_one_process_alone_waits_for_nobody():
     distributed.start(DistributedConfig())
     assert not distributed.active() and distributed.is_first()
