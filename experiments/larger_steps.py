@@ -22,7 +22,6 @@ from estag_jax.sources.catalog import load
 from estag_jax.training.fit import fit
 
 METRICS = ("mse", "aligned_mse")
-CLOSED_FORMS = ("VAR ridge", "Frame ridge", "Frame kernel")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +33,8 @@ class Config:
     molecules: tuple[str, ...] = ("aspirin", "ethanol")
     deltas: tuple[int, ...] = (20, 50, 100)
     """Frames of 0.5 fs from one frame of a window to the next."""
+    methods: tuple[str, ...] = ("Frame ridge", "Frame kernel")
+    """Closed forms beside VAR ridge."""
     estag_epochs: int = 0
     """Epochs of ESTAG as released; 0 leaves it out."""
     part: Part = "test"
@@ -50,7 +51,7 @@ def main(config: Config) -> None:
         trajectory = load(str(config.shared / "md_xtb" / f"{molecule}_xtb.npz"))
         for delta in config.deltas:
             task = Task(trajectory, WindowConfig(delta=delta), SplitConfig())
-            fits = [fit(name, task) for name in CLOSED_FORMS]
+            fits = [fit(name, task) for name in ("VAR ridge", *config.methods)]
             if config.estag_epochs:
                 fits.append(fit("ESTAG as released", task, epochs=config.estag_epochs))
             result = evaluate(fits, task, METRICS, part=config.part)

@@ -1,4 +1,4 @@
-"""Networks that start from Frame ridge: what ESTAG and ST_EGNN add to it on two molecules.
+"""Networks that start from Frame ridge: what they add to it on two molecules.
 
     .venv/bin/python experiments/start.py --shared ../shared/data
 
@@ -28,7 +28,7 @@ class Config:
     shared: Path = Path("../shared/data")
     """The developers' shared folder with md_xtb."""
     molecules: tuple[str, ...] = ("ethanol", "aspirin")
-    models: tuple[str, ...] = ("ESTAG", "ST_EGNN")
+    models: tuple[str, ...] = ("ESTAG", "ST_EGNN", "EGNN + residual head")
     epochs: int = 200
     seeds: int = 3
     out: Path = KEPT / "start.json"
