@@ -211,7 +211,7 @@ def keys_of(path: str | os.PathLike) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [info.filename for info in archive.infolist()]
-    except (OSError, zipfile.BadZipFile):
+    except _DAMAGE:
         return []  # which ``read_npz`` says
     return [name.removesuffix(".npy") for name in names if name.endswith(".npy")]
 
