@@ -1,5 +1,6 @@
 # make demo   installs, trains ESTAG and fits Frame kernel on the bundled trajectory: one table, figures
 # make test   installs and runs the tests (make test-slow: the slow ones)
+# make soak   reads damaged files by the thousand (MUTATIONS=1000 of each format)
 # make bench  times training beside plain PyTorch: benchmarks/results/ and docs/performance.md
 # make pretrained   fits the forecasters that ship with the package
 # make docs   builds the site into build/docs and runs the notebooks; a warning is an error
@@ -9,8 +10,9 @@ BIN := .venv/bin
 DEMO_OUT ?= runs/demo
 DEMO_ARGS ?=
 BENCH_ARGS ?=
+MUTATIONS ?= 1000
 
-.PHONY: bench demo docs pretrained test test-slow lint format install clean
+.PHONY: bench demo docs pretrained test test-slow soak lint format install clean
 
 install: .venv/installed
 .venv/installed: requirements.txt pyproject.toml
@@ -41,6 +43,9 @@ docs: install
 	rm -rf docs/notebooks && cp -r notebooks docs/
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
 	@echo build/docs/index.html
+
+soak: install
+	ESTAG_MUTATIONS=$(MUTATIONS) $(BIN)/python -m pytest -n auto tests/sources/test_mutations.py
 
 lint: install
 	$(BIN)/ruff check .

@@ -64,7 +64,10 @@ def plan(
         method = catalog.settings(settings.model or settings.method, channels=channels)
         shapes = Shapes(nodes, 10 * nodes if edges is None else edges, channels)
     else:
-        settings, task = load_task(run) if run is not None else prepare(settings)
+        if run is None:
+            settings, task = prepare(settings)
+        else:  # options change what the run's settings say
+            _, task = load_task(run)
         method = settings.model
     if not isinstance(method, NetworkMethod):
         raise UsageError(

@@ -28,6 +28,10 @@ LENGTHS = {
 """Length units in Å (the bohr of CODATA 2018)."""
 
 
+FARTHEST = 1e15
+"""Coordinates that are read are smaller: squares of larger ones leave float32."""
+
+
 def check(trajectory: Trajectory) -> None:
     """Refuses coordinates that are not finite, and two points in the same place.
 
@@ -206,18 +210,20 @@ def converted(trajectory: Trajectory, unit: str) -> Trajectory:
 
 
 def _check_finite(trajectory: Trajectory) -> None:
-    # The sum first: it is not finite if any coordinate is not, and needs no array of its own.
-    if trajectory.missing is None and np.isfinite(trajectory.positions.sum(dtype=np.float64)):
+    positions = trajectory.positions
+    # The extremes first: they need no array of their own, and NaN is the greatest and the least.
+    if trajectory.missing is None and max(-positions.min(), positions.max()) < FARTHEST:
         return
-    finite = np.isfinite(trajectory.positions)
-    finite[~trajectory.known] = True
-    if finite.all():
+    near = np.abs(positions) < FARTHEST  # NaN is not
+    near[~trajectory.known] = True
+    if near.all():
         return
-    frame, node = np.argwhere(~finite)[0, :2]
+    frame, node, *_ = place = tuple(np.argwhere(~near)[0])
     raise DataError(
-        f"{trajectory.source}: {np.count_nonzero(~finite)} coordinate(s) are not finite, the first in "
-        f"frame {frame}, {trajectory.system.node_name(node)}, both counted from 0; cut such frames out and "
-        f"give the runs between them as lengths"
+        f"{trajectory.source}: {np.count_nonzero(~near)} coordinate(s) are not finite or beyond "
+        f"{FARTHEST:g}, the first, {positions[place]:g}, in frame {frame}, "
+        f"{trajectory.system.node_name(node)}, both counted from 0; cut such frames out and give the runs "
+        f"between them as lengths"
     )
 
 

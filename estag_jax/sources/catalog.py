@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import os
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from estag_jax.data.settings import (
     Suggested,
     WindowConfig,
 )
-from estag_jax.io import Report, did_you_mean, silent
+from estag_jax.io import Report, cause, did_you_mean, silent
 from estag_jax.simulate.settings import MOLECULES
 from estag_jax.sources.options import (
     Centre,
@@ -169,6 +170,9 @@ class ReadConfig(Transforms, *_OPTIONS):
 
 DEFAULT_READ = ReadConfig()
 
+_STUMBLES = (ArithmeticError, LookupError, EOFError, struct.error)
+"""What code that reads a whole file meets in a damaged one, where no check of ours came before."""
+
 
 def load(
     spec: str | os.PathLike,
@@ -204,6 +208,13 @@ def load(
             trajectory = source.read(name, _options(spec, source, read), report or silent)
     except memory.TooLarge as why:
         raise DataError(str(why)) from None
+    except _STUMBLES as why:
+        if not source.function.startswith("files."):
+            raise
+        raise DataError(
+            f"{name}: cannot be read, it may be damaged ({cause(why)}); copy it again, or save positions "
+            f"[frames, N, 3] as .npz"
+        ) from why
     if read.up is not None:
         trajectory = trajectory.with_vectors({"up": parse_direction(read.up)})
     transform.check(trajectory)  # first, so that messages number atoms and frames as the file does

@@ -113,6 +113,8 @@ def read_asf(path: str | Path) -> Skeleton:
     names, *arrays, rotation_orders, dof = zip(*joints, strict=True)
     fields = (names, *map(np.array, arrays), rotation_orders, dof, *_tree(path, names, hierarchy))
     inch = _numbers(path, "the length of :units", units.get("length", (0, ["1"])), 1)[0]
+    if not 0 < inch < np.inf:
+        raise DataError(f"{path}: the length of :units is {inch:g}, it must be positive")
     return Skeleton(str(path), *fields, radians=angle == ["rad"], inch=inch)
 
 

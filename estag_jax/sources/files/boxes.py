@@ -15,6 +15,7 @@ from scipy.sparse.csgraph import breadth_first_order, connected_components
 from scipy.spatial import KDTree
 
 from estag_jax.data.trajectory import Trajectory
+from estag_jax.data.transform import FARTHEST
 
 DEGENERATE = 2.0
 """Å; no system fits into a box with a shorter edge: such boxes (CRYST1 1 1 1) are placeholders."""
@@ -209,8 +210,13 @@ def with_jumps_noted(trajectory: Trajectory) -> Trajectory:
     )
 
 
+def is_box(edges: np.ndarray) -> bool:
+    """Whether edges, in Å, are those of a box, and not of what stands in a file without one."""
+    return bool(((edges >= DEGENERATE) & (edges < FARTHEST)).all())
+
+
 def placeholder_note(edges: Iterable[float]) -> str:
-    """One sentence on a box with an edge below ``DEGENERATE``."""
+    """One sentence on edges that are no box's."""
     shown = " × ".join(f"{edge:g}" for edge in edges)
     return f"the periodic box of {shown} Å is a placeholder and was not used"
 

@@ -93,7 +93,8 @@ def _hierarchy(
             elif key == "}":
                 open_joints.pop()
             elif key == "OFFSET":
-                offsets.append([float(word) for word in words[1:4]])
+                _, *offset = words
+                offsets.append([float(offset[axis]) for axis in range(3)])
             elif key == "CHANNELS":
                 channels[-1] = [word.lower() for word in words[2:]]
                 known = {f"{axis}{kind}" for axis in "xyz" for kind in ("position", "rotation")}
@@ -103,12 +104,7 @@ def _hierarchy(
                 raise ValueError(f"{words[0][:40]!r} is no word of the format")
         except (ValueError, IndexError) as error:
             raise DataError(f"{path}, line {number}: {error}; is this a .bvh file?") from None
-    if (
-        not names
-        or len(offsets) != len(names)
-        or np.shape(offsets) != (len(names), 3)
-        or open_joints
-    ):
+    if not names or len(offsets) != len(names) or open_joints:
         raise DataError(
             f"{path}: is not a whole .bvh, a joint lacks its OFFSET or its end; get it again"
         )

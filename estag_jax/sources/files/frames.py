@@ -61,7 +61,7 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
     notes = [*notes, *chosen, *said, *dates.notes]
     atoms, bonds = first.atoms, None
     edges = atoms.cell.lengths()[atoms.pbc]
-    box = bool(atoms.pbc.any() and (edges >= boxes.DEGENERATE).all())
+    box = bool(atoms.pbc.any()) and boxes.is_box(edges)
     if box and options.unwrap:
         frames = list(zip(positions, cells, strict=True))
         positions, bonds, said = boxes.without_jumps(frames, numbers, tuple(atoms.pbc))

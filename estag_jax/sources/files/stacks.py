@@ -182,9 +182,12 @@ def read_dump(path: Path) -> Stack:
             table = np.array(
                 [[row[columns.index(name)] for name in ("id", *wanted)] for row in rows]
             )
-            order = np.argsort(table[:, 0].astype(np.int64))
-            points = table[order, 1:].astype(np.float64)
-            these = table[order, 0].astype(np.int64)
+            try:
+                these, points = table[:, 0].astype(np.int64), table[:, 1:].astype(np.float64)
+            except (ValueError, OverflowError) as error:
+                raise DataError(f"{where} is damaged ({error}); copy it again") from None
+            order = np.argsort(these)
+            these, points = these[order], points[order]
             if ids is None:
                 ids = these
             if len(these) != len(ids):

@@ -203,6 +203,6 @@ def _cell(dimensions: np.ndarray | None) -> tuple[np.ndarray, str]:
     if dimensions is None or not np.any(dimensions[:3]):
         return np.eye(3), ""
     cell = triclinic_vectors(dimensions, dtype=np.float64)
-    if not (dimensions[:3] >= boxes.DEGENERATE).all() or not cell.any():
+    if not boxes.is_box(dimensions[:3]) or not cell.any():
         return np.eye(3), boxes.placeholder_note(dimensions[:3])
     return cell, "box"

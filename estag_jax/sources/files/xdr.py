@@ -30,9 +30,9 @@ def examine(path: Path) -> tuple[str, ...]:
         while (begin := file.tell()) < size:
             try:
                 end, positions = _end_of_frame(path, file, frame)
-            except struct.error:
+            except (struct.error, OSError):  # sizes that lead beyond the file, or before it
                 end, positions = size + 1, True
-            if end > size:
+            if not begin < end <= size:
                 raise DataError(
                     f"{path}: is cut short within frame {frame} (counted from 0), {size - begin} bytes of "
                     f"it are there; copy it again, or save its {frame} whole frames to a new file"

@@ -1,0 +1,198 @@
+"""Damages small files at random and reads them: ``python -m helpers.mutations FORMAT COUNT SEED FOLDER``.
+
+A process of its own, because a fault in a library's C code ends it. Prints one JSON line for each mutant
+that is not answered as documented.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import traceback
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from estag_jax.sources.catalog import load
+
+EXTREME = (
+    b"0",
+    b"-1",
+    b"nan",
+    b"inf",
+    b"1e308",
+    b"999999999999",
+    b"99999999999999999999",
+    b"x",
+    b"",
+)
+NUMBER = re.compile(rb"[-+]?\d+\.?\d*(?:[eE][-+]?\d+)?")
+
+
+def _water(frames=12):
+    """Three carbons 1.4 Å apart that move a little [frames, 3, 3]."""
+    steps = np.random.default_rng(0).normal(0, 0.01, (frames, 3, 3)).cumsum(0)
+    return (steps + np.arange(3)[:, None] * [1.4, 0, 0]).astype(np.float32)
+
+
+def npz(folder):
+    np.savez(folder / "a.npz", R=_water(), z=np.full(3, 6))
+    return "a.npz", "a.npz"
+
+
+def npy(folder):
+    np.save(folder / "a.npy", _water())
+    return "a.npy", "a.npy"
+
+
+def xyz(folder):
+    frames = [
+        "3\nstep\n" + "".join(f"C {x:.4f} {y:.4f} {z:.4f}\n" for x, y, z in frame)
+        for frame in _water()
+    ]
+    (folder / "a.xyz").write_text("".join(frames))
+    return "a.xyz", "a.xyz"
+
+
+def _motion(target):
+    def make(folder):
+        from helpers import mocap
+
+        mocap.write(folder)
+        asf, amc = (next(folder.glob(f"*.{suffix}")).name for suffix in ("asf", "amc"))
+        return f"{asf},{amc}", asf if target == "asf" else amc
+
+    return make
+
+
+def bvh(folder):
+    head = (
+        "HIERARCHY\nROOT hip\n{\nOFFSET 0 0 0\nCHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation "
+        "Yrotation\nJOINT knee\n{\nOFFSET 0 -4 0\nCHANNELS 3 Zrotation Xrotation Yrotation\nEnd Site\n{\n"
+        "OFFSET 0 -4 1\n}\n}\n}\nMOTION\nFrames: 12\nFrame Time: 0.01\n"
+    )
+    rows = np.random.default_rng(0).normal(0, 1, (12, 9)).cumsum(0)
+    (folder / "a.bvh").write_text(
+        head + "\n".join(" ".join(f"{v:.3f}" for v in r) for r in rows) + "\n"
+    )
+    return "a.bvh", "a.bvh"
+
+
+def _trajectory(suffix):
+    def make(folder):
+        from helpers.files import CARBONS, write_frames, write_pdb
+
+        write_pdb(folder / "top.pdb", CARBONS)
+        write_frames(folder / f"a.{suffix}", _water(40))
+        return f"top.pdb,a.{suffix}", f"a.{suffix}"
+
+    return make
+
+
+def pdb(folder):
+    models = [
+        f"MODEL     {k + 1:4d}\n"
+        + "".join(
+            f"ATOM  {i + 1:5d} C{i}   LIG A   1    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00           C\n"
+            for i, (x, y, z) in enumerate(frame)
+        )
+        + "ENDMDL\n"
+        for k, frame in enumerate(_water())
+    ]
+    (folder / "a.pdb").write_text("".join(models) + "END\n")
+    return "a.pdb", "a.pdb"
+
+
+def dump(folder):
+    frames = [
+        f"ITEM: TIMESTEP\n{k}\nITEM: NUMBER OF ATOMS\n3\nITEM: BOX BOUNDS pp pp pp\n0 50\n0 50\n0 50\n"
+        "ITEM: ATOMS id element x y z\n"
+        + "".join(f"{i + 1} C {x:.4f} {y:.4f} {z:.4f}\n" for i, (x, y, z) in enumerate(f + 5))
+        for k, f in enumerate(_water())
+    ]
+    (folder / "a.dump").write_text("".join(frames))
+    return "a.dump", "a.dump"
+
+
+FORMATS = {
+    "npz": npz,
+    "npy": npy,
+    "xyz": xyz,
+    "asf": _motion("asf"),
+    "amc": _motion("amc"),
+    "bvh": bvh,
+    "pdb": pdb,
+    "dump": dump,
+    "xtc": _trajectory("xtc"),
+    "trr": _trajectory("trr"),
+    "dcd": _trajectory("dcd"),
+}
+"""By name: writes a whole file into a folder, and returns what to load and what to damage."""
+
+
+def mutated(rng: np.random.Generator, data: bytes) -> bytes:
+    """One to three random changes: bits, bytes, slices that are lost or doubled, a cut, another number."""
+    for _ in range(rng.integers(1, 4)):
+        size = len(data)
+        if size < 2:
+            return data
+        begin = int(rng.integers(size))
+        end = min(size, begin + int(rng.geometric(0.1)))
+        kind = rng.integers(6)
+        if kind == 0:
+            data = (
+                data[:begin]
+                + bytes([data[begin] ^ (1 << int(rng.integers(8)))])
+                + data[begin + 1 :]
+            )
+        elif kind == 1:
+            data = data[:begin] + rng.bytes(end - begin) + data[end:]
+        elif kind == 2:
+            data = data[:begin] + data[end:]
+        elif kind == 3:
+            data = data[:end] + data[begin:end] + data[end:]
+        elif kind == 4:
+            data = data[:begin]
+        elif found := list(NUMBER.finditer(data)):
+            match = found[int(rng.integers(len(found)))]
+            data = data[: match.start()] + EXTREME[rng.integers(len(EXTREME))] + data[match.end() :]
+    return data
+
+
+def fault(spec: str) -> str | None:
+    """What is wrong with how a file is answered: None where it is read, or refused in one line."""
+    try:
+        load(spec)
+    except ValueError as error:
+        message = str(error)
+        if type(error).__name__ not in ("DataError", "FileError"):
+            return "".join(traceback.format_exception(error)[-2:])
+        names = [part for part in spec.split(",") if part in message]
+        if "\n" in message or not names:
+            return f"not one line with the file's name: {message!r}"
+    except Exception as error:
+        return "".join(traceback.format_exception(error)[-2:])
+    return None
+
+
+def main(name: str, count: str, seed: str, folder: str) -> None:
+    """Reads the mutants; the number of the one at work is kept in a file, should the process end there."""
+    import os
+
+    os.chdir(folder)
+    warnings.simplefilter("ignore")
+    spec, target = FORMATS[name](Path())
+    assert (found := fault(spec)) is None, found  # the whole file is read
+    data, rng = Path(target).read_bytes(), np.random.default_rng(int(seed))
+    for number in range(int(count)):
+        mutant = mutated(rng, data)
+        Path(target).write_bytes(mutant)
+        Path("number").write_text(str(number))
+        if found := fault(spec):
+            print(json.dumps({"number": number, "fault": found}), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
