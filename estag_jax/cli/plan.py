@@ -44,10 +44,9 @@ def plan(
     memory: float | None = None,
     rates: tuple[float, float, float] | None = None,
 ) -> None:
-    """Say what a training step costs: operations, memory, time, and what fits.
+    """Say what a training step costs, and what fits.
 
-    The program of the step is compiled for the device at hand and timed with made-up numbers; nothing is
-    trained.
+    It is compiled and timed here; nothing is trained.
 
     Args:
       settings: As for estag train.
