@@ -26,16 +26,15 @@ def markdown(entries: list[dict[str, Any]]) -> str:
 
 def _against(groups: dict, clock: int, one: dict | None = None) -> str:
     """Steps and forwards of this package and of PyTorch, with medians of the ratios."""
-    rows = []
+    rows, programs = [], list(max(groups.values(), key=len))
     for (shape, settings, cores), group in groups.items():
         row = [shape, settings]
         for call in ("train", "validate"):
-            row += [_milliseconds(group.get(name), call, clock) for name in group]
-            row += [_ratio(group, group.get(name), call, clock) for name in list(group)[1:]]
+            row += [_milliseconds(group.get(name), call, clock) for name in programs]
+            row += [_ratio(group, group.get(name), call, clock) for name in programs[1:]]
         if one is not None:
             row += [cores, _ratio(group, one[shape, settings, 1]["estag_jax"], "train", clock)]
         rows.append(row)
-    programs = list(next(iter(groups.values())))
     head = ["shape", "settings"]
     for call in ("step", "forward"):
         head += [f"{call}: {programs[0]} [ms]", *(f"{name} [ms]" for name in programs[1:])]
@@ -76,11 +75,13 @@ def _median(entry: dict, call: str, clock: int) -> float:
     return float(np.median(np.array(entry["seconds"][call])[:, clock]))
 
 
-def _milliseconds(entry: dict, call: str, clock: int) -> str:
-    return f"{1e3 * _median(entry, call, clock):.1f}"
+def _milliseconds(entry: dict | None, call: str, clock: int) -> str:
+    return "–" if entry is None else f"{1e3 * _median(entry, call, clock):.1f}"
 
 
-def _ratio(group: dict, other: dict, call: str, clock: int) -> str:
+def _ratio(group: dict, other: dict | None, call: str, clock: int) -> str:
+    if other is None:
+        return "–"
     ours, theirs = (np.array(e["seconds"][call])[:, clock] for e in (group["estag_jax"], other))
     return f"{np.median(ours / theirs):.2f}"
 
