@@ -31,26 +31,26 @@ EXTREME = (
 NUMBER = re.compile(rb"[-+]?\d+\.?\d*(?:[eE][-+]?\d+)?")
 
 
-def _water(frames=12):
-    """Three carbons 1.4 Å apart that move a little [frames, 3, 3]."""
-    steps = np.random.default_rng(0).normal(0, 0.01, (frames, 3, 3)).cumsum(0)
-    return (steps + np.arange(3)[:, None] * [1.4, 0, 0]).astype(np.float32)
+def _chain(frames=12, atoms=3):
+    """Carbons 1.4 Å apart that move a little [frames, atoms, 3]."""
+    steps = np.random.default_rng(0).normal(0, 0.01, (frames, atoms, 3)).cumsum(0)
+    return (steps + np.arange(atoms)[:, None] * [1.4, 0, 0]).astype(np.float32)
 
 
 def npz(folder):
-    np.savez(folder / "a.npz", R=_water(), z=np.full(3, 6))
+    np.savez(folder / "a.npz", R=_chain(), z=np.full(3, 6))
     return "a.npz", "a.npz"
 
 
 def npy(folder):
-    np.save(folder / "a.npy", _water())
+    np.save(folder / "a.npy", _chain())
     return "a.npy", "a.npy"
 
 
 def xyz(folder):
     frames = [
         "3\nstep\n" + "".join(f"C {x:.4f} {y:.4f} {z:.4f}\n" for x, y, z in frame)
-        for frame in _water()
+        for frame in _chain()
     ]
     (folder / "a.xyz").write_text("".join(frames))
     return "a.xyz", "a.xyz"
@@ -80,12 +80,12 @@ def bvh(folder):
     return "a.bvh", "a.bvh"
 
 
-def _trajectory(suffix):
+def _trajectory(suffix, atoms=3):
     def make(folder):
-        from helpers.files import CARBONS, write_frames, write_pdb
+        from helpers.files import write_frames, write_pdb
 
-        write_pdb(folder / "top.pdb", CARBONS)
-        write_frames(folder / f"a.{suffix}", _water(40))
+        write_pdb(folder / "top.pdb", [(f"C{i}", "LIG", 1, "C") for i in range(atoms)])
+        write_frames(folder / f"a.{suffix}", _chain(40, atoms))
         return f"top.pdb,a.{suffix}", f"a.{suffix}"
 
     return make
@@ -99,7 +99,7 @@ def pdb(folder):
             for i, (x, y, z) in enumerate(frame)
         )
         + "ENDMDL\n"
-        for k, frame in enumerate(_water())
+        for k, frame in enumerate(_chain())
     ]
     (folder / "a.pdb").write_text("".join(models) + "END\n")
     return "a.pdb", "a.pdb"
@@ -110,7 +110,7 @@ def dump(folder):
         f"ITEM: TIMESTEP\n{k}\nITEM: NUMBER OF ATOMS\n3\nITEM: BOX BOUNDS pp pp pp\n0 50\n0 50\n0 50\n"
         "ITEM: ATOMS id element x y z\n"
         + "".join(f"{i + 1} C {x:.4f} {y:.4f} {z:.4f}\n" for i, (x, y, z) in enumerate(f + 5))
-        for k, f in enumerate(_water())
+        for k, f in enumerate(_chain())
     ]
     (folder / "a.dump").write_text("".join(frames))
     return "a.dump", "a.dump"
@@ -126,6 +126,7 @@ FORMATS = {
     "pdb": pdb,
     "dump": dump,
     "xtc": _trajectory("xtc"),
+    "compressed xtc": _trajectory("xtc", 12),  # up to 9 atoms are not
     "trr": _trajectory("trr"),
     "dcd": _trajectory("dcd"),
 }

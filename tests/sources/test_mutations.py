@@ -18,8 +18,9 @@ SEED = os.environ.get("ESTAG_SEED", "0")
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_mutants_of_a_file(name, tmp_path):
+    count = max(1, COUNT // 10) if name == "compressed xtc" else COUNT  # a process for each
     done = subprocess.run(
-        [sys.executable, "-m", "helpers.mutations", name, str(COUNT), SEED, str(tmp_path)],
+        [sys.executable, "-m", "helpers.mutations", name, str(count), SEED, str(tmp_path)],
         cwd=ROOT / "tests",
         capture_output=True,
         text=True,
@@ -27,7 +28,7 @@ def test_mutants_of_a_file(name, tmp_path):
     )
     faults = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert not faults, (
-        f"{len(faults)} of {COUNT}, the first {faults[0]['number']}: {faults[0]['fault']}"
+        f"{len(faults)} of {count}, the first {faults[0]['number']}: {faults[0]['fault']}"
     )
     at = (tmp_path / "number").read_text() if (tmp_path / "number").exists() else "none"
     assert done.returncode == 0, (

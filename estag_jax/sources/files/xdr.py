@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,6 +13,18 @@ from estag_jax.data.system import DataError
 
 XTC, XTC_LONG, TRR = 1995, 2023, 1993
 """The first number of a frame, by format; XTC_LONG holds more than 2³¹ bytes in a frame."""
+
+UNCOMPRESSED = 9
+"""Atoms up to which XTC keeps plain numbers."""
+
+_DECODE = """
+import sys
+from MDAnalysis.lib.formats.libmdaxdr import XTCFile
+
+with XTCFile(sys.argv[1]) as file:
+    for _ in file:
+        pass
+"""
 
 
 def examine(path: Path) -> tuple[str, ...]:
@@ -25,22 +40,28 @@ def examine(path: Path) -> tuple[str, ...]:
     Raises:
       DataError: names the frame and the number of bytes that are there.
     """
-    size, frame, silent = path.stat().st_size, 0, None
+    size, frame, silent, first, compressed = path.stat().st_size, 0, None, None, False
     with path.open("rb") as file:
         while (begin := file.tell()) < size:
             try:
-                end, positions = _end_of_frame(path, file, frame)
+                magic, end, atoms, positions = _end_of_frame(path, file, frame)
+                compressed |= magic != TRR and atoms > UNCOMPRESSED
             except (struct.error, OSError):  # sizes that lead beyond the file, or before it
-                end, positions = size + 1, True
+                end, atoms, positions = size + 1, first, True
             if not begin < end <= size:
                 raise DataError(
                     f"{path}: is cut short within frame {frame} (counted from 0), {size - begin} bytes of "
                     f"it are there; copy it again, or save its {frame} whole frames to a new file"
                 )
+            first = first or atoms
+            if atoms != first:
+                raise _damaged(path, frame, f"it claims {atoms} atoms, the frames before {first}")
             if not positions and silent is None:
                 silent = frame
             file.seek(end)
             frame += 1
+    if compressed:
+        _decode_apart(path)
     if silent is not None:
         raise DataError(
             f"{path}: frame {silent} (counted from 0) holds no positions (velocities or forces alone); "
@@ -50,18 +71,45 @@ def examine(path: Path) -> tuple[str, ...]:
     return (note,)
 
 
-def _end_of_frame(path: Path, file: BinaryIO, frame: int) -> tuple[int, bool]:
-    """Where the frame that begins here ends, and whether it holds positions."""
+def _decode_apart(path: Path) -> None:
+    """Refuses a file whose compressed coordinates end the process that reads them.
+
+    The library that decompresses them believes them. They are read to the end once in a process of its own;
+    an error that it survives is left to the reader, which names the frame.
+    """
+    done = subprocess.run([sys.executable, "-c", _DECODE, str(path)], capture_output=True)
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        raise DataError(
+            f"{path}: its compressed coordinates are damaged (the library that reads them ends by {name}); "
+            f"copy the file again"
+        )
+
+
+def _damaged(path: Path, frame: int, why: str) -> DataError:
+    return DataError(
+        f"{path}: frame {frame} (counted from 0) is damaged: {why}; copy the file again"
+    )
+
+
+def _end_of_frame(path: Path, file: BinaryIO, frame: int) -> tuple[int, int, int, bool]:
+    """Magic number of the frame that begins here, where it ends, its atoms, and whether it holds positions.
+
+    Sizes that contradict each other are refused: the library that reads the frame believes all of them, and
+    writes beyond its memory.
+    """
     magic = _integers(file, 1)[0]
     if magic in (XTC, XTC_LONG):
         (atoms,) = _integers(file, 1)
-        file.seek(48, 1)  # step, time, box, atoms again
-        if atoms <= 9:
-            return file.tell() + 12 * atoms, True
+        file.seek(44, 1)  # step, time, box
+        if (again := _integers(file, 1)[0]) != atoms:
+            raise _damaged(path, frame, f"it claims {atoms} atoms and {again}")
+        if atoms <= UNCOMPRESSED:
+            return magic, file.tell() + 12 * atoms, atoms, True
         file.seek(32, 1)  # precision, bounds of the integers, size of the smallest
         long = magic == XTC_LONG
         (count,) = struct.unpack(">q" if long else ">i", file.read(8 if long else 4))
-        return file.tell() + -(-count // 4) * 4, True
+        return magic, file.tell() + -(-count // 4) * 4, atoms, True
     if magic == TRR:
         file.seek(4, 1)  # length of the version with its end
         (length,) = _integers(file, 1)
@@ -69,7 +117,13 @@ def _end_of_frame(path: Path, file: BinaryIO, frame: int) -> tuple[int, bool]:
         *parts, atoms, _, _ = _integers(file, 13)
         box, x = parts[2], parts[7]
         reals = box // 9 or max(parts[7:]) // max(3 * atoms, 1)
-        return file.tell() + 2 * reals + sum(parts), x > 0
+        known = dict.fromkeys((2, 3, 4), (0, 9 * reals))  # box, virial, pressure
+        known |= dict.fromkeys((7, 8, 9), (0, 3 * atoms * reals))  # positions, velocities, forces
+        if reals not in (4, 8) or any(
+            part not in known.get(k, (0,)) for k, part in enumerate(parts)
+        ):
+            raise _damaged(path, frame, f"parts of {parts} bytes are not those of {atoms} atoms")
+        return magic, file.tell() + 2 * reals + sum(parts), atoms, x > 0
     raise DataError(
         f"{path}: frame {frame} (counted from 0) does not begin with the number of an XTC or TRR frame "
         f"but {magic}; copy the file again"
