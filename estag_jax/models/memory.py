@@ -7,6 +7,9 @@ which costs more than the arithmetic (benchmarks/train_step.py).
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection
+
 import jax
 
 TRAINING, FORWARD = 35, 12
@@ -39,3 +42,18 @@ def windows_at_once(
     window = arrays * itemsize * max(edges, nodes) * past * hidden
     budget = CACHE if jax.default_backend() == "cpu" else DEVICE
     return int(min(MOST, max(1, budget // window)))
+
+
+def chunks_of(share: int, chunk: int | None, collections: Collection[str], *sizes: int) -> int:
+    """Into how many parts a device's share of a batch is cut, whose gradients are summed.
+
+    Args:
+      share: windows of it.
+      chunk: windows of a part at most; None for :func:`windows_at_once`.
+      collections: of the network's variables; where there are others than params, batch statistics, which
+        are those of the whole batch.
+      *sizes: as for :func:`windows_at_once`.
+    """
+    if set(collections) != {"params"}:
+        return 1
+    return math.ceil(share / (chunk or windows_at_once(*sizes, training=True)))

@@ -18,7 +18,7 @@ from jax.sharding import NamedSharding
 from estag_jax.data.task import Task
 from estag_jax.evaluation.predictions import validation_error
 from estag_jax.models.base import NetworkPredictor
-from estag_jax.models.memory import windows_at_once
+from estag_jax.models.memory import chunks_of
 from estag_jax.ops.halo import NODES
 from estag_jax.ops.sharding import REPLICATED, device_mesh, of_this_process, place
 from estag_jax.training import distributed, interrupts
@@ -154,18 +154,11 @@ class Loop:
 
     def _chunks(self, bucket: Bucket) -> int:
         """Into how many parts the batches of a bucket are cut."""
-        if set(self.state.variables) != {"params"}:
-            return 1  # batch statistics are those of the whole batch
         batch = min(self.config.batch, len(bucket.starts))
-        at_once = self.config.chunk or windows_at_once(
-            bucket.graph.num_nodes,
-            bucket.graph.num_edges // self.mesh.shape[NODES],
-            self.task.window.past,
-            self.hidden,
-            bucket.positions.dtype.itemsize,
-            training=True,
-        )
-        return math.ceil(batch / (at_once * self.mesh.shape["data"]))
+        nodes, edges = bucket.graph.num_nodes, bucket.graph.num_edges // self.mesh.shape[NODES]
+        sizes = nodes, edges, self.task.window.past, self.hidden, bucket.positions.dtype.itemsize
+        share = math.ceil(batch / self.mesh.shape["data"])
+        return chunks_of(share, self.config.chunk, self.state.variables, *sizes)
 
     def compile(self) -> list[tuple[Any, Any]]:
         """For each bucket the compiled functions that arrange an epoch and take its steps."""

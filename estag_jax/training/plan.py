@@ -16,7 +16,7 @@ from estag_jax.data.settings import WindowConfig
 from estag_jax.data.task import Task
 from estag_jax.graph import Graph
 from estag_jax.models.base import NetworkMethod
-from estag_jax.models.memory import windows_at_once
+from estag_jax.models.memory import chunks_of
 from estag_jax.training.buckets import Bucket, make_buckets
 from estag_jax.training.cost import Cost, cost
 from estag_jax.training.losses import mse
@@ -125,7 +125,10 @@ def plan(
         return init_state(module.init(key, history, features, graph), optimizer)
 
     state = jax.eval_shape(init, key, bucket)
-    chunks, width = _chunks(method, shapes, window, train, devices, set(state.variables))
+    share, hidden = math.ceil(train.batch / devices), getattr(method, "hidden", 16)
+    sizes = shapes.nodes, shapes.edges, window.past, hidden, np.dtype(shapes.dtype).itemsize
+    chunks = chunks_of(share, train.chunk, state.variables, *sizes)
+    width = math.ceil(share / chunks)
     shape = 1, chunks * width
     rows = Rows(
         jax.ShapeDtypeStruct(shape, np.int32),
@@ -138,22 +141,6 @@ def plan(
     whole = Cost(*(chunks * value for value in once[:3]), once.memory)
     count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.variables["params"]))
     return Plan(count, chunks, width, whole, compiled, (state, rows, bucket))
-
-
-def _chunks(method, shapes, window, train, devices, collections) -> tuple[int, int]:
-    """Parts of a batch and windows of each on a device, by the rule of the training loop."""
-    if collections != {"params"}:
-        return 1, math.ceil(train.batch / devices)
-    at_once = train.chunk or windows_at_once(
-        shapes.nodes,
-        shapes.edges,
-        window.past,
-        getattr(method, "hidden", 16),
-        np.dtype(shapes.dtype).itemsize,
-        training=True,
-    )
-    chunks = math.ceil(train.batch / (at_once * devices))
-    return chunks, math.ceil(train.batch / (chunks * devices))
 
 
 def _bucket(shapes: Shapes) -> Bucket:
