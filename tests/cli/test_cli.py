@@ -197,7 +197,7 @@ NAN[17, 2, 1] = np.nan
     "arrays, message",
     [
         (dict(positionz=R, z=Z), "key R is missing, the file has positionz, z"),
-        (dict(R=NAN, z=Z), r"not finite, the first in frame 17, atom 2 \(O\)"),
+        (dict(R=NAN, z=Z), r"not finite .* the first, nan, in frame 17, atom 2 \(O\)"),
         (dict(R=R[:50], z=Z), "has 50 frames, but .* needs at least"),
         (dict(R=R[..., :2], z=Z), r"R has shape \[300, 3, 2\], expected \[frames, atoms, 3\]"),
         (dict(R=R, z=Z[:2]), r"z has shape \[2\]"),

@@ -188,6 +188,7 @@ DEPARTURES = (
     dict(clamp=100.0),
     dict(activate_qkv=True),
     dict(flip_time_difference=True),
+    dict(edges_at_once=3),
 )
 
 
@@ -196,6 +197,7 @@ def test_every_option_of_estag_is_tested():
         "hidden",
         "layers",
         "elements",
+        "bfloat16_features",  # has wider bounds: test_bfloat16.py
     }
     assert options == {name for departure in DEPARTURES for name in departure}
 
