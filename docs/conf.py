@@ -15,7 +15,7 @@ html_title = "estag_jax"
 myst_heading_anchors = 4
 myst_enable_extensions = ["dollarmath"]
 
-# The build is the test of the notebooks: they are run anew, and an exception ends it.
+# The build is the test of the notebooks: it runs all of them, and an exception ends it.
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600

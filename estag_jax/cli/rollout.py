@@ -64,8 +64,10 @@ def rollout(
         raise UsageError("--structure needs at least 1 start and --steps of at least 2")
     if start is not None and start < 0:
         raise UsageError(f"--start is {start}, it must be at least 0")
-    if rebuild and (samples is not None or constrain_bonds):
-        raise UsageError("--rebuild goes with neither --samples nor --constrain-bonds")
+    if rebuild and (samples is not None or constrain_bonds or limit_motion):
+        raise UsageError(
+            "--rebuild goes with neither --samples, --constrain-bonds nor --limit-motion"
+        )
     forecaster = runs.load(run)
     config, _ = folder.read_run(run)
     check_out(out, run / folder.FORECASTER, *(data or config.data))

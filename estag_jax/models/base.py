@@ -54,23 +54,6 @@ def windows_of(history: Array, nodes: int, past: int, channels: int) -> Array:
     return history.reshape(-1, *history.shape[-4:])
 
 
-def memory_refused(needed: float, allowed: float, of: str, remedies: str) -> str | None:
-    """Why a fit is refused that takes more bytes than it may, in one line, or None.
-
-    Args:
-      needed: bytes.
-      allowed: bytes.
-      of: what is fitted.
-      remedies: settings to change.
-    """
-    if needed <= allowed:
-        return None
-    return (
-        f"would take {needed / 2**30:.1f} GiB for {of}, more than the {allowed / 2**30:.1f} GiB allowed "
-        f"({remedies})"
-    )
-
-
 class Predictor(abc.ABC):
     """A fitted forecaster of one frame: a pytree whose arrays are leaves.
 

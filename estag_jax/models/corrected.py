@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
@@ -47,13 +48,13 @@ class CorrectedPredictor(Predictor):
     def chosen(self) -> dict[str, Any]:
         return self.predictor.chosen
 
+    @abc.abstractmethod
     def bonds(self, system: System) -> tuple[np.ndarray, ...]:
         """Groups of bonds that the correction moves at once (ops.constraints.bond_groups)."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def correct(self, frame: Array, history: Array, groups: tuple[Array, ...]) -> Array:
         """The forecast [..., N, C, 3] after a history [..., N, T, C, 3], corrected."""
-        raise NotImplementedError
 
     def inputs(self, system: System, size: tuple[int, int] | None = None) -> tuple[Any, Any]:
         """Groups of bonds, and the predictor's inputs.

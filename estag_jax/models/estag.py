@@ -126,8 +126,9 @@ class EDFTFeatures(nn.Module):
             w = nn.sigmoid(Linear(x.shape[2] - 1, name="filter")(features))
         else:
             w = nn.sigmoid(Linear(1, name="filter")(h[:, :, 1:]))[..., 0]
-        chunk = config.edges_at_once or edges_at_once(graph.num_edges, x.shape[2], config.hidden)
-        if chunk >= graph.num_edges:
+        sizes = graph.num_edges, x.shape[2], config.hidden, x.dtype.itemsize
+        chunk = edges_at_once(*sizes, config.edges_at_once)
+        if chunk == graph.num_edges:
             edges = at_receivers(w, graph) * at_senders(w, graph) * edge_coherence(spectrum, graph)
         else:
             edges, _ = over_edges(_weighted_coherence, (), (w, spectrum), (), graph, chunk)

@@ -109,8 +109,7 @@ class Forecaster:
 
     def _corrected(self, method: Method, predictor: Predictor) -> Forecaster:
         inputs = jax.tree.map(jnp.asarray, predictor.inputs(self.system))
-        changes = {"predictor": predictor, "method": method, "inputs": inputs}
-        return dataclasses.replace(self, **changes)
+        return dataclasses.replace(self, predictor=predictor, method=method, inputs=inputs)
 
     def __repr__(self) -> str:
         return (
@@ -297,6 +296,5 @@ class Forecaster:
           FileError: no such file, or one that is damaged, newer, or not a forecaster.
         """
         fields = read(path, method)
-        predictor = jax.tree.map(jnp.asarray, fields.pop("predictor"))
-        inputs = jax.tree.map(jnp.asarray, predictor.inputs(fields["system"]))
-        return cls(predictor, inputs, **fields)
+        arrays = [jax.tree.map(jnp.asarray, fields.pop(name)) for name in ("predictor", "inputs")]
+        return cls(*arrays, **fields)

@@ -52,7 +52,7 @@ def write(path: str | os.PathLike, fields: dict[str, Any]) -> None:
 
 
 def read(path: str | os.PathLike, method: Any = None) -> dict[str, Any]:
-    """The fields of a forecaster but for ``inputs``, which the others give.
+    """The fields of a forecaster.
 
     Raises:
       FileError: no such file, or one that is damaged, newer, or not a forecaster.
@@ -89,6 +89,7 @@ def _fields(about: dict, arrays: dict[str, np.ndarray], method: Method) -> dict[
     about.setdefault("choice", "{}")  # Files from before ``auto`` have none.
     return {name: about[name] for name in _VALUES} | {
         "predictor": predictor,
+        "inputs": predictor.inputs(system),
         "method": method,
         "system": system,
         "window": window,

@@ -7,11 +7,12 @@ import dataclasses
 import jax
 
 from estag_jax.data.task import Task
-from estag_jax.models.base import SPEED, SampledForm, memory_refused
+from estag_jax.models.base import SPEED, SampledForm
 from estag_jax.models.frame_ridge import FrameRidge
 from estag_jax.models.kernel_fit import KernelFit
 from estag_jax.models.kernel_predictor import FrameKernelPredictor
 from estag_jax.models.kernel_search import ROWS, WINDOWS
+from estag_jax.models.memory import memory_refused
 from estag_jax.models.ridge import AFFORDABLE
 from estag_jax.models.symmetries import automorphisms
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -46,10 +46,7 @@ def search(fit: KernelFit, steps: int, rate: float) -> Scales:
     width = (high - low) / 5
     copies = len(fit.data[0]) // windows
     count = min(ROWS, copies * fitted)
-    optimizer = optax.chain(
-        optax.clip_by_global_norm(1.0),
-        optax.adam(optax.cosine_decay_schedule(rate, max(steps, 1), 0.05)),
-    )
+    optimizer = _optimizer(steps, rate)
     state, noise, order = optimizer.init(flat), fit.noise(), []
     for step in range(steps if held >= 8 else 0):
         tell("scales", step, steps)
@@ -73,6 +70,13 @@ def search(fit: KernelFit, steps: int, rate: float) -> Scales:
         pairs = *sides, fit.rings[k], noise[rest]
         flat, state = _step(optimizer, unravel, flat, state, *pairs)
     return jax.tree.map(np.asarray, unravel(flat))
+
+
+@cache
+def _optimizer(steps: int, rate: float) -> optax.GradientTransformation:
+    """The same object for the same search: the program of its steps is compiled once for all fits."""
+    schedule = optax.cosine_decay_schedule(rate, max(steps, 1), 0.05)
+    return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
 
 
 def _held_out_error(scales, z, y, other, expected, rings, noise):

@@ -1,4 +1,4 @@
-"""How many windows are computed at once: as many as the cache, or the device, holds well.
+"""How many windows are computed at once, as many as the cache, or the device, holds well; fits too large.
 
 A network keeps arrays of E * T * H numbers for every window. On a CPU the step is fastest when all of
 them stay below about 30 MB: larger temporaries are mapped and unmapped by the C library in every step,
@@ -57,3 +57,20 @@ def chunks_of(share: int, chunk: int | None, collections: Collection[str], *size
     if set(collections) != {"params"}:
         return 1
     return math.ceil(share / (chunk or windows_at_once(*sizes, training=True)))
+
+
+def memory_refused(needed: float, allowed: float, of: str, remedies: str) -> str | None:
+    """Why a fit is refused that takes more bytes than it may, in one line, or None.
+
+    Args:
+      needed: bytes.
+      allowed: bytes.
+      of: what is fitted.
+      remedies: settings to change.
+    """
+    if needed <= allowed:
+        return None
+    return (
+        f"would take {needed / 2**30:.1f} GiB for {of}, more than the {allowed / 2**30:.1f} GiB allowed "
+        f"({remedies})"
+    )

@@ -10,9 +10,8 @@ import jax
 
 from estag_jax.data.system import System
 from estag_jax.models.base import NetworkMethod, NetworkPredictor, network_inputs
-from estag_jax.models.constrained import Constrained
-from estag_jax.models.limited import Limited
-from estag_jax.models.started import Started
+from estag_jax.models.corrected import CorrectedPredictor
+from estag_jax.models.started import StartedPredictor
 from estag_jax.nn.config import NetworkConfig
 
 Shapes = dict[str, tuple[int, ...]]
@@ -34,9 +33,9 @@ def check_weights(method: Any, predictor: Any, system: System, past: int) -> Non
     Raises:
       ValueError: they differ; names the setting where a change of one alone explains it, else an array.
     """
-    if isinstance(method, (Constrained, Limited)):
+    if isinstance(predictor, CorrectedPredictor):
         return check_weights(method.method, predictor.predictor, system, past)
-    if isinstance(method, Started):
+    if isinstance(predictor, StartedPredictor):
         return check_weights(method.network, predictor.network, system, past)
     if not isinstance(predictor, NetworkPredictor):
         return None

@@ -116,10 +116,9 @@ class SpatialModule(nn.Module):
                 push = jnp.clip(push, -self.clamp, self.clamp)
             return message.astype(x_ij.dtype), push
 
-        chunk = self.edges_at_once or edges_at_once(
-            graph.num_edges, x.shape[2], self.hidden, x.dtype.itemsize
-        )
-        if chunk >= graph.num_edges or self.is_initializing():
+        sizes = graph.num_edges, x.shape[2], self.hidden, x.dtype.itemsize
+        chunk = edges_at_once(*sizes, self.edges_at_once)
+        if chunk == graph.num_edges or self.is_initializing():
             x_ij = at_receivers(x, graph) - at_senders(x, graph)
             sums = messages(phi_m, phi_x, ends(h, graph), x_ij, edge_features)
             sums = jax.tree.map(lambda values: sum_at_receivers(values, graph), sums)

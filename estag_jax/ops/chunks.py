@@ -31,7 +31,9 @@ EdgeFunction = Callable[[Any, Any, Any, Any], tuple[Any, Any]]
 values that are kept for every edge, and values that are summed at the receivers."""
 
 
-def edges_at_once(edges: int, past: int, hidden: int, itemsize: int = 4) -> int:
+def edges_at_once(
+    edges: int, past: int, hidden: int, itemsize: int = 4, asked: int | None = None
+) -> int:
     """How many edges of a window are computed at once, at most all: the rule of every network.
 
     Args:
@@ -39,7 +41,10 @@ def edges_at_once(edges: int, past: int, hidden: int, itemsize: int = 4) -> int:
       past: T.
       hidden: H.
       itemsize: bytes of a number.
+      asked: the setting, which goes before the rule.
     """
+    if asked is not None:
+        return min(asked, edges)
     whole, chunk = CPU if jax.default_backend() == "cpu" else DEVICE
     edge = past * hidden * itemsize
     return edges if edges * edge <= whole else max(1, chunk // edge)

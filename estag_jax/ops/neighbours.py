@@ -91,7 +91,7 @@ def allocate(frame: Array, cutoff: float, skin: float, capacity: float = 1.25) -
 
 
 def update(neighbours: Neighbours, frame: Array) -> Neighbours:
-    """The list for the next frame [N, 3]: itself, or built anew where a node has moved too far; traceable."""
+    """The list for the next frame [N, 3]: itself, or a new one where a node has moved too far; traceable."""
     frame = jnp.asarray(frame)
     moved = jnp.max(jnp.sum((frame - neighbours.frame) ** 2, axis=-1))
     size = len(neighbours.senders)

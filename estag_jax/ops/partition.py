@@ -100,9 +100,8 @@ def split_graph(graph: Graph, part: np.ndarray) -> Partition:
     size = int(max(counts + (edges < most)))
     wanted = sent[:, 1] * len(part) + sent[:, 2]
     by_wanted = np.argsort(wanted)
-    seat = (sent[:, 0] * width + slot)[
-        by_wanted
-    ]  # behind the owned nodes of the part that wants it
+    # Behind the owned nodes of the part that wants it.
+    seat = (sent[:, 0] * width + slot)[by_wanted]
     order = np.full((parts, size), -1)
     graphs = []
     for p in range(parts):

@@ -226,8 +226,8 @@ def _key(config: RunConfig, task: Task, settings: Any, numbers: Sequence[int]) -
 
 
 def _read(read: dict[str, Any]) -> dict[str, Any]:
-    """How the data are read; without ``up`` where it is not given, as before there was one."""
-    return {k: v for k, v in read.items() if (k, v) != ("up", None)}
+    """What decides how the data are read; without ``up`` where it is not given, as before there was one."""
+    return {k: v for k, v in read.items() if k != "max_memory" and (k, v) != ("up", None)}
 
 
 def _finished(path: Path) -> Result | None:

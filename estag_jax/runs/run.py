@@ -192,6 +192,7 @@ def _comparable(config: RunConfig) -> dict[str, Any]:
     saved = to_dict(config)
     saved["train"].pop("epochs")
     saved["train"].pop("mesh")  # a run goes on on other devices
+    saved["read"].pop("max_memory")  # and on a machine of another size
     saved.pop("data")  # by their fingerprints: the same file may lie in another folder
     saved.pop("beside")
     return saved

@@ -55,9 +55,7 @@ def held() -> Generator[None]:
 
 def check() -> None:
     """Raises Interrupted if a signal waits."""
-    number, _state["signal"] = (
-        _state["signal"],
-        0,
-    )  # before it is agreed on, which a signal may interrupt
+    # Before it is agreed on, which a signal may interrupt.
+    number, _state["signal"] = _state["signal"], 0
     if number := agree(number):
         raise Interrupted(number)

@@ -55,7 +55,7 @@ def test_the_graph_is_that_of_every_step(skin):
         for i in range(steps):
             graph = graph_of(past[0, :, -1, 0])
             edges.add((graph.num_edges, int(graph.senders.sum())))
-            # Padded to one size, else every step is compiled anew; the added node is no part of it.
+            # Padded to one size, else every step is compiled again; the added node is no part of it.
             nodes = past.shape[1]
             padded = [
                 np.pad(a, [(0, 0), (0, 1)] + [(0, 0)] * (a.ndim - 2)) for a in (past, inputs[0])

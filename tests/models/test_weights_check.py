@@ -52,3 +52,13 @@ def test_a_setting_that_is_not_the_weights(saved, settings, facts):
     message = str(error.value)
     assert message.startswith(str(path)) and "\n" not in message and len(message) < 300
     assert all(fact in message for fact in facts), message
+
+
+def test_a_method_that_the_system_of_the_file_cannot_have(saved):
+    arrays, path = read_npz(saved), saved.with_name("constrained.npz")
+    about = json.loads(str(arrays["about"]))
+    about["method"] = {"type": "Constrained", "method": about["method"], "sweeps": 30}
+    write_npz(path, arrays | {"about": np.array(json.dumps(about))})
+    with pytest.raises(FileError, match="bonds cannot be constrained") as error:
+        estag_jax.load(path)
+    assert str(error.value).startswith(str(path))

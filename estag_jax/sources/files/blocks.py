@@ -15,7 +15,7 @@ import numpy as np
 
 from estag_jax.data.system import DataError
 from estag_jax.io import one_line
-from estag_jax.sources.files.stacks import opened
+from estag_jax.sources.files.text import damaged, opened
 
 
 class _Lines:
@@ -48,14 +48,7 @@ class _Lines:
         return rows
 
     def error(self, why: str) -> DataError:
-        return _damaged(self.path, self.frame, why)
-
-
-def _damaged(path: Path, frame: int, why: str) -> DataError:
-    whole = f", or save its {frame} whole frames to a new file" if frame else ""
-    return DataError(
-        f"{path}: frame {frame} (counted from 0) is cut short or damaged ({why}); copy it again{whole}"
-    )
+        return damaged(self.path, self.frame, why)
 
 
 def _to_last(lines: Iterable[str]) -> Iterator[str]:
@@ -154,7 +147,7 @@ def examine_outcar(path: Path) -> None:
             elif OUTCAR_STEP in line:
                 left = True
     if left:
-        raise _damaged(path, frame, "the file ends within an iteration")
+        raise damaged(path, frame, "the file ends within an iteration")
 
 
 def examine_vasprun(path: Path) -> None:
@@ -169,7 +162,7 @@ def examine_vasprun(path: Path) -> None:
             frame += element.tag == "calculation"
             element.clear()
     except ElementTree.ParseError as error:
-        raise _damaged(path, frame, one_line(error)) from error
+        raise damaged(path, frame, one_line(error)) from error
 
 
 EXAMINE: dict[str, Callable[[Path], None]] = {

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from estag_jax.data.system import DataError
-from estag_jax.sources.files.stacks import opened
+from estag_jax.sources.files.text import opened
 
 
 class Bvh(NamedTuple):

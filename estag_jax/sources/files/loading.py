@@ -12,7 +12,7 @@ from scipy.io import netcdf_file
 
 from estag_jax.data.system import DataError
 from estag_jax.io import cause
-from estag_jax.sources.files import blocks, dcd, hdf5, pdb, stacks, xdr
+from estag_jax.sources.files import blocks, dcd, hdf5, pdb, stacks, text, xdr
 from estag_jax.sources.files.stacks import Stack
 from estag_jax.sources.files.timing import Clock, clock, has_time, unknown
 from estag_jax.sources.files.topology import FORMATS, unreadable
@@ -100,7 +100,7 @@ def _check_netcdf(path: Path) -> None:
 def _check_lines(path: Path, reader: Any, atoms: int) -> None:
     """Refuses an Amber text trajectory with lines that belong to no frame: readers drop a cut frame."""
     each = -(-3 * atoms // 10) + (reader.ts.dimensions is not None)
-    with stacks.opened(path) as file:
+    with text.opened(path) as file:
         widths = [len(line.rstrip()) for line in file][1:]  # without the title
     while widths and not widths[-1]:
         widths.pop()

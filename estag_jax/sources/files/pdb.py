@@ -6,7 +6,8 @@ from itertools import chain
 from pathlib import Path
 
 from estag_jax.data.system import DataError
-from estag_jax.sources.files.stacks import check_names, opened
+from estag_jax.sources.files.stacks import check_names
+from estag_jax.sources.files.text import opened
 
 
 def examine(path: Path) -> None:

@@ -6,12 +6,7 @@ the corner of their box.
 
 from __future__ import annotations
 
-import bz2
-import contextlib
-import gzip
-import lzma
-import zlib
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
@@ -20,7 +15,7 @@ from ase.geometry import cell_to_cellpar
 
 from estag_jax.data.system import DataError
 from estag_jax.data.transform import LENGTHS
-from estag_jax.io import cause
+from estag_jax.sources.files.text import damaged, opened
 
 
 class Stack(NamedTuple):
@@ -69,21 +64,6 @@ DUMP_UNITS = {
     "cgs": (1e8, 1e12),
 }
 """Å and ps in LAMMPS' units of length and time; those of lj are anyone's."""
-
-
-@contextlib.contextmanager
-def opened(path: Path) -> Generator[TextIO]:
-    """A text file, compressed or not; bytes that are no UTF-8 are replaced.
-
-    Raises:
-      DataError: it cannot be read, or the compressed data end too early.
-    """
-    kind = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}.get(path.suffix.lower(), open)
-    try:
-        with kind(path, "rt", encoding="utf-8-sig", errors="replace") as file:
-            yield file
-    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise DataError(f"{path}: cannot be read ({cause(error)}); copy it again") from error
 
 
 def check_last_line(path: Path, last: str, before: str) -> None:
@@ -185,7 +165,7 @@ def read_dump(path: Path) -> Stack:
             try:
                 these, points = table[:, 0].astype(np.int64), table[:, 1:].astype(np.float64)
             except (ValueError, OverflowError) as error:
-                raise DataError(f"{where} is damaged ({error}); copy it again") from None
+                raise damaged(path, k, str(error)) from None
             order = np.argsort(these)
             these, points = these[order], points[order]
             if ids is None:
@@ -278,11 +258,7 @@ def _dump_frames(path: Path, file: TextIO) -> Iterator[DumpFrame]:
             else:
                 raise ValueError(f"a line is {line.strip()[:40]!r}")
         except (StopIteration, ValueError) as error:
-            why = str(error) or "the file ends"
-            raise DataError(
-                f"{path}: frame {frame} (counted from 0) is cut short or damaged ({why}); copy it again, or "
-                f"save its {frame} whole frames to a new file"
-            ) from None
+            raise damaged(path, frame, str(error) or "the file ends") from None
 
 
 def _dump_cell(bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

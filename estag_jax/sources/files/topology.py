@@ -9,7 +9,7 @@ import numpy as np
 
 from estag_jax.data.system import DataError
 from estag_jax.io import cause
-from estag_jax.sources.files.stacks import opened
+from estag_jax.sources.files.text import opened
 
 PARTIAL_BONDS = (".pdb", ".ent", ".xpdb", ".pdbqt", ".cif", ".mmcif", ".mmtf")
 """Formats that list bonds of hetero atoms alone (CONECT), if any."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from estag_jax.data.system import DataError
+from estag_jax.sources.files.text import damaged
 
 XTC, XTC_LONG, TRR = 1995, 2023, 1993
 """The first number of a frame, by format; XTC_LONG holds more than 2³¹ bytes in a frame."""
@@ -55,7 +56,7 @@ def examine(path: Path) -> tuple[str, ...]:
                 )
             first = first or atoms
             if atoms != first:
-                raise _damaged(path, frame, f"it claims {atoms} atoms, the frames before {first}")
+                raise damaged(path, frame, f"it claims {atoms} atoms, the frames before {first}")
             if not positions and silent is None:
                 silent = frame
             file.seek(end)
@@ -86,12 +87,6 @@ def _decode_apart(path: Path) -> None:
         )
 
 
-def _damaged(path: Path, frame: int, why: str) -> DataError:
-    return DataError(
-        f"{path}: frame {frame} (counted from 0) is damaged: {why}; copy the file again"
-    )
-
-
 def _end_of_frame(path: Path, file: BinaryIO, frame: int) -> tuple[int, int, int, bool]:
     """Magic number of the frame that begins here, where it ends, its atoms, and whether it holds positions.
 
@@ -103,7 +98,7 @@ def _end_of_frame(path: Path, file: BinaryIO, frame: int) -> tuple[int, int, int
         (atoms,) = _integers(file, 1)
         file.seek(44, 1)  # step, time, box
         if (again := _integers(file, 1)[0]) != atoms:
-            raise _damaged(path, frame, f"it claims {atoms} atoms and {again}")
+            raise damaged(path, frame, f"it claims {atoms} atoms and {again}")
         if atoms <= UNCOMPRESSED:
             return magic, file.tell() + 12 * atoms, atoms, True
         file.seek(32, 1)  # precision, bounds of the integers, size of the smallest
@@ -122,7 +117,7 @@ def _end_of_frame(path: Path, file: BinaryIO, frame: int) -> tuple[int, int, int
         if reals not in (4, 8) or any(
             part not in known.get(k, (0,)) for k, part in enumerate(parts)
         ):
-            raise _damaged(path, frame, f"parts of {parts} bytes are not those of {atoms} atoms")
+            raise damaged(path, frame, f"parts of {parts} bytes are not those of {atoms} atoms")
         return magic, file.tell() + 2 * reals + sum(parts), atoms, x > 0
     raise DataError(
         f"{path}: frame {frame} (counted from 0) does not begin with the number of an XTC or TRR frame "

@@ -13,7 +13,8 @@ from ase.data import atomic_numbers as number_of
 from ase.io.extxyz import key_val_str_to_dict
 
 from estag_jax.data.system import DataError
-from estag_jax.sources.files.stacks import check_last_line, opened
+from estag_jax.sources.files.stacks import check_last_line
+from estag_jax.sources.files.text import opened
 
 CP2K = re.compile(r"\s*i\s*=\s*\d+,\s*time\s*=\s*([-+.\dEe]+)")
 """How CP2K begins a comment; the time is in fs."""
