@@ -9,6 +9,7 @@ can restore.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -20,7 +21,7 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from estag_jax.io import FileError, one_line, read_json, write_json
+from estag_jax.io import FileError, read_json, unwritable, write_json
 from estag_jax.runs.folder import RunError, sums_of
 from estag_jax.training import distributed, interrupts
 from estag_jax.training.callbacks import Callback
@@ -130,6 +131,7 @@ class Checkpoints(Callback):
         }
         distributed.barrier(f"save epoch {loop.epoch}")
         try:
+            os.listdir(self.folder)  # orbax would make a folder anew that someone has deleted
             self._checkpointer.save_checkpointables(
                 loop.epoch, _arrays(loop), metrics=facts, force=True
             )
@@ -137,6 +139,9 @@ class Checkpoints(Callback):
                 sums = {str(step): _sums(self._path(step)) for step in self._steps()}
                 write_json(sums_of(self.folder), sums)
         except (OSError, ValueError) as error:
+            with contextlib.suppress(Exception):  # it would say the same again
+                self.end(loop)
+            self._checkpointer = None
             raise _unwritable(self._path(loop.epoch), error) from None
         self._saved = loop.epoch
 
@@ -216,10 +221,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _unwritable(path: Path, error: Exception) -> RunError:
-    return RunError(
-        f"{path}: cannot be written ({one_line(error)[:200]}); what was saved before is whole: free space or "
-        f"permit writing, then add --resume"
-    )
+    return RunError(f"{unwritable(path, error)}, then add --resume; what was saved before is whole")
 
 
 def _arrays(loop: Loop) -> dict[str, Any]:

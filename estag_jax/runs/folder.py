@@ -29,7 +29,7 @@ from typing import Any
 
 from estag_jax.config import from_dict, to_dict
 from estag_jax.evaluation.result import Result
-from estag_jax.io import FileError, one_line, read_json, write_json, write_text
+from estag_jax.io import FileError, is_alive, read_json, unwritable, write_json, write_text
 from estag_jax.runs.settings import RunConfig
 
 RUN, FORECASTER, CHECKPOINTS = "run.json", "forecaster.npz", "checkpoints"
@@ -120,10 +120,7 @@ def append_metrics(folder: Path, evaluation: dict[str, Any]) -> None:
         with (folder / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(evaluation, allow_nan=False) + "\n")
     except OSError as error:
-        raise RunError(
-            f"{folder / METRICS}: cannot be written ({one_line(error)}); free space or permit writing, "
-            f"then add --resume"
-        ) from None
+        raise RunError(f"{unwritable(folder / METRICS, error)}, then add --resume") from None
 
 
 def begin_metrics(folder: Path, log: list[dict[str, Any]]) -> None:
@@ -215,14 +212,11 @@ def locked(folder: Path, take_over: bool = False) -> Generator[None]:
     while True:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with path.open("x", encoding="utf-8") as file:
-                json.dump(own, file)
+            _create(path, json.dumps(own))
             break
         except OSError as error:
             if not path.exists():
-                raise RunError(
-                    f"{folder}: cannot be written ({one_line(error)}); choose another --out"
-                ) from None
+                raise RunError(f"{unwritable(path, error)}, or choose another --out") from None
             holder = _holder(path)
             if holder is None or take_over or _ended(holder):
                 path.unlink(missing_ok=True)
@@ -237,6 +231,17 @@ def locked(folder: Path, take_over: bool = False) -> Generator[None]:
     finally:
         if _holder(path) == own:
             path.unlink(missing_ok=True)
+
+
+def _create(path: Path, text: str) -> None:
+    """Writes a file that is not there yet; one that cannot be written is taken away again."""
+    with path.open("x", encoding="utf-8") as file:
+        try:
+            file.write(text)
+            file.flush()
+        except OSError:
+            path.unlink()
+            raise
 
 
 def _holder(path: Path) -> dict[str, Any] | None:
@@ -254,13 +259,7 @@ def _ended(holder: dict[str, Any]) -> bool:
     pid = holder.get("pid")
     if holder.get("host") != socket.gethostname() or not isinstance(pid, int):
         return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass  # of another user, and alive
-    return False
+    return not is_alive(pid)
 
 
 def _delete(path: Path) -> None:
