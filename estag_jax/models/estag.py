@@ -82,6 +82,10 @@ class EstagConfig(MessageConfig):
         Args:
           channels: C; that program has other conventions for one channel than for several.
           **overrides: fields that differ from it.
+
+        Example:
+          >>> EstagConfig.released(channels=1, layers=4).edft_normalize
+          1e-09
         """
         fields = dict(
             edft_filter="frame",
