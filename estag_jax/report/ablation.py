@@ -29,7 +29,7 @@ AGAINST = (
     "with its interval of 95 % (evaluation.compare.paired_interval)."
 )
 _LINE = 0.2  # inches a row
-_MARKS = 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000
+_MARKS = 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000
 
 
 def write_ablation(results: Sequence[Result], out: Path, title: str, command: str) -> list[Path]:
