@@ -40,7 +40,9 @@ def ablation(
     graph: GraphConfig = DEFAULT_GRAPH,
     train: TrainConfig = _TRAIN,
 ) -> None:
-    """Fit ESTAG and variants that differ by one thing, and compare them on the same windows.
+    """Fit ESTAG without each of its parts, and compare.
+
+    Variants differ by one thing; windows and seeds are the same.
 
     Args:
       data: Data sets as for estag train; NAME=SOURCE names the column (aspirin=my.npz).
