@@ -42,7 +42,7 @@ def ablation(
 ) -> None:
     """Fit ESTAG without each of its parts, and compare.
 
-    Variants differ by one thing; windows and seeds are the same.
+    Variants differ by one thing and share windows and seeds.
 
     Args:
       data: Data sets as for estag train; NAME=SOURCE names the column (aspirin=my.npz).
