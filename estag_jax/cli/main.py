@@ -28,6 +28,7 @@ COMMANDS = {
     "report": "write a run or a table as one HTML file",
     "export": "write a run's forecaster as StableHLO and as plain arrays",
     "table": "fit and test every method on every data set, and tabulate",
+    "ablation": "fit ESTAG without each of its parts, and compare",
     "plan": "say what a training step costs: operations, memory, time, and what fits",
     "info": "say what a run's folder holds",
     "data": "list, describe, download or simulate trajectories",
