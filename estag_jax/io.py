@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import errno
 import json
 import math
 import os
@@ -22,7 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 import platformdirs
 
-from estag_jax import memory
+from estag_jax import disk, memory
 
 
 class Report(Protocol):
@@ -43,17 +42,6 @@ _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
 )
-_REMEDIES = {
-    errno.ENOSPC: "free space there",
-    errno.EDQUOT: "free space there, or ask for a larger quota",
-    errno.EFBIG: "raise the limit on the size of a file (ulimit -f)",
-    errno.EROFS: "permit writing there",
-    errno.EACCES: "permit writing there",
-    errno.EPERM: "permit writing there",
-    errno.ENOENT: "its folder is gone, put it back",
-    errno.ENOTDIR: "its folder is a file",
-    errno.EEXIST: "its folder is a file",
-}
 _DEFLATE = 1040  # at least the most that deflate can shrink anything (1032 : 1)
 
 
@@ -117,7 +105,7 @@ def write_atomic(path: str | os.PathLike, write: Callable[[Path], Any]) -> None:
     partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left in _leftovers(path):
+        for left in disk.leftovers(path):
             left.unlink(missing_ok=True)
         try:
             write(partial)
@@ -125,17 +113,7 @@ def write_atomic(path: str | os.PathLike, write: Callable[[Path], Any]) -> None:
         finally:
             partial.unlink(missing_ok=True)
     except OSError as error:
-        raise FileError(unwritable(path, error)) from error
-
-
-def unwritable(path: str | os.PathLike, error: Exception) -> str:
-    """That a file cannot be written, why, and what helps, in one line."""
-    number = getattr(error, "errno", None)
-    if number is None and (found := re.search(r"os_error_code='(\d+)'", str(error))):  # tensorstore's
-        number = int(found[1])
-        error = OSError(number, os.strerror(number))
-    remedy = _REMEDIES.get(number, "check the disk")
-    return f"{path}: cannot be written ({one_line(error)[:200]}); {remedy}"
+        raise FileError(disk.unwritable(path, error)) from error
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
@@ -274,24 +252,6 @@ def cause(error: BaseException) -> str:
     """Kind and text of another library's error, on one line of moderate length."""
     text = one_line(error).split(" Error: ")[-1]  # a long preface may name the file once more
     return f"{type(error).__name__}: {text[:200]}{' …' if len(text) > 200 else ''}"
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process of this machine has the number."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):  # of another user
-        pass
-    return True
-
-
-def _leftovers(path: Path) -> list[Path]:
-    """Temporary files of a file whose process has ended."""
-    ours = re.compile(re.escape(path.name) + r"\.(\d+)-\d+\.partial")
-    found = ((path.with_name(name), ours.fullmatch(name)) for name in os.listdir(path.parent))
-    return [left for left, match in found if match and not is_alive(int(match[1]))]
 
 
 def _escaped(character: str) -> str:

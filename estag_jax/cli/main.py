@@ -122,7 +122,7 @@ def _fail(message: str, code: int, own_process: bool) -> None:
 def _end(code: int, own_process: bool) -> None:
     _leave_others(code)
     if own_process:
-        # At its own exit Python would wait for the threads of a save that failed, and crash one that compiles.
+        # Python's own exit would wait for the threads of a save that failed, and crash one that compiles.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

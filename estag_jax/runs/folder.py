@@ -27,9 +27,15 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from estag_jax.config import from_dict, to_dict
+from estag_jax.config import from_dict, to_dict, version_fault
+from estag_jax.disk import is_alive, unwritable
 from estag_jax.evaluation.result import Result
-from estag_jax.io import FileError, is_alive, read_json, unwritable, write_json, write_text
+from estag_jax.io import (
+    FileError,
+    read_json,
+    write_json,
+    write_text,
+)
 from estag_jax.runs.settings import RunConfig
 
 RUN, FORECASTER, CHECKPOINTS = "run.json", "forecaster.npz", "checkpoints"
@@ -82,11 +88,8 @@ def read_run(folder: Path) -> tuple[RunConfig, dict[str, Any]]:
     saved = read_json(path, RunError)
     if not isinstance(saved, dict) or saved.get("format") != FORMAT:
         raise RunError(f"{path}: is not the file of a run of estag_jax")
-    if saved.get("version") != VERSION:
-        raise RunError(
-            f"{path}: has format {saved.get('version')}, this estag_jax reads {VERSION}; use the "
-            f"version of estag_jax that wrote it"
-        )
+    if why := version_fault(saved.get("version"), VERSION):
+        raise RunError(f"{path}: {why}")
     try:
         return from_dict(RunConfig, saved["config"]), saved
     except (KeyError, TypeError, ValueError) as error:

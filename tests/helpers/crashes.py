@@ -41,7 +41,7 @@ COMMANDS = {
     "closed form": f"train --data a.npy --model frame-ridge {_WINDOWS} --out o/r --resume",
     "table": "table --data a.npy --models ESTAG-without-layers Last-frame --seeds 2 --protocol blocked "
     f"--past 4 --delta 2 {_TRAIN} --out o/t",
-    "data prepare": "data prepare --data synthetic:springs --out o/p.npz",
+    "data prepare": "data prepare synthetic:springs --out o/p.npz",
 }
 OUT = "o"
 

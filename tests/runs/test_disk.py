@@ -1,4 +1,4 @@
-"""A disk that is full, over quota, read-only or failing, and a folder that is gone: one line, nothing lost."""
+"""A disk that is full, over quota, read-only or failing, or a folder that is gone: one line, nothing lost."""
 
 import errno
 import os
@@ -30,7 +30,8 @@ REMEDIES = {
 
 
 @pytest.mark.parametrize(
-    ("number", "operation"), [(errno.ENOSPC, "mkdir"), *((number, "replace") for number in REMEDIES)]
+    ("number", "operation"),
+    [(errno.ENOSPC, "mkdir"), *((number, "replace") for number in REMEDIES)],
 )
 def test_a_file_that_cannot_be_written_says_why_and_what_helps(
     number, operation, tmp_path, monkeypatch
