@@ -254,6 +254,8 @@ def _key(config: RunConfig, task: Task, settings: Any, numbers: Sequence[int]) -
     saved.pop("beside")
     saved.pop("constrain_bonds")
     saved["train"].pop("mesh")
+    if saved["train"]["skip_nonfinite"] is None:  # as before there was one
+        saved["train"].pop("skip_nonfinite")
     if isinstance(settings, ClosedForm):
         saved["train"], saved["start"], numbers = None, None, ()
     method = to_dict(settings) if dataclasses.is_dataclass(settings) else repr(settings)
