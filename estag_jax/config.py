@@ -101,6 +101,18 @@ def from_dict(kind: type[C], values: dict[str, Any]) -> C:
     return kind(**fields)
 
 
+def version_fault(found: Any, known: int) -> str:
+    """Why a file of a format's version ``found`` is not read where ``known`` is; "" where it is."""
+    if type(found) is int and found > known:
+        return (
+            f"was written by a newer estag_jax (format {found}, this one reads up to {known}); update "
+            f"estag_jax"
+        )
+    if found != known or type(found) is not int:
+        return f"has format {found!r}, this estag_jax reads {known}; use the version that wrote it"
+    return ""
+
+
 def _field(hint: Any, value: Any) -> Any:
     options = [hint]
     if typing.get_origin(hint) in (typing.Union, types.UnionType):

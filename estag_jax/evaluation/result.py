@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import jax
 
+from estag_jax.config import version_fault
 from estag_jax.ops.sharding import device_name
 
 FORMAT = 1
@@ -108,9 +109,10 @@ class Result:
         Raises:
           ValueError: another or a newer format.
         """
-        if not isinstance(saved, dict) or saved.get("format") != FORMAT:
-            kind = saved.get("format") if isinstance(saved, dict) else type(saved).__name__
-            raise ValueError(f"is no result of format {FORMAT} (found {kind})")
+        if not isinstance(saved, dict) or "format" not in saved:
+            raise ValueError("is no result: it names no format")
+        if why := version_fault(saved["format"], FORMAT):
+            raise ValueError(why)
         try:
             fields = {name: value for name, value in saved.items() if name != "format"}
             return cls(**fields | {"rows": [Row(**row) for row in saved["rows"]]})
