@@ -61,6 +61,10 @@ class RunError(ValueError):
     """A run's folder cannot be used as asked; the message is one line for the user."""
 
 
+class Unwritable(RunError):
+    """A disk refuses to write; the message names the file and what helps."""
+
+
 def is_run(folder: Path) -> bool:
     """Whether a folder holds a run of this version: by what run.json says."""
     try:
@@ -123,7 +127,7 @@ def append_metrics(folder: Path, evaluation: dict[str, Any]) -> None:
         with (folder / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(evaluation, allow_nan=False) + "\n")
     except OSError as error:
-        raise RunError(f"{unwritable(folder / METRICS, error)}, then add --resume") from None
+        raise Unwritable(f"{unwritable(folder / METRICS, error)}, then add --resume") from None
 
 
 def begin_metrics(folder: Path, log: list[dict[str, Any]]) -> None:
@@ -219,7 +223,7 @@ def locked(folder: Path, take_over: bool = False) -> Generator[None]:
             break
         except OSError as error:
             if not path.exists():
-                raise RunError(f"{unwritable(path, error)}, or choose another --out") from None
+                raise Unwritable(f"{unwritable(path, error)}, or choose another --out") from None
             holder = _holder(path)
             if holder is None or take_over or _ended(holder):
                 path.unlink(missing_ok=True)
