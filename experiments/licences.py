@@ -1,4 +1,4 @@
-"""Writes docs/licences.md: the licence of every package of requirements.txt, as the packages themselves say it."""
+"""Writes docs/licences.md: the licence of every package of requirements.txt, as each says of itself."""
 
 import re
 from importlib.metadata import PackageNotFoundError, metadata
@@ -7,8 +7,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = """# Licences of what estag_jax is run and tested with
 
-estag_jax itself is MIT. This list is written by `make licences` from what each package of `requirements.txt` says of
-itself. Those under the LGPL and the MPL are used as they are installed; nothing of them is copied.
+estag_jax itself is MIT. This list is written by `make licences` from what each package of `requirements.txt`
+says of itself. Those under the LGPL and the MPL are used as they are installed; nothing of them is copied.
 
 | package | version | licence |
 | --- | --- | --- |
