@@ -152,16 +152,23 @@ def begin_metrics(folder: Path, log: list[dict[str, Any]]) -> None:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The evaluations so far; a torn last line is left out."""
+    """The evaluations so far; lines that are torn or damaged are left out."""
     path, evaluations = folder / METRICS, []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError, RecursionError):
             evaluation = json.loads(line)
-        except json.JSONDecodeError:
-            break
-        if isinstance(evaluation, dict) and "epoch" in evaluation:
-            evaluations.append(evaluation)
+            if _is_evaluation(evaluation):
+                evaluations.append(evaluation)
     return evaluations
+
+
+def _is_evaluation(line: Any) -> bool:
+    if not isinstance(line, dict) or type(line.get("epoch")) is not int:
+        return False
+    return all(
+        isinstance(line.get(name), float | None) for name in ("train_loss", "validation_mse")
+    )
 
 
 def set_aside(folder: Path) -> None:
