@@ -55,6 +55,10 @@ class Graph:
     Raises:
       ValueError: shapes differ, an index is out of range, or a dtype is wrong. Values are checked
         only where they are concrete (not under a JAX transformation).
+
+    Example:
+      >>> Graph([2, 0, 1], [0, 1, 0], num_nodes=3).receivers.tolist()
+      [[0, 0, 1]]
     """
 
     senders: Array

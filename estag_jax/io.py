@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 import platformdirs
 
-from estag_jax import memory
+from estag_jax import disk, memory
 
 
 class Report(Protocol):
@@ -92,6 +92,8 @@ def tell(stage: str, done: int, total: int) -> None:
 def write_atomic(path: str | os.PathLike, write: Callable[[Path], Any]) -> None:
     """Writes a file under a temporary name beside it and then renames it.
 
+    What a process that was killed has left of writing the same file is removed.
+
     Args:
       path: the file; its folder is made if need be.
       write: is given the temporary path. What it leaves there is removed if it fails.
@@ -103,13 +105,15 @@ def write_atomic(path: str | os.PathLike, write: Callable[[Path], Any]) -> None:
     partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for left in disk.leftovers(path):
+            left.unlink(missing_ok=True)
         try:
             write(partial)
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)
     except OSError as error:
-        raise FileError(f"{path}: cannot be written ({one_line(error)})") from error
+        raise FileError(disk.unwritable(path, error)) from error
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
@@ -130,7 +134,7 @@ def read_json(path: str | os.PathLike, error: type[ValueError] = FileError) -> A
         raise error(f"{path}: there is no such file") from why
     except OSError as why:
         raise error(f"{path}: cannot be read ({one_line(why)})") from why
-    except ValueError as why:
+    except (ValueError, RecursionError) as why:
         raise error(f"{path}: is not JSON ({one_line(why)})") from why
 
 

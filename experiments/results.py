@@ -8,7 +8,7 @@ The cells of a table (figures of every seed, settings, versions, device, times) 
 measured in experiments/results/NAME.json, and so are the figures of other experiments (figures.py). The
 pages are written by hand but for the blocks between `<!-- NAME -->` and `<!-- end -->`: a table, `summary`
 (all rows where networks were compared, as ratios to VAR ridge), `headline` (some of them), `solved` (closed
-forms on all data), or the figures of an experiment.
+forms on all data), the ablation of ESTAG (`estag_ablation`), or the figures of an experiment.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from figures import KEPT, Figures
 from estag_jax.evaluation.result import Result
 from estag_jax.io import write_text
 from estag_jax.models.catalog import METHODS
+from estag_jax.report import ablation
 from estag_jax.report.dots import dots
 from estag_jax.report.tables import markdown
-from estag_jax.runs.grid import stored
+from estag_jax.runs.grid import place, stored
 
 ROOT = KEPT.parents[1]
 FIGURES = ROOT / "docs"
@@ -47,6 +48,7 @@ HEADLINE = (
     "ESTAG",
     "ESTAG as released",
 )
+ABLATION = "estag_ablation"
 COMPARED = "aspirin", "ethanol", "trp_cage", "walk"
 SOLVED = (
     "AR-LS",
@@ -101,13 +103,8 @@ def keep(folder: Path) -> None:
                     f"frames or windows are others; remove {data} from the file to keep the new rows"
                 )
         rows = {row.name: row for row in (*before.rows, *new.rows)}
-        ordered = sorted(rows.values(), key=lambda row: _place(row.name))
-        old[data] = dataclasses.replace(before, rows=ordered)
+        old[data] = dataclasses.replace(before, rows=sorted(rows.values(), key=place))
     write_results(folder.name, list(old.values()))
-
-
-def _place(name: str) -> int:
-    return list(METHODS).index(name.partition(" (")[0])
 
 
 def write_results(name: str, results: list[Result]) -> None:
@@ -183,6 +180,8 @@ def filled(text: str) -> str:
             body = made[name]()
         elif name.startswith("table"):
             body = markdown(kept(name))
+        elif name == ABLATION:
+            body = ablation.markdown(kept(name))
         else:
             body = Figures.read(name).markdown()
         return f"{match[1]}{body}{match[3]}"
@@ -205,6 +204,8 @@ def main(config: Config) -> None:
     for path in sorted(KEPT.glob("table*.json")):
         title = f"Table {path.stem.removeprefix('table')}, data in place of the published"
         print(dots(kept(path.stem), FIGURES / f"{path.stem}.png", title).relative_to(ROOT))
+    drawn = ablation.forest(kept(ABLATION), FIGURES / "ablation.png", "ESTAG, one thing changed")
+    print(drawn.relative_to(ROOT))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ SLOW = {"jax", "flax", "optax", "orbax", "matplotlib", "scipy", "e3nn_jax", "ase
 RANK = {
     "graph": 0,
     "memory": -1,
+    "disk": -1,
     "io": 0,
     "config": 0,
     "ops": 1,

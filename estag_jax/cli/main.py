@@ -28,6 +28,7 @@ COMMANDS = {
     "report": "write a run or a table as one HTML file",
     "export": "write a run's forecaster as StableHLO and as plain arrays",
     "table": "fit and test every method on every data set, and tabulate",
+    "ablation": "fit ESTAG without each of its parts, and compare",
     "plan": "say what a training step costs: operations, memory, time, and what fits",
     "info": "say what a run's folder holds",
     "data": "list, describe, download or simulate trajectories",
@@ -82,20 +83,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         else:
             _run("estag", COMMANDS, argv)
     except KeyboardInterrupt as stop:
-        code = signals.stopped(stop)
-        _leave_others(code)
-        if own_process:  # a thread that still compiles would crash when Python takes itself down
-            sys.stdout.flush()
-            os._exit(code)
-        sys.exit(code)
+        _end(signals.stopped(stop), own_process)
     except BrokenPipeError:
         # Whoever read the output has seen enough; nothing more can be written to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Failure as error:
-        _fail(str(error), error.code)
+        _fail(str(error), error.code, own_process)
     except (ValueError, OSError) as error:
-        _fail(str(error), 2)
+        _fail(str(error), 2, own_process)
 
 
 def check_out(out: Path, *read: str | os.PathLike) -> None:
@@ -118,9 +114,18 @@ def check_out(out: Path, *read: str | os.PathLike) -> None:
         raise UsageError(f"--out is {out}, which is read from; choose another name")
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int, own_process: bool) -> None:
     print(f"estag: {printable(message)}", file=sys.stderr)
+    _end(code, own_process)
+
+
+def _end(code: int, own_process: bool) -> None:
     _leave_others(code)
+    if own_process:
+        # Python's own exit would wait for the threads of a save that failed, and crash one that compiles.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
 
 

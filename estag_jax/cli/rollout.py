@@ -21,6 +21,7 @@ def rollout(
     constrain_bonds: tyro.conf.FlagCreatePairsOff[bool] = False,
     limit_motion: tyro.conf.FlagCreatePairsOff[bool] = False,
     structure: int | None = None,
+    energy: tyro.conf.FlagCreatePairsOff[bool] = False,
     rebuild: tyro.conf.FlagCreatePairsOff[bool] = False,
     skin: float | None = None,
     capacity: float = 1.25,
@@ -40,13 +41,15 @@ def rollout(
       limit_motion: Keep steps and bond lengths of every forecast within those of the training windows.
       structure: Also compare rollouts from so many test windows with the frames of all test windows:
         bonds, angles, dihedrals, radius of gyration, spectrum.
+      energy: Also say how far the potential energy by GFN2-xTB drifts, beside that of the trajectory (all
+        atoms of a neutral molecule; needs the extra xtb).
       rebuild: Join the nodes that are within the cutoff at each step, in place of those of frame 0 (graph
         kind radius).
       skin: With --rebuild, distance beyond the cutoff up to which pairs are kept, so that they are looked for
         more rarely; default: a fifth of the cutoff.
       capacity: With --rebuild, room for pairs, as a multiple of those at the start.
-      out: File to write: .npz (arrays), .pdb, .dcd (VMD, MDAnalysis), .html (to turn and play), .gif, and
-        extended XYZ (ASE, OVITO) for anything else.
+      out: File to write: .npz (arrays), .pdb, .dcd (VMD, MDAnalysis), .html (to turn and play), .gif, .mp4
+        (extra video), and extended XYZ (ASE, OVITO) for anything else.
     """
     from estag_jax.evaluation.long_rollouts import long_rollouts
     from estag_jax.evaluation.metrics import per_window_mse
@@ -54,6 +57,7 @@ def rollout(
     from estag_jax.io import write_npz
     from estag_jax.runs import folder
     from estag_jax.runs import readers as runs
+    from estag_jax.simulate.energies import refuse
     from estag_jax.sources.files.export import time_key, write_frames
 
     if steps < 1:
@@ -88,6 +92,8 @@ def rollout(
             f"{run}: has no error bars to draw from for {trajectory.source}; {remedy}, or leave out "
             f"--samples"
         )
+    if energy:
+        refuse(forecaster.system)
     if constrain_bonds:
         forecaster = forecaster.constrained()
     if limit_motion:
@@ -123,7 +129,7 @@ def rollout(
         if system.atomic_numbers is not None:
             arrays["z"] = system.atomic_numbers
         write_npz(out, arrays if paths is None else arrays | {"samples": paths})
-    elif out.suffix in (".html", ".gif"):
+    elif out.suffix in (".html", ".gif", ".mp4"):
         _picture(out, frames, np.asarray(truth), forecaster, f"{run} on {trajectory.source}")
     else:
         write_frames(out, written, forecaster.system, forecaster.time_step, forecaster.time_unit)
@@ -140,6 +146,8 @@ def rollout(
     if len(truth):
         errors = per_window_mse(frames[: len(truth)], np.asarray(truth))
         print(f"mean squared error against the trajectory [{unit}²]: {_marked(errors)}")
+    if energy:
+        _energies(frames, np.asarray(truth), forecaster.system)
     if structure:
         _compare(*long_rollouts(forecaster.predictor, task, [steps], structure), unit)
 
@@ -167,12 +175,12 @@ def _rebuilt(forecaster: Any, inputs: Any, graph: Any, trajectory: Any, *room: A
 
 
 def _picture(out: Path, frames: np.ndarray, truth: np.ndarray, forecaster: Any, title: str) -> None:
-    """The frames, with as much of the truth as there is, as a page or a GIF."""
+    """The frames, with as much of the truth as there is, as a page, a GIF or a film."""
     from estag_jax.report.animation import animation
     from estag_jax.report.viewer import Clip, View
 
     system, step, unit = forecaster.system, forecaster.time_step, forecaster.time_unit
-    if out.suffix == ".gif":
+    if out.suffix != ".html":
         animation(frames, system, out, truth=truth, step=step, time_unit=unit)
         return
     clips = [Clip(frames, None, "forecast", step, step)]
@@ -180,6 +188,28 @@ def _picture(out: Path, frames: np.ndarray, truth: np.ndarray, forecaster: Any, 
         both = Clip(truth, frames[: len(truth)], "truth and forecast", step, step)
         clips.insert(0, both)
     View(clips, system, unit).save(out, title)
+
+
+def _energies(frames: np.ndarray, truth: np.ndarray, system: Any) -> None:
+    """Prints how far the energies of the forecast and of the trajectory drift."""
+    from estag_jax.simulate.energies import drift, potential_energies
+
+    own = potential_energies(frames, system)
+    lost = int(np.isnan(own).sum())
+    if np.isfinite(change := drift(own)):
+        print(
+            f"potential energy by GFN2-xTB: drifts by {change:+.3f} eV over {len(own)} frames (mean of the "
+            f"last tenth less that of the first)"
+        )
+    if lost:
+        print(
+            f"potential energy by GFN2-xTB: {lost} of {len(own)} frames have none, so far off they are"
+        )
+    if len(truth):
+        true = potential_energies(truth, system)
+        print(
+            f"  that of the trajectory by {drift(true):+.3f} eV, with a deviation of {true.std():.3f}"
+        )
 
 
 def _compare(found: dict[str, Any], unit: str) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from estag_jax.evaluation.result import Result
     from estag_jax.runs.settings import RunConfig
 
+Protocol = Literal["paper", "blocked"]
+
 _TRAIN = TrainConfig()
 
 
@@ -34,7 +36,7 @@ def table(
     command: tyro.conf.Suppress[tyro.conf.Fixed[str]],
     models: tuple[str, ...] = (),
     seeds: int = 3,
-    protocol: Literal["paper", "blocked"] = "paper",
+    protocol: Protocol = "paper",
     head: Head | None = None,
     start: str | None = None,
     past: int | None = None,
@@ -61,22 +63,48 @@ def table(
       graph: Which nodes exchange messages.
       train: How the networks are trained.
     """
+    common = dict(read=read, graph=graph, train=train, start=start)
+    datasets = columns(data, seeds, protocol, common, past, delta)
+    title = f"{protocol} protocol"
+    show(*tabulate(datasets, models, seeds, out, head, title, command), protocol)
+
+
+def columns(
+    data: Sequence[str],
+    seeds: int,
+    protocol: Protocol,
+    common: dict[str, Any],
+    past: int | None = None,
+    delta: int | None = None,
+) -> dict[str, RunConfig]:
+    """The settings of every data set by the name of its column.
+
+    Raises:
+      UsageError: there is none, one is named twice, or there are no seeds.
+    """
     if seeds < 1:
         raise UsageError(f"--seeds is {seeds}, it must be at least 1")
     if not data:
         raise UsageError("--data names no data set; see estag data list")
+    from estag_jax.runs.settings import RunConfig
+
+    settings = RunConfig(split="paper" if protocol == "paper" else None, **common)
+    datasets = dict(column(spec, settings, past, delta) for spec in data)
+    if len(datasets) < len(data):
+        raise UsageError("--data names a column twice; write NAME=SOURCE")
+    return datasets
+
+
+def show(results: Sequence[Result], files: Sequence[Path], protocol: Protocol) -> None:
+    """Prints the table that was written, and its files.
+
+    Raises:
+      Failure: cells failed.
+    """
     from rich.markdown import Markdown
 
     from estag_jax.cli.console import wide_console
-    from estag_jax.runs.settings import RunConfig
 
-    split = "paper" if protocol == "paper" else None
-    common = RunConfig(read=read, split=split, graph=graph, train=train, start=start)
-    datasets = dict(column(spec, common, past, delta) for spec in data)
-    if len(datasets) < len(data):
-        raise UsageError("--data names a column twice; write NAME=SOURCE")
-    title = f"{protocol} protocol"
-    results, files = tabulate(datasets, models, seeds, out, head, title, command)
     wide_console(160).print(Markdown(files[0].read_text(encoding="utf-8")))
     print(f"files: {', '.join(map(str, files))}")
     rows = [row for result in results for row in result.rows]

@@ -35,6 +35,10 @@ class WindowConfig:
 
     Raises:
       ValueError: one of them is below 1, or the horizons are not as said.
+
+    Example:
+      >>> WindowConfig(past=3, delta=2, horizons=(1, 4)).offsets.tolist()
+      [0, 2, 4, 6, 12]
     """
 
     past: int = 10

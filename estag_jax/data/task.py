@@ -74,6 +74,13 @@ class Task:
     Raises:
       DataError: no trajectory, one without enough frames for the windows, or systems that differ in
         their channels, units, step, edge features or names of external vectors.
+
+    Example:
+      >>> from estag_jax import Trajectory
+      >>> walk = np.random.default_rng(0).normal(size=(400, 3, 3)).cumsum(axis=0)
+      >>> task = Task(Trajectory.from_arrays(walk), WindowConfig(past=4, delta=2))
+      >>> next(task.windows("test", 5)).history.shape
+      (5, 3, 4, 1, 3)
     """
 
     def __init__(

@@ -139,6 +139,12 @@ class Trajectory:
 
         Raises:
           DataError: shapes that do not match, or atomic numbers that are not 1 to 118.
+
+        Example:
+          >>> import numpy as np
+          >>> trajectory = Trajectory.from_arrays(np.zeros((100, 3, 3)), atomic_numbers=[8, 1, 1])
+          >>> trajectory.positions.shape, trajectory.system.names
+          ((100, 3, 1, 3), ('O', 'H', 'H'))
         """
         positions = np.asarray(positions)
         if positions.dtype not in (np.float32, np.float64):

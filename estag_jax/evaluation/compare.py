@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.special import stdtrit
 
 from estag_jax.data.task import Part, Task
 from estag_jax.evaluation.result import Result, Row
@@ -47,6 +48,40 @@ def paired_difference(one: Row, other: Row, windows: Sequence[int]) -> tuple[flo
     difference, count = parts.sum(), len(parts)
     spread = np.sum((parts - share * difference) ** 2) * count / max(count - 1, 1)
     return float(difference), float(np.sqrt(spread))
+
+
+def paired_interval(
+    one: Row, other: Row, windows: Sequence[int], share: float = 0.95
+) -> tuple[float, float]:
+    """The mean difference of two errors on the same windows and seeds, and half the width of its interval.
+
+        d ± t sqrt(s² + v²),   v² = sum_s (a_s - o_s - d)² / (S (S - 1))
+
+    with a_s and o_s the mean errors of seed s, s of :func:`paired_difference`, and t the quantile of
+    Student's distribution with S - 1 degrees of freedom: chance in the training and in the windows. Of a
+    single seed s alone is known, and t has one degree of freedom less than there are blocks.
+
+    Args:
+      one, other: rows of one result.
+      windows: W_b, how many windows each block has [B].
+      share: of the interval.
+
+    Returns:
+      d, below zero where ``one`` is better, and t sqrt(s² + v²); that is infinite if it cannot be said.
+    """
+    common = [seed for seed in one.seeds if seed in other.seeds]
+    errors = [
+        [dict(zip(r.seeds, r.metrics["mse"]["seeds"], strict=True))[s] for s in common]
+        for r in (one, other)
+    ]
+    apart, (difference, error) = np.subtract(*errors), paired_difference(one, other, windows)
+    count, variance = len(common), error**2
+    if count > 1:
+        variance += apart.var(ddof=1) / count
+    free = count - 1 if count > 1 else len(windows) - 1
+    return difference, float(
+        stdtrit(free, (1 + share) / 2) * np.sqrt(variance)
+    ) if free > 0 else np.inf
 
 
 def clearly_better(result: Result) -> Row | None:

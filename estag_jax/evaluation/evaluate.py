@@ -50,6 +50,14 @@ def evaluate(
 
     Raises:
       ValueError: there is no metric of a name.
+
+    Example:
+      >>> from estag_jax import Trajectory, WindowConfig, fit
+      >>> walk = np.random.default_rng(0).normal(size=(400, 3, 3)).cumsum(axis=0)
+      >>> task = Task(Trajectory.from_arrays(walk), WindowConfig(past=4, delta=2))
+      >>> result = evaluate([fit("Last frame", task), fit("AR-LS", task)], task, ["rmsd"])
+      >>> [row.name for row in result.rows], sorted(result.rows[0].metrics)
+      (['Last frame', 'AR-LS'], ['covers_90', 'error_bar', 'mse', 'nats', 'rmsd'])
     """
     if isinstance(metrics, Mapping):
         functions = {"mse": METRICS["mse"], **metrics}

@@ -33,6 +33,10 @@ def mse(prediction: Array, target: Array) -> Array:
 
     Raises:
       ValueError: the shapes differ or are not of that form.
+
+    Example:
+      >>> float(mse(np.zeros((5, 2, 1, 3)), np.full((5, 2, 1, 3), 0.5)))
+      0.25
     """
     return per_window_mse(prediction, target).mean()
 

@@ -166,6 +166,10 @@ def find(name: str) -> str:
 
     Names of the published tables are known too (PT-s).
 
+    Example:
+      >>> find("var-ridge"), find("PT-s")
+      ('VAR ridge', 'First frame')
+
     Raises:
       ValueError: there is no such method; names the nearest.
     """

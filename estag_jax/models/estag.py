@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from estag_jax.graph import Graph
 from estag_jax.nn.config import Head, MessageConfig
@@ -23,6 +24,7 @@ from estag_jax.ops.edft import (
     normalize_over_frequencies,
 )
 from estag_jax.ops.geometry import centre
+from estag_jax.ops.linalg import einsum
 from estag_jax.ops.segment import at_receivers, at_senders
 
 
@@ -42,11 +44,15 @@ class EstagConfig(MessageConfig):
     """Use the temporal modules; False is the ablation without attention."""
     causal: bool = True
     """Attention sees past frames only."""
+    edft_nodes: bool = True
+    """Use the spectrum of the nodes, c_i(k)."""
+    edft_edges: bool = True
+    """Use the cross-spectrum of the edges, A_ij(k)."""
     edft_channel: int | None = None
     """Channel that is transformed; None: the second (CA of a backbone) where there are several."""
-    edft_filter: Literal["frequency", "frame"] = "frequency"
-    """w_k from the node features by one output per frequency, or (released program) one linear map
-    applied to the features of frame k with its time embedding."""
+    edft_filter: Literal["frequency", "frame", "fixed"] = "frequency"
+    """w_k from the node features by one output per frequency; or (released program) one linear map
+    applied to the features of frame k with its time embedding; or fixed at 1."""
     edft_complex_square: bool = False
     """Node feature |sum f²| in place of ||f||² (released program)."""
     edft_normalize: float | None = None
@@ -63,6 +69,10 @@ class EstagConfig(MessageConfig):
     """Queries, keys and values end in an activation (released program)."""
     flip_time_difference: bool = False
     """Attention moves x(t) by x(s) - x(t) in place of x(t) - x(s) (released program, C = 1)."""
+    equivariant: bool = True
+    """False: node features also see the coordinates as numbers, and follow no rotation."""
+    turn_in_training: bool = False
+    """Each training window is turned at random, and its forecast back: augmentation by O(3)."""
     coordinate_weight: ClassVar[float] = 1.0  # an option of ST_EGNN, which shares the module
 
     @classmethod
@@ -72,6 +82,10 @@ class EstagConfig(MessageConfig):
         Args:
           channels: C; that program has other conventions for one channel than for several.
           **overrides: fields that differ from it.
+
+        Example:
+          >>> EstagConfig.released(channels=1, layers=4).edft_normalize
+          1e-09
         """
         fields = dict(
             edft_filter="frame",
@@ -122,7 +136,9 @@ class EDFTFeatures(nn.Module):
         if not channel < channels:
             raise ValueError(f"edft_channel={channel}, but the history has {channels} channel(s)")
         spectrum = edft(x[:, :, :, channel], graph)
-        if config.edft_filter == "frequency":
+        if config.edft_filter == "fixed":
+            w = jnp.ones((*features.shape[:2], x.shape[2] - 1), x.dtype)
+        elif config.edft_filter == "frequency":
             w = nn.sigmoid(Linear(x.shape[2] - 1, name="filter")(features))
         else:
             w = nn.sigmoid(Linear(1, name="filter")(h[:, :, 1:]))[..., 0]
@@ -171,14 +187,22 @@ class ESTAG(nn.Module):
         config = self.config
         origin = centre(history, graph)
         x = history - origin
+        turn = None
+        if config.turn_in_training and self.has_rng("dropout"):
+            turn = jax.random.orthogonal(self.make_rng("dropout"), 3, x.shape[:1], x.dtype)
+            x = einsum("bxy,bntcy->bntcx", turn, x)
         edges = () if graph.edge_features is None else (graph.edge_features,)
         nodes = None
         if config.layers:
             embedding = NodeEmbedding(config.hidden, name="embedding")
             features, h = embedding(node_features.astype(x.dtype), x.shape[2])
             if config.edft:
-                fourier, nodes = EDFTFeatures(config, name="edft")(x, features, h, graph)
-                edges = (*edges, fourier) if config.edge_features == "concat" else (fourier,)
+                fourier, power = EDFTFeatures(config, name="edft")(x, features, h, graph)
+                nodes = power if config.edft_nodes else None
+                if config.edft_edges:
+                    edges = (*edges, fourier) if config.edge_features == "concat" else (fourier,)
+            if not config.equivariant:
+                h = h + Linear(config.hidden, name="coordinates")(x.reshape(*x.shape[:3], -1))
             h = config.lowered(h)
             edges = tuple(config.lowered(part) for part in edges)
         for i in range(config.layers):
@@ -201,4 +225,7 @@ class ESTAG(nn.Module):
                     config.flip_time_difference,
                     name=f"temporal_{i}",
                 )(h, x)
-        return TemporalPooling(config.head, name="pooling")(x) + origin[:, 0]
+        x = TemporalPooling(config.head, name="pooling")(x)
+        if turn is not None:
+            x = einsum("bxy,bncx->bncy", turn, x)
+        return x + origin[:, 0]

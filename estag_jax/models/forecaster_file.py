@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from estag_jax.config import from_dict, to_dict
+from estag_jax.config import from_dict, to_dict, version_fault
 from estag_jax.data.settings import WindowConfig
 from estag_jax.data.system import System
 from estag_jax.graph import Graph
@@ -64,11 +64,8 @@ def read(path: str | os.PathLike, method: Any = None) -> dict[str, Any]:
             raise KeyError("format")
     except (KeyError, TypeError, ValueError):
         raise FileError(f"{path}: is not a forecaster of estag_jax") from None
-    if about["version"] > VERSION:
-        raise FileError(
-            f"{path}: was written by a newer estag_jax (format {about['version']}, this one reads "
-            f"up to {VERSION}); update estag_jax"
-        )
+    if why := version_fault(about.get("version"), VERSION):
+        raise FileError(f"{path}: {why}")
     try:
         return _fields(about, arrays, method_from_dict(about["method"], method))
     except (KeyError, TypeError, ValueError) as error:

@@ -35,6 +35,8 @@ class StEgnnConfig(MessageConfig):
     attention: ClassVar[bool] = False
     aggregate: ClassVar[Literal["mean"]] = "mean"
     unit_vectors: ClassVar[bool] = False
+    equivariant: ClassVar[bool] = True
+    turn_in_training: ClassVar[bool] = False
 
     @classmethod
     def gmn(cls, **overrides) -> StEgnnConfig:

@@ -40,6 +40,12 @@ def rollout(
 
     Returns:
       [steps, ..., N, C, 3].
+
+    Example:
+      >>> history = np.arange(2.0).reshape(1, 2, 1, 1) + np.zeros(3)  # one node, at 0 and then at 1
+      >>> frames = rollout(lambda h: 2 - h[..., -2, :, :], history, steps=4)
+      >>> frames[:, 0, 0, 0].tolist()
+      [2.0, 1.0, 0.0, 1.0]
     """
     return rollout_with(lambda h, _: (predict(h), None), history, None, steps, noise, disturb)[0]
 

@@ -1,8 +1,9 @@
-"""Frames as an animated picture (GIF), truth beside forecast."""
+"""Frames as an animated picture (GIF) or a film (MP4), truth beside forecast."""
 
 from __future__ import annotations
 
-import io
+import importlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,12 @@ from PIL import Image
 
 from estag_jax.data.system import System
 from estag_jax.data.windows import evenly
-from estag_jax.io import write_atomic
+from estag_jax.io import FileError, write_atomic
 from estag_jax.report.overlay import node_colours, sticks, widest_view
 from estag_jax.report.style import BLUE, EDGE, GREY, INK
 
 MOST = 200
-"""Frames of a GIF; of more, evenly spaced ones are taken."""
+"""Frames of a GIF or film; of more, evenly spaced ones are taken."""
 
 
 def animation(
@@ -31,12 +32,12 @@ def animation(
     time_unit: str = "",
     milliseconds: int = 50,
 ) -> Path:
-    """Writes a GIF that repeats for ever: nodes in their widest plane, about the centroid.
+    """Writes a GIF that repeats for ever, or an MP4: nodes in their widest plane, about the centroid.
 
     Args:
       frames: positions [F, N, C, 3].
       system: the nodes.
-      path: the GIF to write.
+      path: the file to write, by its suffix an MP4 (H.264, with the extra video) or a GIF.
       truth: the same frames in truth, drawn in grey behind, or None; those that are missing at the end
         are left out.
       step: time from one frame to the next, to be shown; 0 for none.
@@ -45,7 +46,49 @@ def animation(
 
     Returns:
       The path.
+
+    Raises:
+      FileError: it cannot be written, or an MP4 is asked for and imageio-ffmpeg is not installed.
     """
+    path = Path(path)
+    pictures = _pictures(frames, system, truth, step, time_unit)
+    if path.suffix == ".mp4":
+        _write_film(path, pictures, 1000 / milliseconds)
+        return path
+    first, *rest = (
+        Image.fromarray(picture).convert("P", palette=Image.Palette.ADAPTIVE, colors=64)
+        for picture in pictures
+    )
+    options = {"save_all": True, "append_images": rest, "duration": milliseconds, "loop": 0}
+    write_atomic(path, lambda partial: first.save(partial, format="GIF", **options))
+    return path
+
+
+def _write_film(path: Path, pictures: Iterator[np.ndarray], rate: float) -> None:
+    try:
+        ffmpeg = importlib.import_module("imageio_ffmpeg")
+    except ImportError:
+        raise FileError(
+            f"{path}: an MP4 needs imageio-ffmpeg, which is not installed; pip install "
+            f"'estag_jax[video]', or write a .gif"
+        ) from None
+
+    def write(partial: Path) -> None:
+        first = next(pictures)
+        options = {"fps": rate, "macro_block_size": 2, "output_params": ["-f", "mp4"]}
+        film = ffmpeg.write_frames(str(partial), first.shape[1::-1], **options)
+        film.send(None)  # starts it
+        for picture in (first, *pictures):
+            film.send(np.ascontiguousarray(picture))
+        film.close()
+
+    write_atomic(path, write)
+
+
+def _pictures(
+    frames: np.ndarray, system: System, truth: np.ndarray | None, step: float, time_unit: str
+) -> Iterator[np.ndarray]:
+    """The frames as pictures [420, 420, 3], 8 bits a colour."""
     chosen = evenly(np.arange(len(frames)), MOST)
     channels, pairs = (
         system.channels,
@@ -62,7 +105,6 @@ def animation(
     figure = Figure((4.2, 4.2), dpi=100, facecolor="white")
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1), xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-    pictures = []
     for i in chosen:
         axes.clear()
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
@@ -80,10 +122,5 @@ def animation(
             truth is not None and int(i) < len(truth)
         )
         axes.text(0.02, 0.02, said, transform=axes.transAxes, color=INK, fontsize=9)
-        data = io.BytesIO()
-        canvas.print_png(data)
-        pictures.append(Image.open(data).convert("P", palette=Image.Palette.ADAPTIVE, colors=64))
-    first, *rest = pictures
-    options = {"save_all": True, "append_images": rest, "duration": milliseconds, "loop": 0}
-    write_atomic(path, lambda partial: first.save(partial, format="GIF", **options))
-    return Path(path)
+        canvas.draw()
+        yield np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -9,10 +9,12 @@ can restore.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,9 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from estag_jax.io import FileError, one_line, read_json, write_json
-from estag_jax.runs.folder import RunError, sums_of
+from estag_jax.disk import unwritable
+from estag_jax.io import FileError, read_json, write_json
+from estag_jax.runs.folder import RunError, Unwritable, sums_of
 from estag_jax.training import distributed, interrupts
 from estag_jax.training.callbacks import Callback
 from estag_jax.training.loop import Loop
@@ -44,10 +47,16 @@ class Checkpoints(Callback):
     Args:
       folder: where they are kept; created when the first is saved.
       key: what a checkpoint must have been made with to be restored (settings, data), JSON-ready.
+      up_to_date: from the key of a checkpoint of an older version to that of this one.
     """
 
-    def __init__(self, folder: str | os.PathLike, key: Any = None):
-        self.folder, self.key = Path(folder).absolute(), key
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        key: Any = None,
+        up_to_date: Callable[[Any], Any] = lambda key: key,
+    ):
+        self.folder, self.key, self.up_to_date = Path(folder).absolute(), key, up_to_date
         self._checkpointer: Any = None
         self._saved: float = np.inf
 
@@ -113,7 +122,7 @@ class Checkpoints(Callback):
             known = (self._checkpointer.root_metadata().custom_metadata or {}).get("key", self.key)
         except (ValueError, OSError):
             known = self.key  # its file is damaged; run.json has the settings too
-        if known != self.key:
+        if known != self.key and self.up_to_date(known) != self.key:
             raise RunError(
                 f"{self.folder}: was made with other settings or data; choose another --out"
             )
@@ -130,6 +139,7 @@ class Checkpoints(Callback):
         }
         distributed.barrier(f"save epoch {loop.epoch}")
         try:
+            os.listdir(self.folder)  # orbax would make a folder anew that someone has deleted
             self._checkpointer.save_checkpointables(
                 loop.epoch, _arrays(loop), metrics=facts, force=True
             )
@@ -137,6 +147,9 @@ class Checkpoints(Callback):
                 sums = {str(step): _sums(self._path(step)) for step in self._steps()}
                 write_json(sums_of(self.folder), sums)
         except (OSError, ValueError) as error:
+            with contextlib.suppress(Exception):  # it would say the same again
+                self.end(loop)
+            self._checkpointer = None
             raise _unwritable(self._path(loop.epoch), error) from None
         self._saved = loop.epoch
 
@@ -215,10 +228,9 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0][:200] or type(error).__name__
 
 
-def _unwritable(path: Path, error: Exception) -> RunError:
-    return RunError(
-        f"{path}: cannot be written ({one_line(error)[:200]}); what was saved before is whole: free space or "
-        f"permit writing, then add --resume"
+def _unwritable(path: Path, error: Exception) -> Unwritable:
+    return Unwritable(
+        f"{unwritable(path, error)}, then add --resume; what was saved before is whole"
     )
 
 

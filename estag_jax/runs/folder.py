@@ -27,9 +27,15 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from estag_jax.config import from_dict, to_dict
+from estag_jax.config import from_dict, to_dict, version_fault
+from estag_jax.disk import is_alive, unwritable
 from estag_jax.evaluation.result import Result
-from estag_jax.io import FileError, one_line, read_json, write_json, write_text
+from estag_jax.io import (
+    FileError,
+    read_json,
+    write_json,
+    write_text,
+)
 from estag_jax.runs.settings import RunConfig
 
 RUN, FORECASTER, CHECKPOINTS = "run.json", "forecaster.npz", "checkpoints"
@@ -53,6 +59,10 @@ FORMAT, VERSION = "estag_jax run", 1
 
 class RunError(ValueError):
     """A run's folder cannot be used as asked; the message is one line for the user."""
+
+
+class Unwritable(RunError):
+    """A disk refuses to write; the message names the file and what helps."""
 
 
 def is_run(folder: Path) -> bool:
@@ -82,11 +92,8 @@ def read_run(folder: Path) -> tuple[RunConfig, dict[str, Any]]:
     saved = read_json(path, RunError)
     if not isinstance(saved, dict) or saved.get("format") != FORMAT:
         raise RunError(f"{path}: is not the file of a run of estag_jax")
-    if saved.get("version") != VERSION:
-        raise RunError(
-            f"{path}: has format {saved.get('version')}, this estag_jax reads {VERSION}; use the "
-            f"version of estag_jax that wrote it"
-        )
+    if why := version_fault(saved.get("version"), VERSION):
+        raise RunError(f"{path}: {why}")
     try:
         return from_dict(RunConfig, saved["config"]), saved
     except (KeyError, TypeError, ValueError) as error:
@@ -120,10 +127,7 @@ def append_metrics(folder: Path, evaluation: dict[str, Any]) -> None:
         with (folder / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(evaluation, allow_nan=False) + "\n")
     except OSError as error:
-        raise RunError(
-            f"{folder / METRICS}: cannot be written ({one_line(error)}); free space or permit writing, "
-            f"then add --resume"
-        ) from None
+        raise Unwritable(f"{unwritable(folder / METRICS, error)}, then add --resume") from None
 
 
 def begin_metrics(folder: Path, log: list[dict[str, Any]]) -> None:
@@ -148,16 +152,23 @@ def begin_metrics(folder: Path, log: list[dict[str, Any]]) -> None:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The evaluations so far; a torn last line is left out."""
+    """The evaluations so far; lines that are torn or damaged are left out."""
     path, evaluations = folder / METRICS, []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError, RecursionError):
             evaluation = json.loads(line)
-        except json.JSONDecodeError:
-            break
-        if isinstance(evaluation, dict) and "epoch" in evaluation:
-            evaluations.append(evaluation)
+            if _is_evaluation(evaluation):
+                evaluations.append(evaluation)
     return evaluations
+
+
+def _is_evaluation(line: Any) -> bool:
+    if not isinstance(line, dict) or type(line.get("epoch")) is not int:
+        return False
+    return all(
+        isinstance(line.get(name), float | None) for name in ("train_loss", "validation_mse")
+    )
 
 
 def set_aside(folder: Path) -> None:
@@ -215,14 +226,11 @@ def locked(folder: Path, take_over: bool = False) -> Generator[None]:
     while True:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with path.open("x", encoding="utf-8") as file:
-                json.dump(own, file)
+            _create(path, json.dumps(own))
             break
         except OSError as error:
             if not path.exists():
-                raise RunError(
-                    f"{folder}: cannot be written ({one_line(error)}); choose another --out"
-                ) from None
+                raise Unwritable(f"{unwritable(path, error)}, or choose another --out") from None
             holder = _holder(path)
             if holder is None or take_over or _ended(holder):
                 path.unlink(missing_ok=True)
@@ -237,6 +245,17 @@ def locked(folder: Path, take_over: bool = False) -> Generator[None]:
     finally:
         if _holder(path) == own:
             path.unlink(missing_ok=True)
+
+
+def _create(path: Path, text: str) -> None:
+    """Writes a file that is not there yet; one that cannot be written is taken away again."""
+    with path.open("x", encoding="utf-8") as file:
+        try:
+            file.write(text)
+            file.flush()
+        except OSError:
+            path.unlink()
+            raise
 
 
 def _holder(path: Path) -> dict[str, Any] | None:
@@ -254,13 +273,7 @@ def _ended(holder: dict[str, Any]) -> bool:
     pid = holder.get("pid")
     if holder.get("host") != socket.gethostname() or not isinstance(pid, int):
         return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass  # of another user, and alive
-    return False
+    return not is_alive(pid)
 
 
 def _delete(path: Path) -> None:

@@ -6,22 +6,23 @@ import dataclasses
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
 from estag_jax.config import to_dict
 from estag_jax.data.task import Task
-from estag_jax.evaluation.evaluate import evaluate
+from estag_jax.evaluation.evaluate import Metric, evaluate
 from estag_jax.evaluation.result import Result, Row
 from estag_jax.io import read_json, reporting_as, slug, write_json
 from estag_jax.models import catalog
-from estag_jax.models.base import ClosedForm
+from estag_jax.models.base import ClosedForm, Method
+from estag_jax.models.variants import ORDER
 from estag_jax.nn.config import Head
 from estag_jax.runs.checkpoint import Checkpoints
-from estag_jax.runs.folder import locked, sums_of
+from estag_jax.runs.folder import Unwritable, locked, sums_of
 from estag_jax.runs.published import PUBLISHED
 from estag_jax.runs.settings import RunConfig, prepare
 from estag_jax.training.callbacks import Callback, TrainingDiverged
@@ -31,6 +32,20 @@ CELLS = "cells"
 
 Announce = Callable[[str, str], Sequence[Callback]]
 """From data set and row to the callbacks that are told of its training."""
+
+Rows = Callable[[str, Task], Mapping[str, Method]]
+"""From data set and task to the settings of its rows, by name."""
+
+Metrics = Callable[[Task], Mapping[str, Metric]]
+ADDED = {
+    "up": None,
+    "start": None,
+    "edft_nodes": True,
+    "edft_edges": True,
+    "equivariant": True,
+    "turn_in_training": False,
+}
+"""Settings that earlier versions lacked, and the values that mean what these did: cells stay finished."""
 
 _FAILURES = (
     TrainingDiverged,
@@ -44,11 +59,12 @@ _FAILURES = (
 
 def run_grid(
     datasets: dict[str, RunConfig],
-    methods: Sequence[str],
+    methods: Sequence[str] | Rows,
     seeds: int,
     out: Path,
     head: Head | None = None,
     announce: Announce = lambda data, row: (),
+    metrics: Metrics = lambda task: {},
 ) -> list[Result]:
     """Fits and tests every method on every data set; finished cells are skipped.
 
@@ -59,11 +75,12 @@ def run_grid(
     Args:
       datasets: by the name of a column, the settings; their method and constraints are not looked at.
       methods: names of the catalog. Closed forms are added: all of them, or, where ``methods`` names some,
-        Last frame and VAR ridge, to which the others are compared.
+        Last frame and VAR ridge, to which the others are compared. Or a function that says the rows.
       seeds: how many, counted from the settings' ``train.seed``.
       out: folder; cells go to its cells/DATA/ROW.json.
       head: in place of every network's own head, or None.
       announce: called before each network that is trained.
+      metrics: further ones, by name.
 
     Returns:
       For each data set a result with its rows in the order of the catalog: those asked for, and the
@@ -81,44 +98,65 @@ def run_grid(
                 row = Row("(data)", name, "failed", str(error))
                 results.append(Result({"source": ", ".join(config.data)}, [row]))
                 continue
-            results.append(_column(name, config, task, methods, seeds, cells, head, announce))
+            asked = _settled(methods, name, task, head, config.start)
+            results.append(_column(name, config, task, asked, seeds, cells, announce, metrics))
     return results
+
+
+class _Asked(NamedTuple):
+    """A row that is asked for, and why it is not run, or ""."""
+
+    label: str
+    settings: Method
+    why_not: str = ""
+
+
+def _settled(
+    methods: Sequence[str] | Rows, name: str, task: Task, head: Head | None, start: str | None
+) -> list[_Asked]:
+    """The rows that are asked for, with their settings."""
+    if not isinstance(methods, Sequence):
+        return [_Asked(label, settings) for label, settings in methods(name, task).items()]
+    known, asked = {}, []
+    for method in _with_closed_forms(methods, task):
+        settings = catalog.settings(method, task, head=head)
+        label = catalog.label(method, head, start)
+        why_not = _why_not(method, settings, task, known)
+        if not why_not:
+            known[settings] = label
+        asked.append(_Asked(label, settings, why_not))
+    return asked
 
 
 def _column(
     name: str,
     config: RunConfig,
     task: Task,
-    methods: Sequence[str],
+    asked: Sequence[_Asked],
     seeds: int,
     cells: Path,
-    head: Head | None,
     announce: Announce,
+    metrics: Metrics,
 ) -> Result:
     rows: dict[Path, Row] = {}
-    known: dict[Any, str] = {}
     numbers = tuple(range(config.train.seed, config.train.seed + seeds))
     device: list[Result] = []
-    for method in _with_closed_forms(methods, task):
-        settings = catalog.settings(method, task, head=head)
-        label = catalog.label(method, head, config.start)
+    for label, settings, why_not in asked:
         path = cells / f"{slug(label)}.json"
-        why = _why_not(method, settings, task, known)
-        if why is not None:
-            rows[path] = Row(label, name, "skipped", why)
+        if why_not:
+            rows[path] = Row(label, name, "skipped", why_not)
             continue
-        known[settings] = label
         key = _key(config, task, settings, numbers)
         cell = _finished(path)
         if cell is None or cell.about.get("key") != key:
-            cell = _run(name, label, settings, config, task, numbers, key, path, announce)
+            cell = _run(name, label, settings, config, task, numbers, key, path, announce, metrics)
         device.append(cell)
         rows[path] = cell.rows[0]
     for path in sorted(cells.glob("*.json")):
         cell = None if path in rows else _finished(path)
         if cell is not None and _same_windows(cell, config, task):
             rows[path] = cell.rows[0]
-    ordered = sorted(rows.values(), key=_place)
+    ordered = sorted(rows.values(), key=place)
     return dataclasses.replace(device[0] if device else Result(task.describe(), []), rows=ordered)
 
 
@@ -129,7 +167,7 @@ def stored(out: Path) -> list[Result]:
         if (cell := _finished(path)) is not None:
             columns.setdefault(cell.rows[0].data, []).append(cell)
     return [
-        dataclasses.replace(found[0], rows=sorted((c.rows[0] for c in found), key=_place))
+        dataclasses.replace(found[0], rows=sorted((c.rows[0] for c in found), key=place))
         for _, found in sorted(columns.items())
     ]
 
@@ -149,13 +187,13 @@ def _with_closed_forms(methods: Sequence[str], task: Task) -> tuple[str, ...]:
     return tuple(name for name in catalog.METHODS if name in chosen)
 
 
-def _why_not(method: str, settings: Any, task: Task, known: dict[Any, str]) -> str | None:
-    """Why a cell is not run, in one line, or None."""
+def _why_not(method: str, settings: Any, task: Task, known: dict[Any, str]) -> str:
+    """Why a cell is not run, in one line; "" where it is."""
     if catalog.METHODS[method].needs_channels and task.systems[0].channels == 1:
         return "differs from another row only where nodes have several channels"
     if settings in known:
         return f"the same method as {known[settings]}"
-    return settings.refuse(task) if isinstance(settings, ClosedForm) else None
+    return (settings.refuse(task) or "") if isinstance(settings, ClosedForm) else ""
 
 
 def _run(
@@ -168,6 +206,7 @@ def _run(
     key: str,
     path: Path,
     announce: Announce,
+    metrics: Metrics,
 ) -> Result:
     """Fits a method from all seeds, tests it and writes the cell."""
     checkpoints = path.with_suffix(".training")
@@ -186,8 +225,10 @@ def _run(
                 start=config.start,
                 label=label,
             )
-            cell = evaluate(fitted, task)
+            cell = evaluate(fitted, task, metrics(task))
         row = dataclasses.replace(cell.rows[0], data=name, published=_published(name, label))
+    except Unwritable:  # which is no fault of the method
+        raise
     except _FAILURES as error:
         cell = Result(task.describe(), [])
         row = Row(label, name, "failed", " ".join(str(error).split())[:500])
@@ -215,19 +256,26 @@ def _key(config: RunConfig, task: Task, settings: Any, numbers: Sequence[int]) -
     saved.pop("beside")
     saved.pop("constrain_bonds")
     saved["train"].pop("mesh")
+    if saved["train"]["skip_nonfinite"] is None:  # as before there was one
+        saved["train"].pop("skip_nonfinite")
     if isinstance(settings, ClosedForm):
         saved["train"], saved["start"], numbers = None, None, ()
-    if saved["start"] is None:
-        saved.pop("start")
     method = to_dict(settings) if dataclasses.is_dataclass(settings) else repr(settings)
     data = [t.fingerprint for t in task.trajectories]
-    everything = [saved, method, data, list(numbers)]
+    everything = [_as_before(saved), _as_before(method), data, list(numbers)]
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
 
 
 def _read(read: dict[str, Any]) -> dict[str, Any]:
-    """What decides how the data are read; without ``up`` where it is not given, as before there was one."""
-    return {k: v for k, v in read.items() if k != "max_memory" and (k, v) != ("up", None)}
+    """What decides how the data are read."""
+    return _as_before({k: v for k, v in read.items() if k != "max_memory"})
+
+
+def _as_before(settings: Any) -> Any:
+    """Settings without those of ADDED that change nothing."""
+    if not isinstance(settings, dict):
+        return settings
+    return {k: v for k, v in settings.items() if k not in ADDED or v != ADDED[k]}
 
 
 def _finished(path: Path) -> Result | None:
@@ -249,8 +297,8 @@ def _same_windows(cell: Result, config: RunConfig, task: Task) -> bool:
     return same and cell.data.get("fingerprint") == [t.fingerprint for t in task.trajectories]
 
 
-def _place(row: Row) -> tuple[int, str]:
-    """The place of a row in the table: by its method, then by its head."""
-    order = list(catalog.METHODS)
+def place(row: Row) -> tuple[int, str]:
+    """The place of a row in the table: by its method or variant, then by its head."""
+    order = [*catalog.METHODS, *ORDER]
     base = row.name if row.name in order else row.name.rpartition(" (")[0]
     return (order.index(base) if base in order else len(order)), row.name

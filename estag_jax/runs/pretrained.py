@@ -54,6 +54,10 @@ def load_pretrained(name: str) -> Forecaster:
 
     Raises:
       ValueError: there is none of that name; names the nearest and all.
+
+    Example:
+      >>> load_pretrained("small-molecules").past
+      10
     """
     if name not in PRETRAINED:
         raise ValueError(

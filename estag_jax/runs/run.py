@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from estag_jax.config import to_dict
+from estag_jax.config import from_dict, to_dict
 from estag_jax.data.task import Task
 from estag_jax.evaluation.result import Result, Row
 from estag_jax.io import Report, write_json
@@ -145,7 +145,7 @@ def train(
             constrain_bonds=config.constrain_bonds,
             label=None if isinstance(config.model, Auto) else catalog_label(config),
             callbacks=(
-                Checkpoints(out / folder.CHECKPOINTS, key),
+                Checkpoints(out / folder.CHECKPOINTS, key, _up_to_date),
                 *([Saved(out)] if first else []),
                 *callbacks,
             ),
@@ -196,6 +196,15 @@ def _comparable(config: RunConfig) -> dict[str, Any]:
     saved.pop("data")  # by their fingerprints: the same file may lie in another folder
     saved.pop("beside")
     return saved
+
+
+def _up_to_date(key: Any) -> Any:
+    """The key of a checkpoint of an older version, with the defaults of settings that it did not have."""
+    try:
+        settings = {name: value for name, value in key.items() if name != "fingerprints"}
+        return _comparable(from_dict(RunConfig, settings)) | {"fingerprints": key["fingerprints"]}
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None  # of settings that there are no more
 
 
 def _check_resumable(

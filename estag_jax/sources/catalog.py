@@ -195,6 +195,11 @@ def load(
 
     Raises:
       DataError: there is no such source or file, its data are bad, or an option has no effect on it.
+
+    Example:
+      >>> demo = load("demo")
+      >>> demo.num_frames, demo.system.num_nodes, demo.frame_step, demo.time_unit
+      (20000, 13, 0.5, 'fs')
     """
     from estag_jax.data import checks, transform
     from estag_jax.data.graphs import with_graph

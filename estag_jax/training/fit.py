@@ -71,6 +71,14 @@ def fit(
     Raises:
       ValueError: the method cannot be fitted to this task, or a seed is given twice.
       TrainingDiverged: the loss is not finite.
+
+    Example:
+      >>> from estag_jax import Trajectory, WindowConfig
+      >>> walk = np.random.default_rng(0).normal(size=(400, 3, 3)).cumsum(axis=0)
+      >>> task = Task(Trajectory.from_arrays(walk), WindowConfig(past=4, delta=2))
+      >>> forecaster = fit("AR-LS", task).forecaster
+      >>> forecaster.predict(forecaster.history(walk, start=100)).shape
+      (3, 1, 3)
     """
     if constrain_bonds:
         return _constrained(

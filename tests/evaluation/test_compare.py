@@ -2,10 +2,17 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 from helpers.springs import task
 
 import estag_jax
-from estag_jax.evaluation.compare import FEWEST, block_numbers, clearly_better, paired_difference
+from estag_jax.evaluation.compare import (
+    FEWEST,
+    block_numbers,
+    clearly_better,
+    paired_difference,
+    paired_interval,
+)
 from estag_jax.evaluation.evaluate import evaluate
 from estag_jax.evaluation.result import Result, Row
 from estag_jax.training.fit import fit
@@ -101,3 +108,45 @@ def test_an_effect_in_every_block_is_found_and_few_blocks_say_nothing():
         row = clearly_better(rows_of(errors, numbers))
         assert (row.name if row else None) == ("best" if found else None)
     assert clearly_better(Result({}, [])) is None
+
+
+def seeded(name, errors, seeds, blocks):
+    """A row with the mean errors of some seeds, the same in every block."""
+    mean = np.mean(errors)
+    mse = {"mean": mean, "seeds": list(errors), "blocks": [mean / blocks] * blocks}
+    return Row(name, metrics={"mse": mse}, seeds=list(seeds))
+
+
+def test_the_interval_of_seeds_is_that_of_a_paired_t_test():
+    """Where all blocks are alike, chance is in the seeds alone."""
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(size=(2, 4)) + 5
+    rows = seeded("a", one, range(4), 6), seeded("b", other, range(4), 6)
+    d, half = paired_interval(*rows, [10] * 6)
+    known = scipy.stats.ttest_rel(one, other).confidence_interval()
+    np.testing.assert_allclose((d - half, d + half), known)
+    wider = paired_interval(*rows, [10] * 6, share=0.99)[1]
+    assert wider > half
+    # A seed that diverged in one of them is left out.
+    fewer = seeded("b", other[1:], range(1, 4), 6)
+    half = paired_interval(rows[0], fewer, [10] * 6)[1]
+    known = scipy.stats.ttest_rel(one[1:], other[1:]).confidence_interval()
+    assert 2 * half == pytest.approx(known[1] - known[0])
+
+
+def test_the_interval_of_one_seed_is_that_of_the_blocks():
+    numbers = np.repeat(np.arange(8), 5)
+    rng = np.random.default_rng(1)
+    result = rows_of({"a": rng.random(40), "b": rng.random(40)}, numbers)
+    a, b = result.rows
+    for row in (a, b):
+        row.seeds.append(1)
+        row.metrics["mse"]["seeds"] = [row.mse]
+    d, half = paired_interval(a, b, result.data["blocks"])
+    difference, error = paired_difference(a, b, result.data["blocks"])
+    assert d == difference
+    assert half == pytest.approx(scipy.stats.t.ppf(0.975, 7) * error)
+    one = rows_of({"a": rng.random(4), "b": rng.random(4)}, np.zeros(4, int))
+    for row in one.rows:
+        row.metrics["mse"]["seeds"] = [row.mse]
+    assert paired_interval(*one.rows, one.data["blocks"])[1] == np.inf

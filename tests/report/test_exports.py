@@ -1,5 +1,7 @@
 """Forecasts written for other programs, read back by them."""
 
+import sys
+
 import ase.io
 import MDAnalysis
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from PIL import Image
 
 from estag_jax.data.system import DataError, System
+from estag_jax.io import FileError
 from estag_jax.report.animation import MOST, animation
 from estag_jax.sources.files.export import write_frames
 
@@ -69,3 +72,18 @@ def test_a_gif_has_the_frames_and_moves(tmp_path):
         image.seek(1)
         second = np.asarray(image.convert("RGB")).astype(int)
     assert (np.abs(first - second).sum(axis=2) > 60).mean() > 0.01
+
+
+def test_a_film_has_the_frames(tmp_path):
+    ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="needs the extra video")
+    path = animation(np.concatenate([FRAMES] * 3), SYSTEM, tmp_path / "a.mp4", truth=FRAMES[:5])
+    frames, seconds = ffmpeg.count_frames_and_secs(str(path))
+    assert frames == 3 * len(FRAMES) and seconds == pytest.approx(frames / 20, abs=0.06)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_a_film_without_ffmpeg_is_refused_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    with pytest.raises(FileError, match=r"a\.mp4: an MP4 needs imageio-ffmpeg.*\[video\].*\.gif"):
+        animation(FRAMES, SYSTEM, tmp_path / "a.mp4")
+    assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 import pytest
+from helpers.results import FACTS
 from rich.console import Console
 
 from estag_jax.cli.output import terminal
@@ -24,19 +25,6 @@ from estag_jax.report.tables import (
     with_uncertainty,
     write_report,
 )
-
-FACTS = {
-    "source": "a.npz",
-    "provenance": "made up",
-    "length_unit": "Å",
-    "nodes": 3,
-    "channels": 1,
-    "edges": 6,
-    "split": "blocked",
-    "window": {"past": 4, "delta": 2},
-    "windows": {"train": 10, "validation": 5, "test": 5},
-    "overlap_with_train": {"test": {"count": 0, "share": 0.0}},
-}
 
 
 def row(name, *seeds, error=0.0, **fields):
