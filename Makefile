@@ -37,7 +37,7 @@ pretrained: install
 	$(BIN)/python experiments/pretrained.py
 
 test: install
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow
