@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import jax
@@ -17,14 +16,13 @@ from estag_jax.data.system import System
 from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.graph import Array
-from estag_jax.models import catalog
+from estag_jax.models import catalog, compiled
 from estag_jax.models.base import Method, Predictor
 from estag_jax.models.constrained import Constrained, ConstrainedPredictor
 from estag_jax.models.error_bars import Distribution, ErrorBars
 from estag_jax.models.forecaster_file import read, write
 from estag_jax.models.history import checked_history
 from estag_jax.models.limited import Limited, limited
-from estag_jax.ops.rollout import rollout
 
 Vectors = Mapping[str, Array]
 """External vectors by name."""
@@ -200,9 +198,10 @@ class Forecaster:
         """
         history = self._checked(history)
         inputs = self.inputs_with(vectors)
+        run = compiled.predict if self.predictor.compiled else type(self.predictor).predict
         if history.ndim == 4:
-            return self.predictor.predict(history[None], inputs)[0]
-        return self.predictor.predict(history, inputs)
+            return run(self.predictor, history[None], inputs)[0]
+        return run(self.predictor, history, inputs)
 
     def _checked(self, history: Array) -> jax.Array:
         expected = self.system.num_nodes, self.past, self.system.channels, 3
@@ -226,11 +225,11 @@ class Forecaster:
           ValueError: another shape, there are no error bars, or too many points for a joint covariance.
         """
         history, bars = self._checked(history), self._bars()
-        forecast = self.predict(history, vectors)
+        windows = history if history.ndim == 5 else history[None]
+        found = compiled.distribution(bars, windows, self.predict(windows, vectors), joint)
         if history.ndim == 5:
-            return bars.distribution(history, forecast, joint)
-        mean, covariance, radius = bars.distribution(history[None], forecast[None], joint)
-        return Distribution(mean[0], covariance[0], radius)
+            return found
+        return Distribution(found.mean[0], found.covariance[0], found.radius)
 
     def _bars(self) -> ErrorBars:
         if self.error_bars is None:
@@ -267,18 +266,12 @@ class Forecaster:
                 f"this forecaster looks {self.horizon} steps ahead and cannot be fed with its own "
                 f"forecasts; train with --window.horizons 1"
             )
-        history, predict = self._checked(history), partial(self.predict, vectors=vectors)
-        if samples is None:
-            return rollout(predict, history, steps)
-        bars, windows = self._bars(), history if history.ndim == 5 else history[None]
-
-        def path(key: jax.Array) -> jax.Array:
-            shape = (steps, *windows.shape[:2], *windows.shape[3:-1], 6)
-            noise = jax.random.normal(key, shape, history.dtype)
-            return rollout(predict, windows, steps, noise, bars.draw)
-
-        paths = jax.vmap(path)(jax.random.split(jax.random.key(seed), samples))
-        return paths if history.ndim == 5 else paths[:, :, 0]
+        history, inputs = self._checked(history), self.inputs_with(vectors)
+        windows = history if history.ndim == 5 else history[None]
+        bars = None if samples is None else self._bars()
+        key = jax.random.key(seed)
+        paths = compiled.rollout(self.predictor, windows, inputs, bars, key, steps, samples)
+        return paths if history.ndim == 5 else paths[..., 0, :, :, :]
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes everything into one .npz file, which :meth:`load` reads without the data."""

@@ -1,0 +1,55 @@
+"""What a forecaster computes, compiled once for each number of windows.
+
+Operation by operation a forecast takes a hundred times as long, and a rollout is compiled at every call.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+
+from estag_jax.models.base import Predictor
+from estag_jax.models.error_bars import Distribution, ErrorBars
+from estag_jax.ops import rollout as ops
+
+
+@jax.jit
+def predict(predictor: Predictor, history: jax.Array, inputs: Any) -> jax.Array:
+    """The next frame [B, N, C, 3] after histories [B, N, T, C, 3]."""
+    return predictor.predict(history, inputs)
+
+
+@partial(jax.jit, static_argnames="joint")
+def distribution(
+    bars: ErrorBars, history: jax.Array, forecast: jax.Array, joint: bool
+) -> Distribution:
+    """Error bars of forecasts [B, N, C, 3], see ErrorBars.distribution."""
+    return bars.distribution(history, forecast, joint)
+
+
+@partial(jax.jit, static_argnames=("steps", "samples"))
+def rollout(
+    predictor: Predictor,
+    history: jax.Array,
+    inputs: Any,
+    bars: ErrorBars | None,
+    key: jax.Array,
+    steps: int,
+    samples: int | None,
+) -> jax.Array:
+    """The next frames [steps, B, N, C, 3], or K paths [K, steps, B, N, C, 3] with drawn errors."""
+
+    def following(history: jax.Array) -> jax.Array:
+        return predictor.predict(history, inputs)
+
+    if bars is None or samples is None:
+        return ops.rollout(following, history, steps)
+
+    def path(key: jax.Array) -> jax.Array:
+        shape = (steps, *history.shape[:2], *history.shape[3:-1], 6)
+        noise = jax.random.normal(key, shape, history.dtype)
+        return ops.rollout(following, history, steps, noise, bars.draw)
+
+    return jax.vmap(path)(jax.random.split(key, samples))
