@@ -1,6 +1,7 @@
 # make demo   installs, trains ESTAG and fits Frame kernel on the bundled trajectory: one table, figures
 # make test   installs and runs the tests (make test-slow: the slow ones)
-# make soak   reads damaged files by the thousand (MUTATIONS=1000 of each format)
+# make test-latest   the tests with the newest jax and flax, where there is a Python 3.12 or newer (LATEST=python3.12)
+# make soak   damaged files by the thousand, every operation on files that can fail, kills (docs/reliability.md)
 # make bench  times training beside plain PyTorch: benchmarks/results/ and docs/performance.md
 # make pretrained   fits the forecasters that ship with the package
 # make docs   builds the site into build/docs and runs the notebooks; a warning is an error
@@ -11,8 +12,11 @@ DEMO_OUT ?= runs/demo
 DEMO_ARGS ?=
 BENCH_ARGS ?=
 MUTATIONS ?= 1000
+SWEEP ?= 0
+KILLS ?= 50
+LATEST ?= python3.12
 
-.PHONY: bench demo docs pretrained test test-slow soak lint format install clean
+.PHONY: bench demo docs licences pretrained test test-slow test-latest soak lint format install clean
 
 install: .venv/installed
 .venv/installed: requirements.txt pyproject.toml
@@ -38,6 +42,17 @@ test: install
 test-slow: install
 	$(BIN)/python -m pytest -m slow
 
+test-latest:
+	@if $(LATEST) -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null; then \
+	  $(LATEST) -m venv .venv-latest && \
+	  .venv-latest/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-latest.txt && \
+	  .venv-latest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e . && \
+	  .venv-latest/bin/python -m pip check && .venv-latest/bin/python -m pytest -n auto; \
+	else echo "test-latest: not run, $(LATEST) is no Python 3.12 or newer; name one with make test-latest LATEST=..."; fi
+
+licences: install
+	$(BIN)/python experiments/licences.py
+
 docs: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.txt -e '.[docs]'
 	rm -rf docs/notebooks && cp -r notebooks docs/
@@ -45,9 +60,11 @@ docs: install
 	@echo build/docs/index.html
 
 soak: install
-	ESTAG_MUTATIONS=$(MUTATIONS) $(BIN)/python -m pytest -n auto tests/sources/test_mutations.py
+	ESTAG_MUTATIONS=$(MUTATIONS) ESTAG_SWEEP=$(SWEEP) ESTAG_KILLS=$(KILLS) $(BIN)/python -m pytest -n auto \
+	  -m "slow or not slow" tests/sources/test_mutations.py tests/runs/test_crashes.py tests/runs/test_loads.py
 
 lint: install
+	$(BIN)/python -m pip check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/ty check
@@ -58,4 +75,4 @@ format: install
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv runs build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-latest runs build *.egg-info .pytest_cache .ruff_cache .hypothesis

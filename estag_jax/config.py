@@ -98,7 +98,31 @@ def from_dict(kind: type[C], values: dict[str, Any]) -> C:
         if name not in known:
             raise ValueError(f"{kind.__name__} has no field {name!r}; it has {', '.join(known)}")
         fields[name] = _field(hints[name], value)
+        if not conforms(fields[name], hints[name]):
+            expected = getattr(hints[name], "__name__", None) or str(hints[name])
+            raise ValueError(f"{kind.__name__} {name} is {value!r}, expected {expected}")
     return kind(**fields)
+
+
+def conforms(value: Any, hint: Any) -> bool:
+    """Whether a value from a file is of the type that is expected; an int is a float, a bool no number."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(conforms(value, one) for one in args)
+    if origin is Literal:
+        return value in args
+    if origin is dict:
+        return isinstance(value, dict) and all(conforms(v, args[1]) for v in value.values())
+    if origin in (list, tuple):
+        same = origin is tuple and args[-1] is not ...
+        if not isinstance(value, origin) or (same and len(value) != len(args)):
+            return False
+        return all(map(conforms, value, args if same else [args[0]] * len(value)))
+    if hint is Any:
+        return True
+    if hint in (int, float):
+        return not isinstance(value, bool) and isinstance(value, (hint, int))
+    return not isinstance(hint, type) or isinstance(value, hint)
 
 
 def version_fault(found: Any, known: int) -> str:

@@ -134,7 +134,7 @@ def read_json(path: str | os.PathLike, error: type[ValueError] = FileError) -> A
         raise error(f"{path}: there is no such file") from why
     except OSError as why:
         raise error(f"{path}: cannot be read ({one_line(why)})") from why
-    except ValueError as why:
+    except (ValueError, RecursionError) as why:
         raise error(f"{path}: is not JSON ({one_line(why)})") from why
 
 

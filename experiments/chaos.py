@@ -64,9 +64,10 @@ METHODS = {
 }
 """By name, the colour in the figure."""
 AHEAD = (0.25, 0.5, 1.0, 2.0, 4.0)
-"""Lyapunov times after which errors are kept."""
+"""Lyapunov times after which errors are kept, besides that after a step."""
+MARKS = 0.05, 0.1, 0.2, 0.5, 1, 2, 4
 VALID = 0.4
-HEADS = "valid for", "± of seeds", "error after a step", *(f"after {ahead:g}" for ahead in AHEAD)
+HEADS = "valid for", "± of seeds", "a step", "error after it", *(f"after {a:g}" for a in AHEAD)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +124,7 @@ def measured(errors: list[np.ndarray], size: float, unit: float) -> list[float]:
     spread = np.std(valid, ddof=1) if len(valid) > 1 else 0.0
     joint = np.concatenate(relative, axis=1)
     steps = [1, *(max(1, round(ahead * unit)) for ahead in AHEAD)]
-    return [np.mean(valid), spread, *(np.median(joint[step - 1]) for step in steps)]
+    return [np.mean(valid), spread, 1 / unit, *(np.median(joint[step - 1]) for step in steps)]
 
 
 def draw(figures: Figures, path: Path) -> Path:
@@ -137,10 +138,11 @@ def draw(figures: Figures, path: Path) -> Path:
         for name, colour in METHODS.items():
             if row := figures.rows.get(f"{system}, {name}"):
                 errors = [np.nan if value is None else value for value in row[3:]]
-                axes.plot(AHEAD, errors, style(name), color=colour, marker="o", ms=3, lw=1.4)
+                ahead = row[2], *AHEAD
+                axes.plot(ahead, errors, style(name), color=colour, marker="o", ms=3, lw=1.4)
         axes.axhline(VALID, color=INK, lw=0.8, ls=":")
-        axes.set_ylim(1e-5, 3)
-        axes.set_xticks(AHEAD, [f"{ahead:g}" for ahead in AHEAD])
+        axes.set_ylim(2e-4, 5)
+        axes.set_xticks(MARKS, [f"{mark:g}" for mark in MARKS])
         axes.minorticks_off()
         what = "periods" if system == "springs" else "Lyapunov times"
         plain(axes, f"{system}: {what}", "error / size" if not across else "")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import jax
 
-from estag_jax.config import version_fault
+from estag_jax.config import conforms, from_dict, version_fault
 from estag_jax.ops.sharding import device_name
 
 FORMAT = 1
@@ -115,9 +115,22 @@ class Result:
             raise ValueError(why)
         try:
             fields = {name: value for name, value in saved.items() if name != "format"}
-            return cls(**fields | {"rows": [Row(**row) for row in saved["rows"]]})
-        except (KeyError, TypeError) as error:
+            found = cls(**fields | {"rows": [_row(row) for row in saved["rows"]]})
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"is no result: {error}") from None
+        if wrong := [name for name in fields if not isinstance(getattr(found, name), list | dict)]:
+            raise ValueError(f"is no result: {wrong[0]} is {fields[wrong[0]]!r}")
+        return found
+
+
+def _row(saved: dict[str, Any]) -> Row:
+    row = from_dict(Row, saved)
+    for name, metric in row.metrics.items():
+        if not conforms(metric.get("mean"), float):
+            raise ValueError(f"the mean of {name} of {row.name} is {metric.get('mean')!r}")
+    if row.status == "finished" and "mse" not in row.metrics:
+        raise ValueError(f"{row.name} is finished and has no mse")
+    return row
 
 
 def versions() -> dict[str, str]:

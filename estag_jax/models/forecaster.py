@@ -22,6 +22,7 @@ from estag_jax.models.base import Method, Predictor
 from estag_jax.models.constrained import Constrained, ConstrainedPredictor
 from estag_jax.models.error_bars import Distribution, ErrorBars
 from estag_jax.models.forecaster_file import read, write
+from estag_jax.models.history import checked_history
 from estag_jax.models.limited import Limited, limited
 from estag_jax.ops.rollout import rollout
 
@@ -194,18 +195,18 @@ class Forecaster:
           [N, C, 3], or [B, N, C, 3].
 
         Raises:
-          ValueError: another shape, or an external vector is not known.
+          ValueError: another shape, no real numbers, NaN (where the history is not traced), or an external
+            vector is not known.
         """
-        history = jnp.asarray(history)
-        expected = (self.system.num_nodes, self.past, self.system.channels, 3)
-        if history.shape[-4:] != expected or history.ndim not in (4, 5):
-            raise ValueError(
-                f"history has shape {history.shape}, expected {expected}, or (windows, *{expected})"
-            )
+        history = self._checked(history)
         inputs = self.inputs_with(vectors)
         if history.ndim == 4:
             return self.predictor.predict(history[None], inputs)[0]
         return self.predictor.predict(history, inputs)
+
+    def _checked(self, history: Array) -> jax.Array:
+        system = self.system
+        return checked_history(history, (system.num_nodes, self.past, system.channels, 3))
 
     def distribution(
         self, history: Array, joint: bool = False, vectors: Vectors | None = None
@@ -224,7 +225,7 @@ class Forecaster:
         Raises:
           ValueError: another shape, there are no error bars, or too many points for a joint covariance.
         """
-        history, bars = jnp.asarray(history), self._bars()
+        history, bars = self._checked(history), self._bars()
         forecast = self.predict(history, vectors)
         if history.ndim == 5:
             return bars.distribution(history, forecast, joint)
@@ -266,7 +267,7 @@ class Forecaster:
                 f"this forecaster looks {self.horizon} steps ahead and cannot be fed with its own "
                 f"forecasts; train with --window.horizons 1"
             )
-        history, predict = jnp.asarray(history), partial(self.predict, vectors=vectors)
+        history, predict = self._checked(history), partial(self.predict, vectors=vectors)
         if samples is None:
             return rollout(predict, history, steps)
         bars, windows = self._bars(), history if history.ndim == 5 else history[None]

@@ -28,7 +28,7 @@ AGAINST = (
     "*Against ESTAG*: the difference of the errors on the same windows and seeds, as a share of ESTAG's, "
     "with its interval of 95 % (evaluation.compare.paired_interval)."
 )
-_LINE = 0.2  # inches a row
+_LINE, _MOST = 0.2, 4  # inches a row, panels side by side
 _MARKS = 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000
 
 
@@ -109,14 +109,14 @@ def _share_text(found: tuple[float, float, float] | None) -> str:
 
 
 def _panels(results: Sequence[Result]) -> list[tuple[str, dict[str, tuple[float, float, float]]]]:
-    """By data set the variants that can be drawn: those of ESTAG's own windows."""
+    """By data set the variants that can be drawn; of many sets, those with several variants."""
     panels = []
     for result in results:
         found = {row.name: shares(result, row) for row in result.finished}
         known = {name: share for name, share in found.items() if share is not None}
-        if len(known) > 1:
+        if known:
             panels.append((result.rows[0].data, known))
-    return panels
+    return panels if len(panels) <= _MOST else [panel for panel in panels if len(panel[1]) > 1]
 
 
 def forest(results: Sequence[Result], path: str | Path, title: str) -> Path:

@@ -58,7 +58,7 @@ def loss_curve(
     """
     epochs = np.array([e["epoch"] for e in evaluations], float)
     training, validation = (
-        _drawable([e[key] for e in evaluations]) for key in ("train_loss", "validation_mse")
+        _drawable([e.get(key) for e in evaluations]) for key in ("train_loss", "validation_mse")
     )
     lines = [("Training", training, "#777777", "-"), ("Validation", validation, BLUE, "-")]
     lines += [

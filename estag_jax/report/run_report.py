@@ -102,7 +102,7 @@ def _fit(found: Findings) -> str:
     parts = []
     if found.log:
         best = min(
-            (e["validation_mse"] for e in found.log if e["validation_mse"] is not None),
+            (e["validation_mse"] for e in found.log if e.get("validation_mse") is not None),
             default=None,
         )
         said = "no validation error is finite" if best is None else f"the best is {number(best)}"

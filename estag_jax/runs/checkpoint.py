@@ -24,7 +24,7 @@ from orbax.checkpoint import v1 as ocp
 
 from estag_jax.disk import unwritable
 from estag_jax.io import FileError, read_json, write_json
-from estag_jax.runs.folder import RunError, sums_of
+from estag_jax.runs.folder import RunError, Unwritable, sums_of
 from estag_jax.training import distributed, interrupts
 from estag_jax.training.callbacks import Callback
 from estag_jax.training.loop import Loop
@@ -228,8 +228,10 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0][:200] or type(error).__name__
 
 
-def _unwritable(path: Path, error: Exception) -> RunError:
-    return RunError(f"{unwritable(path, error)}, then add --resume; what was saved before is whole")
+def _unwritable(path: Path, error: Exception) -> Unwritable:
+    return Unwritable(
+        f"{unwritable(path, error)}, then add --resume; what was saved before is whole"
+    )
 
 
 def _arrays(loop: Loop) -> dict[str, Any]:

@@ -61,6 +61,10 @@ class RunError(ValueError):
     """A run's folder cannot be used as asked; the message is one line for the user."""
 
 
+class Unwritable(RunError):
+    """A disk refuses to write; the message names the file and what helps."""
+
+
 def is_run(folder: Path) -> bool:
     """Whether a folder holds a run of this version: by what run.json says."""
     try:
@@ -123,7 +127,7 @@ def append_metrics(folder: Path, evaluation: dict[str, Any]) -> None:
         with (folder / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(evaluation, allow_nan=False) + "\n")
     except OSError as error:
-        raise RunError(f"{unwritable(folder / METRICS, error)}, then add --resume") from None
+        raise Unwritable(f"{unwritable(folder / METRICS, error)}, then add --resume") from None
 
 
 def begin_metrics(folder: Path, log: list[dict[str, Any]]) -> None:
@@ -148,16 +152,23 @@ def begin_metrics(folder: Path, log: list[dict[str, Any]]) -> None:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The evaluations so far; a torn last line is left out."""
+    """The evaluations so far; lines that are torn or damaged are left out."""
     path, evaluations = folder / METRICS, []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError, RecursionError):
             evaluation = json.loads(line)
-        except json.JSONDecodeError:
-            break
-        if isinstance(evaluation, dict) and "epoch" in evaluation:
-            evaluations.append(evaluation)
+            if _is_evaluation(evaluation):
+                evaluations.append(evaluation)
     return evaluations
+
+
+def _is_evaluation(line: Any) -> bool:
+    if not isinstance(line, dict) or type(line.get("epoch")) is not int:
+        return False
+    return all(
+        isinstance(line.get(name), float | None) for name in ("train_loss", "validation_mse")
+    )
 
 
 def set_aside(folder: Path) -> None:
@@ -219,7 +230,7 @@ def locked(folder: Path, take_over: bool = False) -> Generator[None]:
             break
         except OSError as error:
             if not path.exists():
-                raise RunError(f"{unwritable(path, error)}, or choose another --out") from None
+                raise Unwritable(f"{unwritable(path, error)}, or choose another --out") from None
             holder = _holder(path)
             if holder is None or take_over or _ended(holder):
                 path.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ from estag_jax.models.base import ClosedForm, Method
 from estag_jax.models.variants import ORDER
 from estag_jax.nn.config import Head
 from estag_jax.runs.checkpoint import Checkpoints
-from estag_jax.runs.folder import locked, sums_of
+from estag_jax.runs.folder import Unwritable, locked, sums_of
 from estag_jax.runs.published import PUBLISHED
 from estag_jax.runs.settings import RunConfig, prepare
 from estag_jax.training.callbacks import Callback, TrainingDiverged
@@ -227,6 +227,8 @@ def _run(
             )
             cell = evaluate(fitted, task, metrics(task))
         row = dataclasses.replace(cell.rows[0], data=name, published=_published(name, label))
+    except Unwritable:  # which is no fault of the method
+        raise
     except _FAILURES as error:
         cell = Result(task.describe(), [])
         row = Row(label, name, "failed", " ".join(str(error).split())[:500])
@@ -254,6 +256,8 @@ def _key(config: RunConfig, task: Task, settings: Any, numbers: Sequence[int]) -
     saved.pop("beside")
     saved.pop("constrain_bonds")
     saved["train"].pop("mesh")
+    if saved["train"]["skip_nonfinite"] is None:  # as before there was one
+        saved["train"].pop("skip_nonfinite")
     if isinstance(settings, ClosedForm):
         saved["train"], saved["start"], numbers = None, None, ()
     method = to_dict(settings) if dataclasses.is_dataclass(settings) else repr(settings)

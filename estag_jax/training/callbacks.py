@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import heapq
 import math
+from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
+
+from estag_jax.training.losses import Batch
 
 if TYPE_CHECKING:
     from estag_jax.training.loop import Loop
@@ -80,9 +86,35 @@ class StopOnDivergence(Callback):
                 if math.isfinite(loop.best_error[0])
                 else "no epoch was good"
             )
-            + f"; lower train.learning-rate (now {loop.config.learning_rate:g}) or set train.clip-norm"
+            + f"; {suspects(loop)}; lower train.learning-rate (now {loop.config.learning_rate:g}), or set "
+            "train.clip-norm or train.skip-nonfinite"
         )
 
 
+def suspects(loop: Loop, count: int = 3) -> str:
+    """The training windows whose loss is largest, or not finite, at the best epoch of the first seed."""
+    task, predictor = loop.task, loop.predictor(jax.tree.map(itemgetter(0), loop.best))
+    found: list[tuple[float, str]] = []
+    for windows in task.windows("train", min(loop.config.batch, task.count("train"))):
+        system = task.systems[windows.which]
+        inputs = predictor.with_vectors(predictor.inputs(system), windows.vectors)
+        frames = windows.history, windows.target
+        losses = _losses(loop.loss, task.window.horizons, predictor, inputs, system.graph, *frames)
+        source = task.trajectories[windows.which].source
+        for start, loss in zip(windows.starts, np.asarray(losses, float), strict=True):
+            size = loss if math.isfinite(loss) else math.inf
+            found.append((size, f"frame {start} of {source} ({_number(loss)})"))
+    worst = heapq.nlargest(count, found, key=itemgetter(0))
+    return (
+        f"the largest losses have the training windows from {', '.join(name for _, name in worst)}"
+    )
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _losses(loss, horizons, predictor, inputs, graph, history, target):
+    predict = partial(predictor.predict, inputs=inputs)
+    return loss(predict, Batch(history, target, graph, horizons))
+
+
 def _number(value: float | None) -> str:
-    return "not finite" if value is None else f"{value:g}"
+    return f"{value:g}" if value is not None and math.isfinite(value) else "not finite"

@@ -236,6 +236,9 @@ class Loop:
             "best_epoch": self.best_epoch.tolist(),
             "seconds": round(self.seconds["train"], 3),
         }
+        if isinstance(self.state.opt_state, optax.ApplyIfFiniteState):
+            skipped = of_this_process(self.state.opt_state.total_notfinite)
+            evaluation["skipped"] = np.asarray(skipped).tolist()
         self.log.append(evaluation)
         self.losses = []
         for callback in callbacks:

@@ -41,6 +41,9 @@ class TrainConfig:
     """L2 penalty added to the gradient."""
     clip_norm: float | None = None
     """Bound on the global norm of the gradient, or none as in the paper."""
+    skip_nonfinite: int | None = None
+    """Leave out updates that are not finite, so many in a row at most, and count them in metrics.jsonl; None
+    for none, so that training ends where one occurs."""
     evaluate_every: int = 5
     """Epochs between two evaluations on the validation windows."""
     patience: int | None = None
@@ -53,7 +56,14 @@ class TrainConfig:
     """The devices; results do not depend on them but for rounding."""
 
     def __post_init__(self):
-        for name in ("epochs", "batch", "evaluate_every", "patience", "chunk"):
+        for name in (
+            "epochs",
+            "batch",
+            "evaluate_every",
+            "patience",
+            "chunk",
+            "skip_nonfinite",
+        ):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} is {value}, it must be at least 1")
@@ -66,6 +76,9 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
     import optax  # the settings alone load nothing
 
     clip = () if config.clip_norm is None else (optax.clip_by_global_norm(config.clip_norm),)
-    return optax.chain(
+    update = optax.chain(
         *clip, optax.add_decayed_weights(config.weight_decay), optax.adam(config.learning_rate)
     )
+    if config.skip_nonfinite is None:
+        return update
+    return optax.apply_if_finite(update, config.skip_nonfinite)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -156,6 +157,11 @@ def make_steps(
         )
         slope = jax.tree.map(lambda leaf: leaf / size.astype(leaf.dtype), slope)
         updates, opt_state = optimizer.update(slope, state.opt_state, params)
+        if isinstance(opt_state, optax.ApplyIfFiniteState):  # what is left out leaves no trace
+            keep = partial(jnp.where, opt_state.last_finite)
+            value, size = keep(value, 0), keep(size, 0)
+            before = {name: state.variables[name] for name in statistics}
+            statistics = jax.tree.map(keep, statistics, before)
         variables = {"params": optax.apply_updates(params, updates), **statistics}
         return TrainState(variables, opt_state), (value, size)
 

@@ -256,8 +256,9 @@ def test_a_result_survives_json():
     assert again.data["windows"] == {"train": 9, "validation": 13, "test": 17}
     assert "jax" in again.versions and again.rows[0].device
     for bad, message in (
-        (saved | {"format": 99}, "no result of format 1 .found 99"),
-        ([1], "found list"),
+        (saved | {"format": 99}, "newer estag_jax .format 99"),
+        ([1], "names no format"),
+        (saved | {"rows": [saved["rows"][0] | {"epochs": 1.5}]}, "Row epochs is 1.5, expected int"),
         ({"format": 1}, "is no result"),
         (saved | {"more": 1}, "is no result"),
         (saved | {"rows": [{"nme": "x"}]}, "is no result"),

@@ -6,8 +6,11 @@ that is not answered as documented.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
+import shutil
 import sys
 import traceback
 import warnings
@@ -15,7 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
+from estag_jax.cli.info import info
+from estag_jax.models.forecaster import Forecaster
+from estag_jax.report.tables import csv_text
+from estag_jax.runs import grid
 from estag_jax.sources.catalog import load
+from helpers.paths import ROOT
 
 EXTREME = (
     b"0",
@@ -116,7 +124,44 @@ def dump(folder):
     return "a.dump", "a.dump"
 
 
+def _of_a_run(target):
+    """A file of a run of version 0.2, read as estag evaluate, info and table do."""
+
+    def make(folder):
+        released = ROOT / "tests" / "runs" / "released" / "0.2"
+        shutil.copytree(released, folder, dirs_exist_ok=True)
+        return target, target
+
+    return make
+
+
+def _told(path):
+    with contextlib.redirect_stdout(io.StringIO()):
+        info(path.parent)
+
+
+READERS = {
+    "run.json": _told,
+    "metrics.jsonl": _told,
+    "result.json": _told,
+    "forecaster.npz": Forecaster.load,
+    "AR-LS.json": lambda path: csv_text(grid.stored(path.parents[2])),
+}
+"""By the name of a file of a run; other files are data."""
+
+
+def read(spec: str) -> object:
+    """Reads data or a file of a run."""
+    reader = READERS.get(Path(spec).name)
+    return load(spec) if reader is None else reader(Path(spec))
+
+
 FORMATS = {
+    "run": _of_a_run("run/run.json"),
+    "metrics": _of_a_run("run/metrics.jsonl"),
+    "result": _of_a_run("run/result.json"),
+    "forecaster": _of_a_run("run/forecaster.npz"),
+    "cell": _of_a_run("table/cells/data.npz/AR-LS.json"),
     "npz": npz,
     "npy": npy,
     "xyz": xyz,
@@ -165,10 +210,10 @@ def mutated(rng: np.random.Generator, data: bytes) -> bytes:
 def fault(spec: str) -> str | None:
     """What is wrong with how a file is answered: None where it is read, or refused in one line."""
     try:
-        load(spec)
+        read(spec)
     except ValueError as error:
         message = str(error)
-        if type(error).__name__ not in ("DataError", "FileError"):
+        if type(error).__name__ not in ("DataError", "FileError", "RunError"):
             return "".join(traceback.format_exception(error)[-2:])
         names = [part for part in spec.split(",") if part in message]
         if "\n" in message or not names:

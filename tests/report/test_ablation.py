@@ -63,4 +63,7 @@ def test_the_figure_has_a_line_a_variant(result, tmp_path, drawn):
     assert names == ["without EDFT", "without attention", "1 layer", "released: |ΣF²| for ‖F‖²"]
     check_texts(drawn[0])
     few = dataclasses.replace(result, rows=result.rows[:3])
-    assert [p.name for p in write_ablation([few], tmp_path, "t", "c")] == ["table.md", "table.csv"]
+    forest([few] * 4 + [result], tmp_path / "a.png", "Ablation")
+    assert len(drawn[1].axes) == 1
+    none = dataclasses.replace(result, rows=result.rows[:2])
+    assert [p.name for p in write_ablation([none], tmp_path, "t", "c")] == ["table.md", "table.csv"]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers.springs import FULL, SPLIT, WINDOW, frames, training
 
+from estag_jax.config import to_dict
 from estag_jax.data.settings import WindowConfig
 from estag_jax.models import catalog
 from estag_jax.runs import folder, grid
@@ -142,6 +143,15 @@ def test_a_table_of_networks_has_all_closed_forms(config, tmp_path):
     assert names == [*usual, "ESTAG without layers"]
     stored = grid.stored(tmp_path / "t")
     assert [row.name for row in stored[0].rows] == names
+
+
+def test_settings_that_an_update_adds_leave_cells_finished():
+    """What a setting that was added says by default, earlier versions did: the key is the same."""
+    today = to_dict(catalog.EstagConfig())
+    before = {name: value for name, value in today.items() if name not in grid.ADDED}
+    assert grid._as_before(today) == before != today
+    changed = to_dict(catalog.EstagConfig(edft_nodes=False))
+    assert grid._as_before(changed) == before | {"edft_nodes": False}
 
 
 def test_every_published_row_is_a_method():
