@@ -37,7 +37,7 @@ pretrained: install
 	$(BIN)/python experiments/pretrained.py
 
 test: install
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow
@@ -61,7 +61,8 @@ docs: install
 
 soak: install
 	ESTAG_MUTATIONS=$(MUTATIONS) ESTAG_SWEEP=$(SWEEP) ESTAG_KILLS=$(KILLS) $(BIN)/python -m pytest -n auto \
-	  -m "slow or not slow" tests/sources/test_mutations.py tests/runs/test_crashes.py tests/runs/test_loads.py
+	  -m "slow or not slow" tests/sources/test_mutations.py tests/runs/test_crashes.py tests/runs/test_loads.py \
+	  tests/runs/test_disk.py tests/models/test_many.py tests/models/test_extremes.py
 
 lint: install
 	$(BIN)/python -m pip check

@@ -36,11 +36,7 @@ POINTS = 200_000
 
 @partial(jax.jit, static_argnames="horizons")
 def _compiled(predictor, history, inputs, horizons):
-    return forecast(predictor.hastened(), history, inputs, horizons)
-
-
-@partial(jax.jit, static_argnames="horizons")
-def _compiled_seeds(predictor, history, inputs, horizons):
+    """Forecasts [S, B, P, N, C, 3] of a predictor whose arrays have a leading axis of seeds [S]."""
     one = partial(forecast, horizons=horizons)
     if jax.tree.leaves(predictor)[0].shape[0] == 1:
         predictor = jax.tree.map(lambda leaf: leaf[0], predictor)
@@ -76,6 +72,10 @@ def predictions(
     """
     width = batch_width(task, hidden)
     bound: dict[int, Any] = {}
+    # One seed has the axis too: the program is that of its training.
+    every_seed = (
+        predictor if seeds else jax.tree.map(lambda leaf: np.asarray(leaf)[None], predictor)
+    )
     for windows in islice(task.windows(part, width), share[0], None, share[1]):
         system = task.systems[windows.which]
         if not predictor.compiled:
@@ -88,10 +88,9 @@ def predictions(
         history = _filled(windows.history, width, size[0] if size else system.num_nodes)
         vectors = {name: _repeated(v, width) for name, v in windows.vectors.items()}
         inputs = predictor.with_vectors(bound[windows.which], vectors)
-        run = _compiled_seeds if seeds else _compiled
-        frames = run(predictor, history, inputs, task.window.horizons)
-        frames = np.asarray(frames)[..., : len(windows.starts), :, : system.num_nodes, :, :]
-        yield windows, frames
+        frames = np.asarray(_compiled(every_seed, history, inputs, task.window.horizons))
+        frames = frames[:, : len(windows.starts), :, : system.num_nodes]
+        yield windows, frames if seeds else frames[0]
 
 
 def inputs_of_windows(predictor: Predictor, task: Task, which: int, starts: np.ndarray) -> Any:
@@ -185,7 +184,7 @@ def _filled(history: np.ndarray, width: int, nodes: int) -> jax.Array:
     """A batch filled up to ``width`` windows (its last) and padding nodes (zeros), on the device(s)."""
     history = _repeated(history, width)
     history = np.pad(history, [(0, 0), (0, nodes - history.shape[1])] + [(0, 0)] * 3)
-    return split_over_devices(history, local_mesh() if jax.local_device_count() > 1 else None)
+    return split_over_devices(history, local_mesh())
 
 
 def _repeated(values: np.ndarray, width: int) -> np.ndarray:

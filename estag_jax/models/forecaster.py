@@ -205,8 +205,8 @@ class Forecaster:
         return self.predictor.predict(history, inputs)
 
     def _checked(self, history: Array) -> jax.Array:
-        system = self.system
-        return checked_history(history, (system.num_nodes, self.past, system.channels, 3))
+        expected = self.system.num_nodes, self.past, self.system.channels, 3
+        return jnp.asarray(checked_history(history, expected))
 
     def distribution(
         self, history: Array, joint: bool = False, vectors: Vectors | None = None

@@ -10,7 +10,7 @@ import numpy as np
 from estag_jax.graph import Array
 
 
-def checked_history(history: Array, expected: tuple[int, int, int, int]) -> jax.Array:
+def checked_history(history: Array, expected: tuple[int, int, int, int]) -> Array:
     """Past frames as they are computed with: float32 and float64 are kept, other real numbers become float32.
 
     Args:
@@ -21,17 +21,19 @@ def checked_history(history: Array, expected: tuple[int, int, int, int]) -> jax.
       ValueError: another shape, no real numbers, or, where the history is not traced, NaN or infinity, with
         its place.
     """
-    history = jnp.asarray(history)
+    if not isinstance(history, jax.Array):
+        history = np.asarray(history)
     if history.shape[-4:] != expected or history.ndim not in (4, 5):
         raise ValueError(
             f"history has shape {history.shape}, expected {expected}, or (windows, *{expected})"
         )
-    if jnp.iscomplexobj(history):
+    if jnp.issubdtype(history.dtype, jnp.complexfloating):
         raise ValueError(f"history has dtype {history.dtype}, expected real numbers")
     if history.dtype not in (jnp.float32, jnp.float64):
         history = history.astype(jnp.float32)
-    if not isinstance(history, jax.core.Tracer) and not jnp.isfinite(history).all():
-        place = np.argwhere(~np.isfinite(history))[0].tolist()
+    # All by numpy: jax would compile a program for each number of windows.
+    if not isinstance(history, jax.core.Tracer) and not (real := np.isfinite(history)).all():
+        place = np.argwhere(~real)[0].tolist()
         *window, node, frame, channel, axis = place
         where = f"window {window[0]}, " if window else ""
         raise ValueError(

@@ -9,6 +9,7 @@ import os
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.experimental import multihost_utils
@@ -71,6 +72,8 @@ def place(tree: Any, mesh: Mesh, spec: PartitionSpec = REPLICATED) -> Any:
       mesh: of devices of all processes.
       spec: how each leaf is split; by default every device has all of it.
     """
+    if mesh.size == 1:
+        return jax.tree.map(jnp.asarray, tree)
     sharding = NamedSharding(mesh, spec)
     if jax.process_count() == 1:
         return jax.device_put(tree, sharding)
@@ -87,8 +90,17 @@ def place(tree: Any, mesh: Mesh, spec: PartitionSpec = REPLICATED) -> Any:
     return jax.tree.map(feed, tree)
 
 
+def on_all(mesh: Mesh) -> NamedSharding | None:
+    """Every device has all of an array. None on a mesh of one device, whose arrays are as anyone's: a
+    program is compiled once for them and for those of a file.
+    """
+    return None if mesh.size == 1 else NamedSharding(mesh, REPLICATED)
+
+
 def of_this_process(tree: Any) -> Any:
     """Copies of replicated arrays on this process's devices alone, for what it computes for itself."""
+    if jax.device_count() == 1:
+        return tree
     sharding = NamedSharding(local_mesh(), REPLICATED)
 
     def copied(leaf: jax.Array) -> jax.Array:
@@ -109,8 +121,8 @@ def over_processes(values: np.ndarray) -> np.ndarray:
 
 
 def split_over_devices(tree: Any, mesh: Mesh | None) -> Any:
-    """The leading axis of every leaf split over the mesh, inside jit or out; unchanged without a mesh."""
-    if mesh is None:
+    """The leading axis of every leaf split over the mesh, inside jit or out; unchanged on one device."""
+    if mesh is None or mesh.size == 1:
         return tree
     spec = NamedSharding(mesh, PartitionSpec("data"))
     if isinstance(jax.tree.leaves(tree)[0], Tracer):

@@ -13,14 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import NamedSharding
 
 from estag_jax.data.task import Task
 from estag_jax.evaluation.predictions import validation_error
 from estag_jax.models.base import NetworkPredictor, hastened
 from estag_jax.models.memory import chunks_of
 from estag_jax.ops.halo import NODES
-from estag_jax.ops.sharding import REPLICATED, device_mesh, of_this_process, place
+from estag_jax.ops.sharding import device_mesh, of_this_process, on_all, place
 from estag_jax.training import distributed, interrupts
 from estag_jax.training.buckets import Bucket, bucket_spec, make_buckets, sizes, split_nodes
 from estag_jax.training.callbacks import Callback, TrainingDiverged
@@ -163,7 +162,7 @@ class Loop:
     def compile(self) -> list[tuple[Any, Any]]:
         """For each bucket the compiled functions that arrange an epoch and take its steps."""
         began = time.perf_counter()
-        whole = NamedSharding(self.mesh, REPLICATED)
+        whole = on_all(self.mesh)
         keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), 1))
         self.keys = jax.jit(keys, out_shardings=whole)(np.array(self.seeds))
         programs = []

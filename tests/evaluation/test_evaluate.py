@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers.springs import FULL, task, training
+from helpers.springs import FULL, QUICK, task, training
 
 from estag_jax.data.settings import SplitConfig, WindowConfig
 from estag_jax.data.task import Task
@@ -20,13 +20,11 @@ from estag_jax.evaluation.predictions import batch_width, predictions
 from estag_jax.evaluation.result import Result
 from estag_jax.evaluation.rollout import rollout_errors
 from estag_jax.models.base import NetworkPredictor, network_inputs
-from estag_jax.models.egnn import EgnnConfig
 from estag_jax.models.linear import LinearPredictor
 from estag_jax.sources.catalog import load
 from estag_jax.testing import randomize
 from estag_jax.training.fit import Fit, fit
 
-QUICK = EgnnConfig(hidden=4, layers=1, head="residual")  # to compile
 TRACES = []
 
 

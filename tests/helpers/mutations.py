@@ -1,4 +1,4 @@
-"""Damages small files at random and reads them: ``python -m helpers.mutations FORMAT COUNT SEED FOLDER``.
+"""Damages small files at random and reads them: ``python -m helpers.mutations FORMATS COUNT SEED FOLDER``.
 
 A process of its own, because a fault in a library's C code ends it. Prints one JSON line for each mutant
 that is not answered as documented.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import re
 import shutil
 import sys
@@ -124,6 +125,19 @@ def dump(folder):
     return "a.dump", "a.dump"
 
 
+def _by_ase(name, form):
+    """Crystals, as ASE writes them."""
+
+    def make(folder):
+        import ase.io
+
+        frames = [ase.Atoms("C3", x + 5, cell=[12.0, 12, 13], pbc=True) for x in _chain()]
+        ase.io.write(folder / name, frames, format=form)
+        return name, name
+
+    return make
+
+
 def _of_a_run(target):
     """A file of a run of version 0.2, read as estag evaluate, info and table do."""
 
@@ -133,6 +147,30 @@ def _of_a_run(target):
         return target, target
 
     return make
+
+
+def gro(folder):
+    frames = [
+        f"chain t= {k}.0\n3\n"
+        + "".join(
+            f"    1LIG     C{i}{i + 1:5d}{x:8.3f}{y:8.3f}{z:8.3f}\n"
+            for i, (x, y, z) in enumerate(f / 10)
+        )
+        + "   5.00000   5.00000   5.00000\n"
+        for k, f in enumerate(_chain() + 5)
+    ]
+    (folder / "a.gro").write_text("".join(frames))
+    return "a.gro", "a.gro"
+
+
+def history(folder):
+    frames = [
+        f"timestep {k} 3 0 0 0.002 0.0\n"
+        + "".join(f"C {i + 1} 12.0 0.0\n{x:.4f} {y:.4f} {z:.4f}\n" for i, (x, y, z) in enumerate(f))
+        for k, f in enumerate(_chain())
+    ]
+    (folder / "HISTORY").write_text("title\n0 0 3 12 99\n" + "".join(frames))
+    return "HISTORY", "HISTORY"
 
 
 def _told(path):
@@ -174,6 +212,14 @@ FORMATS = {
     "compressed xtc": _trajectory("xtc", 12),  # up to 9 atoms are not
     "trr": _trajectory("trr"),
     "dcd": _trajectory("dcd"),
+    "nc": _trajectory("nc"),
+    "gro": gro,
+    "xsf": _by_ase("a.xsf", "xsf"),
+    "cif": _by_ase("a.cif", "cif"),
+    "json": _by_ase("a.json", "json"),
+    "traj": _by_ase("a.traj", "traj"),
+    "xdatcar": _by_ase("XDATCAR", "vasp-xdatcar"),
+    "history": history,
 }
 """By name: writes a whole file into a folder, and returns what to load and what to damage."""
 
@@ -223,21 +269,23 @@ def fault(spec: str) -> str | None:
     return None
 
 
-def main(name: str, count: str, seed: str, folder: str) -> None:
-    """Reads the mutants; the number of the one at work is kept in a file, should the process end there."""
-    import os
-
-    os.chdir(folder)
+def main(names: str, count: str, seed: str, folder: str) -> None:
+    """Reads the mutants; the one at work is kept in a file, should the process end there."""
     warnings.simplefilter("ignore")
-    spec, target = FORMATS[name](Path())
-    assert (found := fault(spec)) is None, found  # the whole file is read
-    data, rng = Path(target).read_bytes(), np.random.default_rng(int(seed))
-    for number in range(int(count)):
-        mutant = mutated(rng, data)
-        Path(target).write_bytes(mutant)
-        Path("number").write_text(str(number))
-        if found := fault(spec):
-            print(json.dumps({"number": number, "fault": found}), flush=True)
+    for name in names.split(","):
+        place = Path(folder, name)
+        place.mkdir()
+        os.chdir(place)
+        spec, target = FORMATS[name](Path())
+        assert (found := fault(spec)) is None, found  # the whole file is read
+        data, rng = Path(target).read_bytes(), np.random.default_rng(int(seed))
+        # Compressed coordinates are decoded in a process for each file.
+        for number in range(max(1, int(count) // 10) if name == "compressed xtc" else int(count)):
+            mutant = mutated(rng, data)
+            Path(target).write_bytes(mutant)
+            Path(folder, "at").write_text(f"{name} {number}")
+            if found := fault(spec):
+                print(json.dumps({"format": name, "number": number, "fault": found}), flush=True)
 
 
 if __name__ == "__main__":

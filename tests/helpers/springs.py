@@ -6,7 +6,7 @@ from estag_jax.data.graphs import GraphConfig
 from estag_jax.data.settings import SplitConfig, WindowConfig
 from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
-from estag_jax.models.estag import EstagConfig
+from estag_jax.models.egnn import EgnnConfig
 from estag_jax.runs.settings import RunConfig
 from estag_jax.training.settings import TrainConfig
 
@@ -14,6 +14,9 @@ WINDOW = WindowConfig(past=4, delta=2)
 SPLIT = SplitConfig(train=23, validation=20, test=20)
 LONG = SplitConfig(train=60, validation=20, test=20)
 FULL = GraphConfig(kind="full")
+
+QUICK = EgnnConfig(hidden=4, layers=1, head="residual")
+"""A network that is compiled in a second."""
 
 
 class Stop(Exception):
@@ -59,6 +62,6 @@ def config(path, epochs=4, model=None, **changes):
         window=WINDOW,
         split=SPLIT,
         graph=FULL,
-        model=model or EstagConfig(hidden=4, layers=1),
+        model=model or QUICK,
         train=training(epochs, **changes),
     )

@@ -24,7 +24,9 @@ def test_predictions_agree_with_the_released_program(name, dtype, bound):
         history, truth = file["history"].astype(dtype), file["prediction"]
         ends, nodes = (file["senders"], file["receivers"]), truth.shape[1]
         graph = stack([Graph(*ends, nodes, features) for features in file["edge_features"]])
-        predicted = model.apply(variables, history, file["node_features"].astype(dtype), graph)
+        predicted = jax.jit(model.apply)(
+            variables, history, file["node_features"].astype(dtype), graph
+        )
         assert predicted.dtype == dtype and len(predicted) == len(truth)
         # Relative to how far each prediction moves, the stricter of the possible measures.
         moved = np.abs(truth - history[:, :, -1]).max(axis=(1, 2, 3))
@@ -77,7 +79,7 @@ def test_sizes_are_read_off_the_arrays(past, hidden, layers, channels, attention
         # The tree must be the one that the model itself makes, neither more nor less.
         own = jax.eval_shape(model.init, jax.random.key(0), history, features, graph)
         jax.tree.map(lambda a, b: np.testing.assert_equal(a.shape, b.shape), own, variables)
-        predicted = model.apply(variables, history, features, graph)
+        predicted = jax.jit(model.apply)(variables, history, features, graph)
     assert predicted.shape == (3, 5, channels, 3)
     assert np.isfinite(predicted).all()
 

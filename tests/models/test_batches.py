@@ -24,7 +24,12 @@ CONFIGS = {
     "egnn, first, residual": lambda channels: EgnnConfig(frame="first", head="residual", **SIZES),
     "st_gnn": lambda channels: StGnnConfig(**SIZES),
 }
-KINDS = [(1, np.float32), (4, np.float32), (1, np.float64), (4, np.float64)]
+KINDS = [
+    (1, np.float64),
+    (4, np.float32),
+    pytest.param(1, np.float32, marks=pytest.mark.slow),
+    pytest.param(4, np.float64, marks=pytest.mark.slow),
+]
 
 
 @pytest.mark.parametrize("channels, dtype", KINDS)

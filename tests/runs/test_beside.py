@@ -3,12 +3,11 @@
 import dataclasses
 
 import pytest
-from helpers.springs import Stop, config
+from helpers.springs import QUICK, Stop, config
 
 import estag_jax
 from estag_jax.config import from_dict, to_dict
 from estag_jax.models.auto import Auto
-from estag_jax.models.egnn import EgnnConfig
 from estag_jax.models.started import StartedPredictor
 from estag_jax.report.run_figures import draw
 from estag_jax.runs import folder
@@ -17,8 +16,6 @@ from estag_jax.runs.run import train
 from estag_jax.runs.settings import RunConfig
 from estag_jax.training.callbacks import Callback
 from estag_jax.training.fit import fit
-
-QUICK = EgnnConfig(hidden=4, layers=1, head="residual")  # to compile
 
 
 def figures(result):

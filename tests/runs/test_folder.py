@@ -1,5 +1,6 @@
 """A run's folder belongs to one writer, and only what a run wrote is deleted."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -7,9 +8,8 @@ import subprocess
 import sys
 
 import pytest
-from helpers.springs import Stop, config
+from helpers.springs import QUICK, Stop, config
 
-from estag_jax.models.estag import EstagConfig
 from estag_jax.runs import folder
 from estag_jax.runs.folder import RunError
 from estag_jax.runs.run import train
@@ -21,7 +21,7 @@ def test_a_folder_is_not_overwritten_by_accident(springs, tmp_path):
     train(config(springs, epochs=2), out)
     with pytest.raises(RunError, match="--resume .* --overwrite"):
         train(config(springs, epochs=2), out)
-    other = config(springs, model=EstagConfig(hidden=5, layers=1))
+    other = config(springs, model=dataclasses.replace(QUICK, hidden=5))
     with pytest.raises(RunError, match=r"other settings \(model.hidden\)"):
         train(other, out, resume=True)
     full = tmp_path / "full"

@@ -78,7 +78,7 @@ def test_a_run_leaves_its_files_and_a_forecaster(springs, tmp_path):
     assert {"compile", "train", "total"} <= set(result.about["seconds"])
     assert result.versions["jax"] == jax.__version__
     names = [row.name for row in result.rows]
-    assert names[-1] == "EstagConfig" or names[-1] == "ESTAG"
+    assert names[-1] == "EgnnConfig"
     assert {"Last frame", "AR-LS", "VAR ridge"} <= set(names)
     saved = from_dict(RunConfig, result.about["config"])
     assert saved == finished.config and saved.model == config(springs).model

@@ -1,4 +1,4 @@
-"""HISTORY and XDATCAR: every line is accounted for; positions against what was written, and ASE."""
+"""HISTORY, XDATCAR and .xsf: every line is accounted for; positions against what was written, and ASE."""
 
 from __future__ import annotations
 
@@ -66,7 +66,30 @@ def test_times_of_a_history(tmp_path):
     assert found.lengths == (6, 5) and has_note(found, "frame 6: written twice")
 
 
-HISTORY, XDATCAR = "HISTORY", "XDATCAR"
+def xsf(path, keyword="PRIMCOORD"):
+    """As ASE writes crystals, or the rows of molecules after ATOMS."""
+    ase.io.write(path, images(), format="xsf")
+    text = path.read_text()
+    if keyword == "ATOMS":
+        rows = "".join(f"ATOMS {k + 1}\n{_rows(x)}" for k, x in enumerate(FRAMES))
+        return f"# molecules\nANIMSTEPS {len(FRAMES)}\n{rows}"
+    return text + "BEGIN_BLOCK_DATAGRID_3D\n 1 2\nEND_BLOCK_DATAGRID_3D\n"
+
+
+def _rows(points):
+    return "".join(f"C {x:.9f} {y:.9f} {z:.9f}\n" for x, y, z in points)
+
+
+@pytest.mark.parametrize("keyword", ["PRIMCOORD", "ATOMS"])
+def test_positions_of_an_xsf(tmp_path, keyword):
+    path = tmp_path / "a.xsf"
+    path.write_text(xsf(path, keyword))
+    expected = FRAMES if keyword == "ATOMS" else [a.positions for a in images()]
+    found = read(path, unwrap=False)
+    np.testing.assert_allclose(found.positions[:, :, 0], expected, atol=1e-8)
+
+
+HISTORY, XDATCAR, XSF = "HISTORY", "XDATCAR", "a.xsf"
 
 
 @pytest.mark.parametrize(
@@ -81,16 +104,30 @@ HISTORY, XDATCAR = "HISTORY", "XDATCAR"
             lambda t: t.replace("30 0 0", "30 0"),
             "frame 0 .*line 4 is '30 0', expected 3 n",
         ),
+        (HISTORY, lambda t: t.replace("timestep 3 4", "timestep 3 x"), "frame 3 .*line 39 holds"),
+        (HISTORY, lambda t: t.replace("0.002", "?"), "frame 0 .*line 3 .*expected 1 numbers"),
+        (HISTORY, lambda t: t.replace(" 12 999", " 1e3 999"), "frame 0 .*line 2 holds"),
         (XDATCAR, lambda t: t[: len(t) * 6 // 10], "frame 6 .*save its 6 whole frames"),
         (XDATCAR, lambda t: t[:-60], "frame 11 .*expected 3 numbers"),
         (XDATCAR, lambda t: t.replace("Direct", "\nDirect"), "frame 0 .*line 8 is ''"),
         (XDATCAR, lambda t: t + "hello world\n", "frame 12 .*the file ends"),
-        (XDATCAR, lambda t: t.replace("   4\n", "   x\n"), "frame 0 .*no numbers of atoms"),
+        (
+            XDATCAR,
+            lambda t: t.replace("   4\n", "   x\n"),
+            "frame 0 .*line 7 holds 'x' where a count",
+        ),
+        (XSF, lambda t: t + "  6 1.0 2.0 3.0\n", "frame 12 .*expected a keyword"),
+        (XSF, lambda t: t[: t.rindex("PRIMCOORD") + 60], "frame 11 .*save its 11 whole frames"),
+        (XSF, lambda t: t.replace("ANIMSTEPS 12", "ANIMSTEPS 13"), "frame 12 .*13 frames are prom"),
+        (XSF, lambda t: t.replace("ANIMSTEPS 12", "ANIMSTEPS x"), "frame 0 .*line 1 holds 'x'"),
+        (XSF, lambda t: t.replace(" 4 1\n", " nan 1\n"), "frame 0 .*holds 'nan'"),
+        (XSF, lambda t: t[: t.index("BEGIN") - 6], "ends within the number"),
     ],
 )
 def test_lines_that_are_no_part_of_a_frame(tmp_path, name, change, words):
     path = tmp_path / name
-    path.write_text(change(history() if name == HISTORY else xdatcar(path)))
+    whole = {HISTORY: lambda _: history(), XDATCAR: xdatcar, XSF: xsf}[name](path)
+    path.write_text(change(whole))
     with pytest.raises(DataError, match=words) as error:
         read(path)
     assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)

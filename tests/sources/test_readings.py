@@ -10,10 +10,11 @@ import ase
 import ase.io
 import numpy as np
 import pytest
-from helpers.files import CARBONS, mda, mol2, random_walk, read, write_frames, write_pdb
+from helpers.files import CARBONS, has_note, mda, mol2, random_walk, read, write_frames, write_pdb
 from scipy.io import netcdf_file
 
 from estag_jax.data.system import DataError
+from estag_jax.sources.files.netcdf import records as netcdf_records
 
 FRAMES = (random_walk() * 0.1 + np.arange(3)[:, None] * [1.35, 0, 0]).astype(np.float32)
 MANY = np.concatenate([FRAMES + [0, 1.4 * k, 0] for k in range(4)], axis=1).astype(np.float32)
@@ -59,6 +60,23 @@ def test_binary_trajectories(tmp_path, suffix, by_hand):
     found = read(f"{top},{path}", unwrap=False).positions[:, :, 0]
     np.testing.assert_allclose(found, by_hand(path), atol=1e-5)
     np.testing.assert_allclose(found, FRAMES, atol=1e-5 if suffix != "xtc" else 6e-3)
+
+
+def test_records_of_a_netcdf_file(tmp_path):
+    """Size and number of records by scipy; a part of one behind them, and whole ones that are not counted."""
+    top = write_pdb(tmp_path / "a.pdb", CARBONS)
+    path = write_frames(tmp_path / "a.nc", FRAMES)
+    whole = path.read_bytes()
+    with netcdf_file(str(path), mmap=False) as file:
+        changing = [v for v in file.variables.values() if v.isrec]
+        size = sum(v.data[0].nbytes for v in changing)
+    assert netcdf_records(path) == (12, size, len(whole) - 12 * size)
+    path.write_bytes(whole + whole[-size // 2 :])
+    with pytest.raises(DataError, match="a.nc: frame 12 .*cut short.*save its 12 whole"):
+        read(f"{top},{path}")
+    path.write_bytes(whole + 2 * whole[-size:])
+    found = read(f"{top},{path}")
+    assert has_note(found, "of the 14 frames in a.nc the 12 are read") and found.num_frames == 12
 
 
 def test_compressed_xtc(tmp_path):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers.springs import FULL, SPLIT, WINDOW, frames, task, training
+from helpers.springs import FULL, QUICK, SPLIT, WINDOW, frames, task, training
 
 from estag_jax.data.settings import WindowConfig
 from estag_jax.data.task import Task
@@ -57,13 +57,13 @@ def test_an_optimiser_and_a_loss_of_ones_own():
         return jnp.mean((predict(batch.history) - batch.target[:, 0]) ** 2, axis=(1, 2, 3)) * 3
 
     of = task()
-    plain = fit(SMALL, of, train=training(2), optimizer=optax.sgd(1e-2))
-    tripled = fit(SMALL, of, train=training(2), optimizer=optax.sgd(1e-2 / 3), loss=last_only)
+    plain = fit(QUICK, of, train=training(2), optimizer=optax.sgd(1e-2))
+    tripled = fit(QUICK, of, train=training(2), optimizer=optax.sgd(1e-2 / 3), loss=last_only)
     for a, b in zip(
         leaves(plain.predictor.variables), leaves(tripled.predictor.variables), strict=True
     ):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
-    adam = fit(SMALL, of, train=training(2))
+    adam = fit(QUICK, of, train=training(2))
     assert not np.allclose(
         leaves(adam.predictor.variables)[0], leaves(plain.predictor.variables)[0]
     )
@@ -73,7 +73,7 @@ def test_an_optimiser_and_a_loss_of_ones_own():
 def test_the_rollout_loss_feeds_forecasts_back():
     window = WindowConfig(past=4, delta=2, horizons=(1, 3))
     of = task(window=window)
-    fitted = fit(SMALL, of, train=training(2))
+    fitted = fit(QUICK, of, train=training(2))
     predictor, inputs = fitted.predictor, fitted.predictor.inputs(of.system)
     (windows,) = of.windows("validation")
 
@@ -136,7 +136,7 @@ def test_padding_changes_nothing_that_is_trained():
 
 
 def test_patience_ends_training_and_a_step_of_nothing_is_never_better():
-    fitted = fit(SMALL, task(), train=training(60, patience=2), optimizer=optax.sgd(0.0))
+    fitted = fit(QUICK, task(), train=training(60, patience=2), optimizer=optax.sgd(0.0))
     assert fitted.epochs == 6 and fitted.best_epoch[0] == 2
 
 
@@ -147,17 +147,17 @@ def test_one_seed_that_diverges_does_not_stop_the_others():
                 bad = jax.tree.map(lambda leaf: leaf.at[1].set(jnp.nan), loop.state.variables)
                 loop.state = loop.state._replace(variables=bad)
 
-    fitted = fit(SMALL, task(), seeds=(1, 2), train=training(8), callbacks=[Spoil()])
+    fitted = fit(QUICK, task(), seeds=(1, 2), train=training(8), callbacks=[Spoil()])
     assert fitted.epochs == 8
     assert fitted.best_epoch[1] == 2 and fitted.best_epoch[0] > 2
     assert np.isfinite(fitted.validation_mse).all()
-    alone = fit(SMALL, task(), seeds=(1,), train=training(8))
+    alone = fit(QUICK, task(), seeds=(1,), train=training(8))
     assert fitted.validation_mse[0] == pytest.approx(alone.validation_mse[0], rel=1e-4)
 
 
 def test_divergence_is_one_line_with_the_remedy():
     with pytest.raises(TrainingDiverged, match="by epoch 2 .*learning-rate") as raised:
-        fit(SMALL, task(), train=training(8, learning_rate=1e30))
+        fit(QUICK, task(), train=training(8, learning_rate=1e30))
     assert "\n" not in str(raised.value)
 
 

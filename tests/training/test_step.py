@@ -69,7 +69,9 @@ def test_an_epoch_is_plain_adam_on_the_mean_squared_error():
         np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-5)
 
 
-@pytest.mark.parametrize("chunks", [2, 3, 7])
+@pytest.mark.parametrize(
+    "chunks", [3, *(pytest.param(count, marks=pytest.mark.slow) for count in (2, 7))]
+)
 def test_a_gradient_in_chunks_is_that_of_the_batch(chunks):
     with jax.enable_x64(True):
         of = task(dtype=np.float64)

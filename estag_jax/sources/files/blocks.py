@@ -1,4 +1,4 @@
-"""Text files whose frames other libraries read, line by line: DL_POLY's HISTORY and VASP's files.
+"""Text files whose frames other libraries read, line by line: DL_POLY's HISTORY, VASP's files, .xsf.
 
 ASE and MDAnalysis look neither at what a header promises nor at what is left behind the last frame, and what
 they say of a cut file names neither its frame nor its line.
@@ -15,6 +15,7 @@ import numpy as np
 
 from estag_jax.data.system import DataError
 from estag_jax.io import one_line
+from estag_jax.sources.files.stacks import check_last_line
 from estag_jax.sources.files.text import damaged, opened
 
 
@@ -23,29 +24,43 @@ class _Lines:
 
     def __init__(self, path: Path, lines: Iterable[str]):
         self.path, self.lines, self.number, self.frame = path, _to_last(lines), 0, 0
+        self.before, self.last = "", ""
 
     def next(self) -> str | None:
         self.number += 1
-        return next(self.lines, None)
+        if (line := next(self.lines, None)) is not None:
+            self.before, self.last = self.last, line
+        return line
 
-    def take(self, count: int, numbers: int = 0) -> list[list[str]]:
-        """So many lines as words, each of which begins with so many numbers."""
+    def take(self, count: int, numbers: int = 0, after: int = 0) -> list[list[str]]:
+        """So many lines as words, each with so many numbers after its first words."""
         rows = []
         for _ in range(count):
             line = self.next()
             if line is None:
                 raise self.error("the file ends")
-            words = line.split()
-            try:
-                if len([float(word) for word in words[:numbers]]) < numbers or not words:
-                    raise ValueError
-            except ValueError:
-                wanted = f"{numbers} numbers" if numbers else "words"
-                raise self.error(
-                    f"line {self.number} is {line.strip()[:40]!r}, expected {wanted}"
-                ) from None
-            rows.append(words)
+            rows.append(self.numbers(line, numbers, after))
         return rows
+
+    def numbers(self, line: str, count: int, after: int = 0) -> list[str]:
+        """The line just taken, as words."""
+        words = line.split()
+        try:
+            if len([float(word) for word in words[after : after + count]]) < count or not words:
+                raise ValueError
+        except ValueError:
+            wanted = f"{count} numbers" if count else "words"
+            raise self.error(
+                f"line {self.number} is {line.strip()[:40]!r}, expected {wanted}"
+            ) from None
+        return words
+
+    def counts(self, *words: str) -> list[int]:
+        """Words of the line just taken, as whole numbers of at least zero."""
+        if not words or not all(word.isdecimal() for word in words):
+            found = " ".join(words)[:40]
+            raise self.error(f"line {self.number} holds {found!r} where a count is expected")
+        return [int(word) for word in words]
 
     def error(self, why: str) -> DataError:
         return damaged(self.path, self.frame, why)
@@ -86,21 +101,21 @@ def examine_history(path: Path) -> History:
     with opened(path) as file:
         lines, times = _Lines(path, file), []
         lines.next()
-        (counts,) = lines.take(1, 3)
+        (header,) = lines.take(1, 3)
+        promised = lines.counts(*header[3:4] or "0")[0]
         while (line := lines.next()) is not None:
             words = line.split()
             if len(words) < 6 or words[0] != "timestep":
                 raise lines.error(
                     f"line {lines.number} is {line.strip()[:40]!r}, expected timestep"
                 )
-            atoms, kind, periodic = (int(word) for word in words[2:5])
+            step, atoms, kind, periodic = lines.counts(*words[1:5])
+            times.append(step * float(lines.numbers(line, 1, after=5)[5]))
             lines.take(3 if periodic else 0, 3)
             for _ in range(atoms):
                 lines.take(1)
                 lines.take(1 + kind, 3)
-            times.append(int(words[1]) * float(words[5]))
             lines.frame += 1
-    promised = int(counts[3]) if len(counts) > 3 else lines.frame
     notes = ()
     if promised not in (0, lines.frame):
         notes = (
@@ -125,9 +140,7 @@ def examine_xdatcar(path: Path) -> None:
                 lines.take(1, 1)
                 lines.take(3, 3)
                 _, counts = lines.take(2)
-                if not all(count.isdigit() for count in counts):
-                    raise lines.error(f"line {lines.number} holds no numbers of atoms")
-                atoms = sum(map(int, counts))
+                atoms = sum(lines.counts(*counts))
                 lines.take(1)
             lines.take(atoms, 3)
             lines.frame += 1
@@ -165,9 +178,47 @@ def examine_vasprun(path: Path) -> None:
         raise damaged(path, frame, one_line(error)) from error
 
 
+def examine_xsf(path: Path) -> None:
+    """Checks every line of an .xsf: keywords, cells, rows of atoms; and that ANIMSTEPS counts the frames.
+
+    Blocks of other data are skipped.
+
+    Raises:
+      DataError: names the frame and the line.
+    """
+    with opened(path) as file:
+        lines = _Lines(path, (line for line in file if not line.startswith("#")))
+        promised, rows_follow = 1, False
+        while (line := lines.next()) is not None:
+            word, *rest = line.split() or [""]
+            if word in ("PRIMVEC", "CONVVEC"):
+                lines.take(3, 3)
+            elif word == "PRIMCOORD":
+                ((count, *_),) = lines.take(1, 1)
+                lines.take(*lines.counts(count), 3, after=1)
+                lines.frame, rows_follow = lines.frame + 1, False
+            elif word == "ATOMS":
+                lines.frame, rows_follow = lines.frame + 1, True
+            elif word == "ANIMSTEPS":
+                (promised,) = lines.counts(*rest[:1])
+            elif word.startswith("BEGIN_BLOCK"):
+                while (line := lines.next()) is not None and "END_BLOCK" not in line:
+                    pass
+            elif rows_follow and len(rest) >= 3:
+                lines.numbers(line, 3, after=1)
+            elif word not in ("", "CRYSTAL", "SLAB", "POLYMER", "MOLECULE"):
+                raise lines.error(
+                    f"line {lines.number} is {line.strip()[:40]!r}, expected a keyword"
+                )
+        check_last_line(path, lines.last, lines.before)
+        if lines.frame != promised:
+            raise lines.error(f"{promised} frames are promised")
+
+
 EXAMINE: dict[str, Callable[[Path], None]] = {
     "vasp-xdatcar": examine_xdatcar,
     "vasp-out": examine_outcar,
     "vasp-xml": examine_vasprun,
+    "xsf": examine_xsf,
 }
 """What looks at a file before ASE reads it, by ASE's name of its format."""

@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 from ase.geometry import cell_to_cellpar, cellpar_to_cell
-from scipy.io import netcdf_file
 
 from estag_jax.data.system import DataError
-from estag_jax.io import cause
-from estag_jax.sources.files import blocks, dcd, hdf5, pdb, stacks, text, xdr
+from estag_jax.sources.files import blocks, dcd, hdf5, netcdf, pdb, stacks, text, xdr
 from estag_jax.sources.files.stacks import Stack
 from estag_jax.sources.files.timing import Clock, clock, has_time, unknown
 from estag_jax.sources.files.topology import FORMATS, unreadable
@@ -20,8 +18,6 @@ from estag_jax.sources.files.xyz import read_xyz
 
 AMBER = (".mdcrd", ".crdbox", ".trj")
 """Text trajectories of Amber."""
-
-NETCDF = (".nc", ".ncdf", ".netcdf")
 
 HISTORY = (".history", ".his")
 """Trajectories of DL_POLY."""
@@ -33,8 +29,8 @@ def examined(path: Path, suffix: str) -> tuple[bool, tuple[str, ...]]:
         return dcd.examine(path)
     if suffix in (".xtc", ".trr"):
         return True, xdr.examine(path)
-    if suffix in NETCDF:
-        _check_netcdf(path)
+    if suffix in netcdf.SUFFIXES:
+        return True, netcdf.examine(path)
     if suffix in (".pdb", ".ent"):
         pdb.examine(path)
     if suffix in HISTORY:
@@ -85,16 +81,6 @@ def clock_of(path: Path, reader: Any, stack: Stack | None, times: np.ndarray, gi
         return unknown(len(times))
     one = clock(path, stack.times, stack.unit, given)
     return one if stack.unit == "ps" else one._replace(step=None)
-
-
-def _check_netcdf(path: Path) -> None:
-    """Refuses a NetCDF file that is shorter than its header says."""
-    try:
-        netcdf_file(str(path), mmap=False).close()
-    except Exception as error:  # of any kind where bytes are missing
-        raise DataError(
-            f"{path}: is no whole NetCDF 3 file ({cause(error)}); copy it again, or write it again"
-        ) from error
 
 
 def _check_lines(path: Path, reader: Any, atoms: int) -> None:

@@ -11,9 +11,8 @@ from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.io import Report, did_you_mean, silent
-from estag_jax.sources.files import hdf5, keys, motion
+from estag_jax.sources.files import hdf5, keys, motion, netcdf
 from estag_jax.sources.files.frames import read_frames
-from estag_jax.sources.files.loading import NETCDF
 from estag_jax.sources.files.npz import read_npz
 from estag_jax.sources.files.topology import (
     COMPRESSED,
@@ -39,7 +38,7 @@ ASE_FORMATS = {
 }
 """ASE's name of a format, by suffix or by the name of the file; others are for MDAnalysis first."""
 
-BINARY = (".xtc", ".trr", ".dcd", *NETCDF, ".h5", ".hdf5", ".h5md", ".traj", ".db", *NUMPY)
+BINARY = (".xtc", ".trr", ".dcd", *netcdf.SUFFIXES, ".h5", ".hdf5", ".h5md", ".traj", ".db", *NUMPY)
 """Formats that are not read from compressed files."""
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar")
