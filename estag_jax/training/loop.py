@@ -166,8 +166,7 @@ class Loop:
         keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), 1))
         self.keys = jax.jit(keys, out_shardings=whole)(np.array(self.seeds))
         programs = []
-        # Under vmap, over several seeds, the fast path is not faster.
-        module = hastened(self.module) if len(self.seeds) == 1 else self.module
+        module = hastened(self.module)
         for bucket in self.buckets:
             chunks = self._chunks(bucket)
             multiple = chunks * self.mesh.shape["data"]
