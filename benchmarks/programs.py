@@ -16,7 +16,7 @@ import numpy as np
 from estag_jax.data.task import Task
 from estag_jax.evaluation.predictions import validation_error
 from estag_jax.evaluation.rollout import roll
-from estag_jax.models.base import NetworkPredictor
+from estag_jax.models.base import NetworkPredictor, hastened
 from estag_jax.training.cost import Cost, cost
 from estag_jax.training.loop import Loop
 from estag_jax.training.settings import TrainConfig
@@ -65,7 +65,7 @@ class Ours:
         rows = Rows(
             jnp.zeros((1, width), int), jnp.ones((1, width)), jax.random.split(jax.random.key(0), 1)
         )
-        steps = make_steps(loop.module, loop.loss, loop.optimizer, self.task.window)
+        steps = make_steps(hastened(loop.module), loop.loss, loop.optimizer, self.task.window)
         state = jax.tree.map(lambda leaf: leaf[0], loop.state)
         return cost(jax.jit(steps).lower(state, rows, loop.buckets[0]).compile())
 

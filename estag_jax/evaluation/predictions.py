@@ -40,7 +40,7 @@ def _compiled(predictor, history, inputs, horizons):
     one = partial(forecast, horizons=horizons)
     if jax.tree.leaves(predictor)[0].shape[0] == 1:
         predictor = jax.tree.map(lambda leaf: leaf[0], predictor)
-        return one(predictor, history, inputs)[None]
+        return one(predictor.hastened(), history, inputs)[None]
     return jax.vmap(one, in_axes=(0, None, None))(predictor, history, inputs)
 
 

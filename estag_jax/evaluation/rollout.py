@@ -103,7 +103,7 @@ def roll_samples(
 def _roll(predictor, history, inputs, steps, bars, noise) -> np.ndarray:
     if predictor.compiled:
         arrays = jax.tree.map(jnp.asarray, (history, inputs, bars, noise))
-        return np.asarray(_compiled(predictor, *arrays, steps))
+        return np.asarray(_compiled(predictor.hastened(), *arrays, steps))
     # One that diverges may leave the numbers that can be represented; its error is infinite then.
     with np.errstate(over="ignore", invalid="ignore"):
         return _path(predictor, np.asarray(history, np.float64), inputs, bars, noise, steps)

@@ -107,6 +107,10 @@ class Predictor(abc.ABC):
         del system
         return None
 
+    def hastened(self) -> Predictor:
+        """The same predictor as evaluation calls it, perhaps without forward-mode derivatives."""
+        return self
+
     @abc.abstractmethod
     def predict(self, history: Array, inputs: Any) -> Array:
         """The frame at the window's first horizon; pure.
@@ -248,6 +252,9 @@ class NetworkPredictor(Predictor):
         """Node features [1, N, F] and graph, padded to a size."""
         return network_inputs(system, self.elements, size)
 
+    def hastened(self) -> NetworkPredictor:
+        return dataclasses.replace(self, module=hastened(self.module))
+
     def predict(self, history: Array, inputs: tuple[Array, Graph]) -> jax.Array:
         return self.module.apply(self.variables, jnp.asarray(history), *inputs)
 
@@ -269,6 +276,14 @@ class NetworkPredictor(Predictor):
                 place = place.setdefault(folder, {})
             place[last] = value
         return cls(variables, method.build(), method.elements)
+
+
+def hastened(module: nn.Module) -> nn.Module:
+    """The module as training and evaluation call it: by its fast path, if it has one.
+
+    That of ESTAG and ST_EGNN (nn.features_first) gives the same result, without forward-mode derivatives.
+    """
+    return module.clone(features_first=True) if hasattr(module, "features_first") else module
 
 
 def network_inputs(

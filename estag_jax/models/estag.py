@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from estag_jax.graph import Graph
+from estag_jax.nn import features_first
 from estag_jax.nn.config import Head, MessageConfig
 from estag_jax.nn.heads import TemporalPooling
 from estag_jax.nn.linear import Linear
@@ -171,9 +172,12 @@ class ESTAG(nn.Module):
 
     Args:
       config: sizes and options: an EstagConfig, or the StEgnnConfig of ST_EGNN, which has fewer.
+      features_first: compute the layers as nn.features_first does, where it serves: with the same
+        result, but without forward-mode derivatives. Training and evaluation ask for it (models.base).
     """
 
     config: EstagConfig | Any = EstagConfig()
+    features_first: bool = False
 
     @nn.compact
     def __call__(self, history: jax.Array, node_features: jax.Array, graph: Graph) -> jax.Array:
@@ -205,7 +209,13 @@ class ESTAG(nn.Module):
                 h = h + Linear(config.hidden, name="coordinates")(x.reshape(*x.shape[:3], -1))
             h = config.lowered(h)
             edges = tuple(config.lowered(part) for part in edges)
-        for i in range(config.layers):
+        layers = range(config.layers)
+        asked = self.features_first and not self.is_initializing()
+        if asked and features_first.serves(config, x, graph):
+            params = self.variables["params"]
+            x = features_first.run_layers(config, params, h, x, graph, edges, nodes)
+            layers = ()
+        for i in layers:
             h, x = SpatialModule(
                 config.hidden,
                 config.activation,

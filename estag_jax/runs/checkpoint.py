@@ -29,8 +29,8 @@ from estag_jax.training import distributed, interrupts
 from estag_jax.training.callbacks import Callback
 from estag_jax.training.loop import Loop
 
-# What goes wrong is raised as well; after Ctrl-C orbax would log a traceback besides.
-for _name in ("absl", "asyncio"):
+# What goes wrong is raised as well; after Ctrl-C or a failed save orbax would log tracebacks besides.
+for _name in ("absl", "asyncio", "concurrent.futures"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 _LOG = logging.getLogger("estag_jax")

@@ -16,7 +16,7 @@ import optax
 
 from estag_jax.data.task import Task
 from estag_jax.evaluation.predictions import validation_error
-from estag_jax.models.base import NetworkPredictor
+from estag_jax.models.base import NetworkPredictor, hastened
 from estag_jax.models.memory import chunks_of
 from estag_jax.ops.halo import NODES
 from estag_jax.ops.sharding import device_mesh, of_this_process, on_all, place
@@ -166,6 +166,7 @@ class Loop:
         keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), 1))
         self.keys = jax.jit(keys, out_shardings=whole)(np.array(self.seeds))
         programs = []
+        module = hastened(self.module)
         for bucket in self.buckets:
             chunks = self._chunks(bucket)
             multiple = chunks * self.mesh.shape["data"]
@@ -175,7 +176,7 @@ class Loop:
             lay_out = jax.jit(jax.vmap(lay_out, in_axes=(0, None)), out_shardings=whole)
             rows = self._some(lay_out(self.keys, np.int32(0)))
             steps = make_steps(
-                self.module, self.loss, self.optimizer, self.task.window, chunks, self.mesh
+                module, self.loss, self.optimizer, self.task.window, chunks, self.mesh
             )
             # The state is donated: a step updates it in place.
             steps = jax.jit(over_seeds(steps, 2), donate_argnums=0, out_shardings=whole)

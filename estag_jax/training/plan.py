@@ -15,7 +15,7 @@ import numpy as np
 from estag_jax.data.settings import WindowConfig
 from estag_jax.data.task import Task
 from estag_jax.graph import Graph
-from estag_jax.models.base import NetworkMethod
+from estag_jax.models.base import NetworkMethod, hastened
 from estag_jax.models.memory import chunks_of
 from estag_jax.training.buckets import Bucket, make_buckets
 from estag_jax.training.cost import Cost, cost
@@ -115,7 +115,7 @@ def plan(
       train: batch, chunk and optimiser.
       devices: over how many a batch is split.
     """
-    module, optimizer = method.build(), make_optimizer(train)
+    module, optimizer = hastened(method.build()), make_optimizer(train)
     bucket = _bucket(shapes)
     parts = window.past, window.delta, window.horizons
     key = jax.eval_shape(lambda: jax.random.key(0))

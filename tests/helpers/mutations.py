@@ -37,6 +37,9 @@ EXTREME = (
     b"x",
     b"",
 )
+CORPUS = ROOT / "tests" / "sources" / "corpus"
+"""By format, damaged files that helpers.fuzz found to take a way of their own through the reader."""
+
 NUMBER = re.compile(rb"[-+]?\d+\.?\d*(?:[eE][-+]?\d+)?")
 
 
@@ -98,6 +101,23 @@ def _trajectory(suffix, atoms=3):
         return f"top.pdb,a.{suffix}", f"a.{suffix}"
 
     return make
+
+
+def psf(folder):
+    """A topology, damaged, with a whole trajectory."""
+    from helpers.files import write_frames
+
+    atoms = "".join(
+        f"{i + 1:8d} SYS  1    LIG  C{i}   C      0.000000       12.0110           0\n"
+        for i in range(3)
+    )
+    bonds = "".join(f"{i:8d}" for i in (1, 2, 2, 3))
+    (folder / "top.psf").write_text(
+        f"PSF\n\n       1 !NTITLE\n REMARKS a chain\n\n       3 !NATOM\n{atoms}\n       2 !NBOND: bonds\n"
+        f"{bonds}\n\n"
+    )
+    write_frames(folder / "a.dcd", _chain(40, 3))
+    return "top.psf,a.dcd", "top.psf"
 
 
 def pdb(folder):
@@ -207,6 +227,7 @@ FORMATS = {
     "amc": _motion("amc"),
     "bvh": bvh,
     "pdb": pdb,
+    "psf": psf,
     "dump": dump,
     "xtc": _trajectory("xtc"),
     "compressed xtc": _trajectory("xtc", 12),  # up to 9 atoms are not
@@ -279,6 +300,11 @@ def main(names: str, count: str, seed: str, folder: str) -> None:
         spec, target = FORMATS[name](Path())
         assert (found := fault(spec)) is None, found  # the whole file is read
         data, rng = Path(target).read_bytes(), np.random.default_rng(int(seed))
+        for kept in sorted((CORPUS / name).glob("*")):
+            Path(target).write_bytes(kept.read_bytes())
+            Path(folder, "at").write_text(f"{name} {kept.name}")
+            if found := fault(spec):
+                print(json.dumps({"format": name, "kept": kept.name, "fault": found}), flush=True)
         # Compressed coordinates are decoded in a process for each file.
         for number in range(max(1, int(count) // 10) if name == "compressed xtc" else int(count)):
             mutant = mutated(rng, data)
