@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 
-import jax
 import numpy as np
 
 from estag_jax.graph import Array
+from estag_jax.models import compiled
 from estag_jax.models.forecaster import Forecaster
 from estag_jax.models.history import checked_history
 
@@ -16,11 +16,6 @@ MOST = 1024
 
 _COMPILING = threading.Lock()
 """Held while a program is compiled or started; else threads that come together would each compile it."""
-
-
-@jax.jit
-def _predict(forecaster, history):
-    return forecaster.predict(history)
 
 
 def predict_many(forecaster: Forecaster, history: Array) -> np.ndarray:
@@ -51,6 +46,6 @@ def predict_many(forecaster: Forecaster, history: Array) -> np.ndarray:
         filled = part[np.minimum(np.arange(width), len(part) - 1)]
         # Cut by numpy, where jax would compile a program for each number of windows.
         with _COMPILING:
-            frames = _predict(forecaster, filled)
+            frames = compiled.predict(forecaster.predictor, filled, forecaster.inputs)
         found.append(np.asarray(frames)[: len(part)])
     return np.concatenate(found)

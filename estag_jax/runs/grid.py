@@ -44,6 +44,7 @@ ADDED = {
     "edft_edges": True,
     "equivariant": True,
     "turn_in_training": False,
+    "skip_nonfinite": None,
 }
 """Settings that earlier versions lacked, and the values that mean what these did: cells stay finished."""
 
@@ -256,8 +257,7 @@ def _key(config: RunConfig, task: Task, settings: Any, numbers: Sequence[int]) -
     saved.pop("beside")
     saved.pop("constrain_bonds")
     saved["train"].pop("mesh")
-    if saved["train"]["skip_nonfinite"] is None:  # as before there was one
-        saved["train"].pop("skip_nonfinite")
+    saved["train"] = _as_before(saved["train"])
     if isinstance(settings, ClosedForm):
         saved["train"], saved["start"], numbers = None, None, ()
     method = to_dict(settings) if dataclasses.is_dataclass(settings) else repr(settings)

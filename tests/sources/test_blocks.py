@@ -54,6 +54,15 @@ def test_positions_of_an_xdatcar(tmp_path, repeated):
     np.testing.assert_allclose(expected, [a.positions for a in images()], atol=1e-5)
 
 
+@pytest.mark.parametrize("row", ["0.0 0.0 0.0", "12.0 0.0 0.0", "nan 0 0", "1e200 1e200 1e200"])
+def test_a_box_that_spans_no_volume(tmp_path, row):
+    path = tmp_path / "XDATCAR"
+    parts = xdatcar(path, repeated=True).rpartition("0.000000    0.000000   13.000000")
+    path.write_text(parts[0] + row + parts[2])
+    with pytest.raises(DataError, match="XDATCAR: frame 11 .*its periodic box spans no volume"):
+        read(path)
+
+
 def test_another_number_of_frames_than_the_header_promises(tmp_path):
     for promised in (11, 13):
         (tmp_path / "HISTORY").write_text(history(promised=promised))

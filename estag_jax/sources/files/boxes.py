@@ -215,6 +215,13 @@ def is_box(edges: np.ndarray) -> bool:
     return bool(((edges >= DEGENERATE) & (edges < FARTHEST)).all())
 
 
+def spans(cells: np.ndarray) -> np.ndarray:
+    """Which of the cell vectors [frames, 3, 3] span a volume [frames]."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        volume = np.linalg.norm(cells, axis=2).prod(axis=1)
+        return np.abs(np.linalg.det(cells)) > 1e-9 * volume  # not where one is not finite
+
+
 def placeholder_note(edges: Iterable[float]) -> str:
     """One sentence on edges that are no box's."""
     shown = " × ".join(f"{edge:g}" for edge in edges)

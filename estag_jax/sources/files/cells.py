@@ -41,7 +41,7 @@ def without_jumps(
     vectors = scale * (cell[..., None] * np.eye(3) if shape == (3,) else cell)
     vectors = np.broadcast_to(vectors, (len(keep), 3, 3))[keep]
     edges = np.linalg.norm(vectors, axis=2).min(axis=0)
-    if not boxes.is_box(edges) or not np.linalg.det(vectors).all():
+    if not boxes.is_box(edges) or not boxes.spans(vectors).all():
         return trajectory.noted(boxes.placeholder_note(edges))
     bonds, notes = None, ()
     positions = trajectory.positions

@@ -15,6 +15,7 @@ from estag_jax.io import Report, cause
 from estag_jax.sources.files import boxes, external
 from estag_jax.sources.files.blocks import EXAMINE
 from estag_jax.sources.files.stacks import check_names
+from estag_jax.sources.files.text import damaged
 from estag_jax.sources.files.timing import Clock, chosen_step, clock, names_of_stretches, unknown
 from estag_jax.sources.files.xyz import Frame, elements, read_xyz
 from estag_jax.sources.options import FileOptions
@@ -46,7 +47,9 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
         first = frame if first is None else first
         _check_same(path, k, frame, first)
         positions.append(frame.atoms.positions)
-        cells.append(frame.atoms.cell.complete().array)
+        cell = frame.atoms.cell
+        known = cell.lengths()[first.atoms.pbc].all()
+        cells.append(cell.complete().array if known else np.zeros((3, 3)))
         about.append(frame.atoms.info)
         report(path.name, k + 1, 0)
     if first is None or not len(first.words):
@@ -61,7 +64,10 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
     notes = [*notes, *chosen, *said, *dates.notes]
     atoms, bonds = first.atoms, None
     edges = atoms.cell.lengths()[atoms.pbc]
-    box = bool(atoms.pbc.any()) and boxes.is_box(edges)
+    spans = boxes.spans(np.stack(cells))
+    box = bool(atoms.pbc.any()) and boxes.is_box(edges) and bool(spans[0])
+    if box and not spans.all():
+        raise damaged(path, int(np.argmin(spans)), "its periodic box spans no volume")
     if box and options.unwrap:
         frames = list(zip(positions, cells, strict=True))
         positions, bonds, said = boxes.without_jumps(frames, numbers, tuple(atoms.pbc))

@@ -122,10 +122,7 @@ def read_gro(path: Path) -> Stack:
             if cell.shape not in ((3,), (9,)):
                 raise ValueError(f"a box of {len(cell)} numbers")
         except ValueError as error:
-            raise DataError(
-                f"{path}: frame {len(positions)} (counted from 0), which begins in line {first}, is not "
-                f"whole ({error}); copy it again"
-            ) from error
+            raise _gro_cut(path, len(positions), first, str(error)) from error
         if positions and len(frame) != len(positions[0]):
             raise other_size(path, len(positions), len(frame), len(positions[0]))
         positions.append(frame * 10)
@@ -196,21 +193,32 @@ READERS: dict[str, Callable[[Path], Stack]] = {
 def _gro_frames(path: Path) -> Iterator[tuple[int, str, list[str], str]]:
     """The number of the first line, title, rows and box of each frame."""
     with opened(path) as file:
-        lines, number = (line.rstrip("\n") for line in file), 0
+        lines, number, frame = (line.rstrip("\n") for line in file), 0, 0
         for title in lines:
             number += 1
             first, count = number, next(lines, "")
             if not title.strip() and not count.strip():
                 continue  # empty lines at the end, or between frames
-            if not count.strip().isdigit():
+            if not count.strip().isdecimal():
                 raise DataError(
                     f"{path}: line {first + 1} is {count.strip()[:40]!r}, expected the number of atoms of "
                     f"the frame that line {first} begins; delete what is no frame"
                 )
-            rows = [next(lines, "") for _ in range(int(count))]
+            rows = [row for _, row in zip(range(int(count)), lines, strict=False)]
+            if len(rows) < int(count):
+                raise _gro_cut(
+                    path, frame, first, f"{len(rows)} of {count.strip()} atoms are there"
+                )
             box = next(lines, "")
-            number += len(rows) + 2
+            number, frame = number + len(rows) + 2, frame + 1
             yield first, title, rows, box
+
+
+def _gro_cut(path: Path, frame: int, first: int, why: str) -> DataError:
+    return DataError(
+        f"{path}: frame {frame} (counted from 0), which begins in line {first}, is not whole ({why}); copy "
+        f"it again"
+    )
 
 
 def _gro_time(title: str) -> float | None:

@@ -52,7 +52,7 @@ def read_xyz(path: Path) -> Iterator[Frame]:
         lines = enumerate(file, 1)
         for k, (number, line) in enumerate((n, text) for n, text in lines if text.strip()):
             where = f"{path}: frame {k} (counted from 0), line {number}"
-            if not line.strip().isdigit():
+            if not line.strip().isdecimal():
                 raise DataError(
                     f"{where}: is {line.strip()[:40]!r}, expected the number of atoms of a frame; delete "
                     f"what is no frame (extxyz)"
