@@ -48,7 +48,7 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
         _check_same(path, k, frame, first)
         positions.append(frame.atoms.positions)
         cell = frame.atoms.cell
-        known = cell.lengths()[first.atoms.pbc].all()
+        known = cell.array[first.atoms.pbc].any(axis=1).all()
         cells.append(cell.complete().array if known else np.zeros((3, 3)))
         about.append(frame.atoms.info)
         report(path.name, k + 1, 0)
