@@ -20,7 +20,7 @@ from estag_jax.models.error_bars import ErrorBars
 from estag_jax.models.error_bars_fit import fit_error_bars
 from estag_jax.models.memory import windows_at_once
 from estag_jax.ops.rollout import at_horizons
-from estag_jax.ops.sharding import local_mesh, over_processes, split_over_devices
+from estag_jax.ops.sharding import local_mesh, over_processes, over_seeds, split_over_devices
 
 
 def forecast(
@@ -37,11 +37,11 @@ POINTS = 200_000
 @partial(jax.jit, static_argnames="horizons")
 def _compiled(predictor, history, inputs, horizons):
     """Forecasts [S, B, P, N, C, 3] of a predictor whose arrays have a leading axis of seeds [S]."""
-    one = partial(forecast, horizons=horizons)
-    if jax.tree.leaves(predictor)[0].shape[0] == 1:
-        predictor = jax.tree.map(lambda leaf: leaf[0], predictor)
-        return one(predictor.hastened(), history, inputs)[None]
-    return jax.vmap(one, in_axes=(0, None, None))(predictor, history, inputs)
+
+    def one(predictor):
+        return forecast(predictor.hastened(), history, inputs, horizons)
+
+    return over_seeds(one, 1)(predictor)
 
 
 def predictions(

@@ -6,6 +6,7 @@ Every process holds the data whole and puts its part on its own devices.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -128,3 +129,22 @@ def split_over_devices(tree: Any, mesh: Mesh | None) -> Any:
     if isinstance(jax.tree.leaves(tree)[0], Tracer):
         return jax.lax.with_sharding_constraint(tree, spec)
     return jax.device_put(tree, spec)
+
+
+def over_seeds(function: Callable[..., Any], mapped: int) -> Callable[..., Any]:
+    """The function for a leading axis of seeds of its first ``mapped`` arguments and of its result.
+
+    On a CPU device one seed after the other, which is faster than vmap and keeps the arrays of one seed;
+    a single seed is computed without the axis.
+    """
+
+    def called(*arguments):
+        first, rest = arguments[:mapped], arguments[mapped:]
+        if jax.tree.leaves(first)[0].shape[0] == 1:
+            first = jax.tree.map(lambda leaf: leaf[0], first)
+            return jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], function(*first, *rest))
+        if jax.default_backend() == "cpu" and jax.device_count() == 1:
+            return jax.lax.map(lambda first: function(*first, *rest), first)
+        return jax.vmap(lambda *first: function(*first, *rest))(*first)
+
+    return called

@@ -19,14 +19,14 @@ from estag_jax.evaluation.predictions import validation_error
 from estag_jax.models.base import NetworkPredictor, hastened
 from estag_jax.models.memory import chunks_of
 from estag_jax.ops.halo import NODES
-from estag_jax.ops.sharding import device_mesh, of_this_process, on_all, place
+from estag_jax.ops.sharding import device_mesh, of_this_process, on_all, over_seeds, place
 from estag_jax.training import distributed, interrupts
 from estag_jax.training.buckets import Bucket, bucket_spec, make_buckets, sizes, split_nodes
 from estag_jax.training.callbacks import Callback, TrainingDiverged
 from estag_jax.training.fitted import Fit
 from estag_jax.training.losses import LOSSES, Loss
 from estag_jax.training.settings import TrainConfig, make_optimizer
-from estag_jax.training.step import Rows, TrainState, arrange, init_state, make_steps, over_seeds
+from estag_jax.training.step import Rows, TrainState, arrange, init_state, make_steps
 
 
 class Loop:

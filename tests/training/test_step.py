@@ -15,7 +15,7 @@ from estag_jax.training.fit import fit
 from estag_jax.training.loop import Loop
 from estag_jax.training.losses import mse
 from estag_jax.training.settings import make_optimizer
-from estag_jax.training.step import arrange, init_state, make_steps, over_seeds
+from estag_jax.training.step import arrange, init_state, make_steps
 
 
 def leaves(tree):
@@ -117,12 +117,6 @@ def test_seeds_together_are_seeds_one_by_one():
         ):
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
     assert both.validation_mse[0] != both.validation_mse[1]
-
-
-def test_over_seeds_keeps_the_axis():
-    double = over_seeds(lambda x, y: 2 * x + y, 1)
-    np.testing.assert_array_equal(double(jnp.array([[1.0, 2.0]]), 1.0), [[3.0, 5.0]])
-    np.testing.assert_array_equal(double(jnp.array([[1.0], [2.0]]), 1.0), [[3.0], [5.0]])
 
 
 @pytest.mark.parametrize("seed", range(5))
