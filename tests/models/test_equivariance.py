@@ -176,6 +176,8 @@ DEPARTURES = (
     dict(activation="leaky_relu"),
     dict(head="softmax"),
     dict(edft=False),
+    dict(edft_nodes=False),
+    dict(edft_edges=False),
     dict(attention=False),
     dict(causal=False),
     dict(edft_channel=0),
@@ -198,6 +200,8 @@ def test_every_option_of_estag_is_tested():
         "layers",
         "elements",
         "bfloat16_features",  # has wider bounds: test_bfloat16.py
+        "equivariant",  # test_variants.py
+        "turn_in_training",
     }
     assert options == {name for departure in DEPARTURES for name in departure}
 

@@ -15,10 +15,12 @@ def test_over_seeds_keeps_the_axis():
 
 def test_seeds_one_after_the_other_are_seeds_together(monkeypatch):
     pairs = {"a": jnp.arange(3.0), "b": jnp.arange(6.0).reshape(3, 2)}
-    function = over_seeds(lambda pair, z: {"sum": pair["a"] + pair["b"].sum() + z}, 1)
-    one_by_one = jax.make_jaxpr(function)(pairs, 1.0)
-    assert "scan" in str(one_by_one)
-    expected = function(pairs, 1.0)["sum"]
+
+    def made():
+        return over_seeds(lambda pair, z: pair["a"] + pair["b"].sum() + z, 1)
+
+    expected = made()(pairs, 1.0)
+    assert "scan" in str(jax.make_jaxpr(made())(pairs, 1.0))
     monkeypatch.setattr(jax, "device_count", lambda: 2)
-    assert "scan" not in str(jax.make_jaxpr(function)(pairs, 1.0))
-    np.testing.assert_array_equal(function(pairs, 1.0)["sum"], expected)
+    assert "scan" not in str(jax.make_jaxpr(made())(pairs, 1.0))
+    np.testing.assert_array_equal(made()(pairs, 1.0), expected)
