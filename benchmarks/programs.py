@@ -16,7 +16,8 @@ import numpy as np
 from estag_jax.data.task import Task
 from estag_jax.evaluation.predictions import validation_error
 from estag_jax.evaluation.rollout import roll
-from estag_jax.models.base import NetworkPredictor, hastened
+from estag_jax.models.base import NetworkPredictor
+from estag_jax.nn.features_first import hastened
 from estag_jax.training.cost import Cost, cost
 from estag_jax.training.loop import Loop
 from estag_jax.training.settings import TrainConfig

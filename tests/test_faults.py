@@ -35,7 +35,7 @@ def folder(tmp_path_factory):
         np.savez(path / f"{name}.npz", **{"R": x, "z": z} | changes)
     np.savez(path / "other.npz", data=x)
     np.save(path / "runs.npy", x.reshape(10, 100, 3, 3))
-    np.save(path / "objects.npy", np.array([x, None], object), allow_pickle=True)
+    np.save(path / "objects.npy", np.array([x, None], object))
     frames = [["3", "", *(f"C {a} {b} {c}" for a, b, c in frame)] for frame in x[:20]]
     lines = [line for frame in frames for line in frame]
     (path / "cut.xyz").write_text("\n".join(lines[:-1]))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import tyro
 
-from estag_jax.cli.table import Protocol, columns, show
+from estag_jax.cli.table import Protocol, columns, show, typed
 from estag_jax.data.settings import DEFAULT_GRAPH, GraphConfig
 from estag_jax.io import reporting
 from estag_jax.sources.catalog import DEFAULT_READ, ReadConfig
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 _TRAIN = TrainConfig()
 
 
-def given(argv: list[str]) -> dict[str, Any]:
-    """The command as it was typed, to stand above the table."""
-    return {"command": shlex.join(["estag", "ablation", *argv])}
+given = partial(typed, "ablation")
 
 
 def ablation(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,9 +27,12 @@ Protocol = Literal["paper", "blocked"]
 _TRAIN = TrainConfig()
 
 
-def given(argv: list[str]) -> dict[str, Any]:
+def typed(name: str, argv: list[str]) -> dict[str, Any]:
     """The command as it was typed, to stand above the table."""
-    return {"command": shlex.join(["estag", "table", *argv])}
+    return {"command": shlex.join(["estag", name, *argv])}
+
+
+given = partial(typed, "table")
 
 
 def table(

@@ -79,9 +79,9 @@ def paired_interval(
     if count > 1:
         variance += apart.var(ddof=1) / count
     free = count - 1 if count > 1 else len(windows) - 1
-    return difference, float(
-        stdtrit(free, (1 + share) / 2) * np.sqrt(variance)
-    ) if free > 0 else np.inf
+    if free <= 0:
+        return difference, np.inf
+    return difference, float(stdtrit(free, (1 + share) / 2) * np.sqrt(variance))
 
 
 def clearly_better(result: Result) -> Row | None:

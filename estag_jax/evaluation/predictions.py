@@ -72,10 +72,11 @@ def predictions(
     """
     width = batch_width(task, hidden)
     bound: dict[int, Any] = {}
-    # One seed has the axis too: the program is that of its training.
-    every_seed = (
-        predictor if seeds else jax.tree.map(lambda leaf: np.asarray(leaf)[None], predictor)
-    )
+    every_seed = predictor
+    if (
+        predictor.compiled and not seeds
+    ):  # one has the axis too: the program is that of its training
+        every_seed = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[None]), predictor)
     for windows in islice(task.windows(part, width), share[0], None, share[1]):
         system = task.systems[windows.which]
         if not predictor.compiled:

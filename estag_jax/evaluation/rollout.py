@@ -18,8 +18,8 @@ from estag_jax.data.trajectory import Trajectory
 from estag_jax.data.windows import gather, known
 from estag_jax.evaluation.predictions import batch_width, inputs_of_windows
 from estag_jax.models.base import Predictor
+from estag_jax.models.compiled import path
 from estag_jax.models.error_bars import ErrorBars
-from estag_jax.ops.rollout import rollout
 
 
 def rollout_errors(
@@ -106,15 +106,10 @@ def _roll(predictor, history, inputs, steps, bars, noise) -> np.ndarray:
         return np.asarray(_compiled(predictor.hastened(), *arrays, steps))
     # One that diverges may leave the numbers that can be represented; its error is infinite then.
     with np.errstate(over="ignore", invalid="ignore"):
-        return _path(predictor, np.asarray(history, np.float64), inputs, bars, noise, steps)
+        return path(predictor, np.asarray(history, np.float64), inputs, bars, noise, steps)
 
 
-def _path(predictor, history, inputs, bars, noise, steps):
-    disturb = None if bars is None else bars.draw
-    return rollout(lambda h: predictor.predict(h, inputs), history, steps, noise, disturb)
-
-
-_compiled = partial(jax.jit, static_argnames="steps")(_path)
+_compiled = partial(jax.jit, static_argnames="steps")(path)
 
 
 def expected_errors(

@@ -27,6 +27,7 @@ from estag_jax.data.task import Task
 from estag_jax.graph import Array, Graph
 from estag_jax.models.error_bars import ErrorBars
 from estag_jax.nn.config import Elements, NetworkConfig
+from estag_jax.nn.features_first import hastened
 
 SPEED = 2e10
 """Floating-point operations a second of one core, for estimates of how long a fit takes."""
@@ -276,14 +277,6 @@ class NetworkPredictor(Predictor):
                 place = place.setdefault(folder, {})
             place[last] = value
         return cls(variables, method.build(), method.elements)
-
-
-def hastened(module: nn.Module) -> nn.Module:
-    """The module as training and evaluation call it: by its fast path, if it has one.
-
-    That of ESTAG and ST_EGNN (nn.features_first) gives the same result, without forward-mode derivatives.
-    """
-    return module.clone(features_first=True) if hasattr(module, "features_first") else module
 
 
 def network_inputs(

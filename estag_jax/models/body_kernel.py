@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from functools import cache, partial
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import scipy.linalg
 
 from estag_jax.data.task import Task
@@ -20,7 +19,7 @@ from estag_jax.models.body_frames import Pairs
 from estag_jax.models.body_kernel_predictor import BodyKernelPredictor
 from estag_jax.models.body_regressions import SHARE, Seen, lag_sizes, other_shapes, seen_by
 from estag_jax.models.body_ridge import BodyPredictor
-from estag_jax.models.kernel_search import finite_step
+from estag_jax.models.kernel_search import adam, finite_step
 from estag_jax.models.limbs import along_bonds, groups_of
 from estag_jax.models.linear import fitting_vectors, fitting_windows
 from estag_jax.models.memory import memory_refused
@@ -168,7 +167,7 @@ class _Fit:
         rng, names = np.random.default_rng(self.method.seed), np.unique(self.runs)
         ways, steps = len(self.z) // len(self.runs), max(self.method.steps, 1)
         fitted, held = min(DRAWN, len(self.z) // 2), min(HELD_OUT, len(self.z) // 6)
-        optimizer = _optimizer(steps)
+        optimizer = adam(steps, RATE)
         outputs = np.zeros((len(self.groups), self.step.shape[1], 3), np.float32)
         for place, points in enumerate(self.groups):
             outputs[place, points] = 1
@@ -290,12 +289,6 @@ def _left_out(metric, z, step, other, expected, outputs, start):
     total = jnp.sum(jax.vmap(of_group)(metric, outputs)) / jnp.sum(outputs)
     pull = jnp.mean((metric.mix - start.mix) ** 2) + jnp.mean((metric.points - start.points) ** 2)
     return jnp.log(total + 1e-30) + TOWARDS * pull
-
-
-@cache
-def _optimizer(steps: int) -> optax.GradientTransformation:
-    """The same object for the same search: the program of its steps is compiled once for all fits."""
-    return optax.adam(optax.cosine_decay_schedule(RATE, steps))
 
 
 @partial(jax.jit, static_argnums=0)

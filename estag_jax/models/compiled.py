@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 
+from estag_jax.graph import Array
 from estag_jax.models.base import Predictor
 from estag_jax.models.error_bars import Distribution, ErrorBars
 from estag_jax.ops import rollout as ops
@@ -29,6 +30,19 @@ def distribution(
     return bars.distribution(history, forecast, joint)
 
 
+def path(
+    predictor: Predictor,
+    history: Array,
+    inputs: Any,
+    bars: ErrorBars | None,
+    noise: Array | None,
+    steps: int,
+) -> Array:
+    """The next frames [steps, B, N, C, 3]; with error bars, each with the error that its noise says; pure."""
+    disturb = None if bars is None else bars.draw
+    return ops.rollout(lambda h: predictor.predict(h, inputs), history, steps, noise, disturb)
+
+
 @partial(jax.jit, static_argnames=("steps", "samples"))
 def rollout(
     predictor: Predictor,
@@ -40,16 +54,12 @@ def rollout(
     samples: int | None,
 ) -> jax.Array:
     """The next frames [steps, B, N, C, 3], or K paths [K, steps, B, N, C, 3] with drawn errors."""
+    if samples is None:
+        return path(predictor, history, inputs, None, None, steps)
 
-    def following(history: jax.Array) -> jax.Array:
-        return predictor.predict(history, inputs)
-
-    if bars is None or samples is None:
-        return ops.rollout(following, history, steps)
-
-    def path(key: jax.Array) -> jax.Array:
+    def drawn(key: jax.Array) -> jax.Array:
         shape = (steps, *history.shape[:2], *history.shape[3:-1], 6)
         noise = jax.random.normal(key, shape, history.dtype)
-        return ops.rollout(following, history, steps, noise, bars.draw)
+        return path(predictor, history, inputs, bars, noise, steps)
 
-    return jax.vmap(path)(jax.random.split(key, samples))
+    return jax.vmap(drawn)(jax.random.split(key, samples))

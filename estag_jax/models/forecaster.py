@@ -197,11 +197,13 @@ class Forecaster:
             vector is not known.
         """
         history = self._checked(history)
-        inputs = self.inputs_with(vectors)
-        run = compiled.predict if self.predictor.compiled else type(self.predictor).predict
         if history.ndim == 4:
-            return run(self.predictor, history[None], inputs)[0]
-        return run(self.predictor, history, inputs)
+            return self._forecast(history[None], vectors)[0]
+        return self._forecast(history, vectors)
+
+    def _forecast(self, windows: jax.Array, vectors: Vectors | None) -> jax.Array:
+        run = compiled.predict if self.predictor.compiled else type(self.predictor).predict
+        return run(self.predictor, windows, self.inputs_with(vectors))
 
     def _checked(self, history: Array) -> jax.Array:
         expected = self.system.num_nodes, self.past, self.system.channels, 3
@@ -226,7 +228,7 @@ class Forecaster:
         """
         history, bars = self._checked(history), self._bars()
         windows = history if history.ndim == 5 else history[None]
-        found = compiled.distribution(bars, windows, self.predict(windows, vectors), joint)
+        found = compiled.distribution(bars, windows, self._forecast(windows, vectors), joint)
         if history.ndim == 5:
             return found
         return Distribution(found.mean[0], found.covariance[0], found.radius)

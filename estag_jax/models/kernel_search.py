@@ -46,7 +46,7 @@ def search(fit: KernelFit, steps: int, rate: float) -> Scales:
     width = (high - low) / 5
     copies = len(fit.data[0]) // windows
     count = min(ROWS, copies * fitted)
-    optimizer = _optimizer(steps, rate)
+    optimizer = adam(steps, rate, 0.05, 1.0)
     state, noise, order = optimizer.init(flat), fit.noise(), []
     for step in range(steps if held >= 8 else 0):
         tell("scales", step, steps)
@@ -73,10 +73,19 @@ def search(fit: KernelFit, steps: int, rate: float) -> Scales:
 
 
 @cache
-def _optimizer(steps: int, rate: float) -> optax.GradientTransformation:
-    """The same object for the same search: the program of its steps is compiled once for all fits."""
-    schedule = optax.cosine_decay_schedule(rate, max(steps, 1), 0.05)
-    return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
+def adam(
+    steps: int, rate: float, last: float = 0.0, clip: float | None = None
+) -> optax.GradientTransformation:
+    """The same object for the same search: the program of its steps is compiled once for all fits.
+
+    Args:
+      steps: of the search.
+      rate: step size at the start.
+      last: its share at the end.
+      clip: bound on the global norm of the gradient.
+    """
+    update = optax.adam(optax.cosine_decay_schedule(rate, max(steps, 1), last))
+    return update if clip is None else optax.chain(optax.clip_by_global_norm(clip), update)
 
 
 def _held_out_error(scales, z, y, other, expected, rings, noise):

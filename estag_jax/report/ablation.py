@@ -10,19 +10,11 @@ import numpy as np
 
 from estag_jax.evaluation.compare import paired_interval
 from estag_jax.evaluation.result import Result, Row
-from estag_jax.io import write_text
 from estag_jax.models.variants import ORDER, WHOLE
+from estag_jax.report import tables
+from estag_jax.report.numbers import error_text, error_unit, figure_text, ratio_text
 from estag_jax.report.style import BLUE, GREY, INK, ORANGE, WIDTH, blank_figure, finish, plain
-from estag_jax.report.tables import (
-    conditions,
-    csv_text,
-    error_unit,
-    figure_text,
-    ratio_text,
-    ratios,
-    uncertainty,
-    with_uncertainty,
-)
+from estag_jax.report.tables import conditions, ratios, write_tables
 
 AGAINST = (
     "*Against ESTAG*: the difference of the errors on the same windows and seeds, as a share of ESTAG's, "
@@ -44,9 +36,7 @@ def write_ablation(results: Sequence[Result], out: Path, title: str, command: st
     Returns:
       The files.
     """
-    paths = [out / "table.md", out / "table.csv"]
-    write_text(paths[0], f"# {title}\n\n`{command}`\n\n{markdown(results)}")
-    write_text(paths[1], csv_text(results))
+    paths = write_tables(results, out, title, command, _table)
     if _panels(results):
         paths.append(forest(results, out / "ablation.png", title))
     return paths
@@ -67,37 +57,24 @@ def shares(result: Result, row: Row) -> tuple[float, float, float] | None:
 
 def markdown(results: Sequence[Result]) -> str:
     """Results as Markdown, one table for each."""
-    return "\n\n".join(_block(result) for result in results) + "\n"
+    return tables.markdown(results, _table)
 
 
-def _block(result: Result) -> str:
-    name = next((row.data for row in result.rows if row.data), "")
+def _table(result: Result) -> tables.Table:
     rows = [dataclasses.replace(row, published=None) for row in result.rows]  # it has no column
     result = dataclasses.replace(result, rows=rows)
-    block = [f"## {name}", ""]
-    if result.finished:
-        scale, unit = error_unit(result)
-        extra = sorted(
-            {m for row in result.finished for m in row.metrics if m.startswith("mse of")}
-        )
-        header = ["variant", f"test MSE [{unit}]", *(f"{m} [{unit}]" for m in extra)]
-        header += ["/ VAR ridge", "against ESTAG", "parameters", "epochs"]
-        lines = [header, ["---"] + ["---:"] * (len(header) - 1)]
-        for row, divided in zip(result.rows, ratios(result), strict=True):
-            if row.status != "finished":
-                continue
-            error = with_uncertainty(row.mse, uncertainty(row), scale)
-            if row.diverged:
-                error += f" ({len(row.diverged)} seed(s) diverged)"
-            line = [row.name.replace("|", "\\|"), error]
+    scale, unit = error_unit(result)
+    extra = sorted({m for row in result.finished for m in row.metrics if m.startswith("mse of")})
+    header = ["variant", f"test MSE [{unit}]", *(f"{m} [{unit}]" for m in extra)]
+    header += ["/ VAR ridge", "against ESTAG", "parameters", "epochs"]
+    lines = []
+    for row, divided in zip(result.rows, ratios(result), strict=True):
+        if row.status == "finished":
+            line = [row.name.replace("|", "\\|"), error_text(row, scale)]
             line += [figure_text(row.metrics[m]["mean"], scale) for m in extra]
             line += [ratio_text(divided["ratio_var_ridge"]), _share_text(shares(result, row))]
             lines.append([*line, f"{row.parameters:,}", f"{row.epochs}" if row.seeds else "–"])
-        block += [f"{conditions(result)} {AGAINST}", ""]
-        block += ["| " + " | ".join(line) + " |" for line in lines] + [""]
-    others = [row for row in result.rows if row.status != "finished"]
-    block += [f"- {row.name}: {row.status}, {row.reason}" for row in others]
-    return "\n".join(block).rstrip()
+    return f"{conditions(result)} {AGAINST}", header, lines
 
 
 def _share_text(found: tuple[float, float, float] | None) -> str:

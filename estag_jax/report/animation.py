@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,7 +78,10 @@ def _write_film(path: Path, pictures: Iterator[np.ndarray], rate: float) -> None
         first = next(pictures)
         options = {"fps": rate, "macro_block_size": 2, "output_params": ["-f", "mp4"]}
         film = ffmpeg.write_frames(str(partial), first.shape[1::-1], **options)
-        film.send(None)  # starts it
+        with warnings.catch_warnings():
+            # jax warns of forks; this one becomes ffmpeg at once.
+            warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
+            film.send(None)  # starts it
         for picture in (first, *pictures):
             film.send(np.ascontiguousarray(picture))
         film.close()

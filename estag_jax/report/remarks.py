@@ -6,7 +6,7 @@ from typing import Any
 
 from estag_jax.evaluation.compare import FEWEST, clearly_better, is_clearly_better
 from estag_jax.evaluation.result import Result
-from estag_jax.report.tables import error_unit, figure_text, ratio_text
+from estag_jax.report.numbers import error_unit, figure_text, ratio_text
 
 CHOICE = ("method", "validation errors", "left out")
 """What ``auto`` adds to the facts that a fit chose."""

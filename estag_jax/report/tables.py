@@ -5,17 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from estag_jax.evaluation.metrics import CALIBRATION
 from estag_jax.evaluation.result import Result, Row
 from estag_jax.io import write_text
 from estag_jax.models.catalog import CLOSED_FORMS, METHODS
 from estag_jax.report.dots import dots
+from estag_jax.report.numbers import error_text, error_unit, figure_text, ratio_text, uncertainty
 
 BASES = {
     "ratio_last_frame": "Last frame",
@@ -57,30 +56,38 @@ def ratios(result: Result) -> list[dict[str, float | None]]:
     return [{name: ratio(row, base) for name, base in BASES.items()} for row in result.rows]
 
 
-def uncertainty(row: Row) -> float | None:
-    """What stands behind ±: the deviation over several seeds, else the standard error over windows."""
-    seeds = row.metrics["mse"]["seeds"]
-    if len(seeds) > 1:
-        return float(np.std(seeds, ddof=1))
-    return row.metrics["mse"].get("standard_error")
-
-
 def label(row: Row) -> str:
     """The name of a row, that of a closed form with its name in the published tables."""
     published = METHODS[row.name].published if row.name in CLOSED_FORMS else ""
     return f"{row.name} ({published})" if published else row.name
 
 
-def markdown(results: Sequence[Result]) -> str:
-    """Results as Markdown, one table a data set; published figures in a column of their own, in italics."""
+Table = tuple[str, list[str], list[list[str]]]
+"""What stands above a table, its header, and its lines."""
+
+
+def own_table(result: Result) -> Table:
+    """The table of a result, published figures in a column of their own, in italics."""
+    return conditions(result), *cells(result, training=any(row.seeds for row in result.finished))
+
+
+def markdown(results: Sequence[Result], table_of: Callable[[Result], Table] = own_table) -> str:
+    """Results as Markdown, one table a data set, and a line for each row that is not finished.
+
+    Args:
+      results: one for each data set.
+      table_of: the table of a result that has finished rows.
+    """
     blocks = []
     for result in results:
         name = next((row.data for row in result.rows if row.data), "")
         block = [f"## {name}", ""] if name else []
-        if finished := result.finished:
-            header, lines = cells(result, training=any(row.seeds for row in finished))
-            rules = ["---" if name in ("method", "head") else "---:" for name in header]
-            block += [conditions(result), ""]
+        if result.finished:
+            said, header, lines = table_of(result)
+            rules = [
+                "---" if title in ("method", "head", "variant") else "---:" for title in header
+            ]
+            block += [said, ""]
             block += ["| " + " | ".join(line) + " |" for line in (header, rules, *lines)] + [""]
         others = [row for row in result.rows if row.status != "finished"]
         block += [f"- {row.name}: {row.status}, {row.reason}" for row in others]
@@ -113,63 +120,36 @@ def csv_text(results: Sequence[Result]) -> str:
 
 
 def write_report(results: Sequence[Result], out: Path, title: str, command: str) -> list[Path]:
-    """Writes table.md, table.csv and, where anything was finished, table.png.
+    """Writes table.md, table.csv and, where anything was finished, table.png; see :func:`write_tables`."""
+    paths = write_tables(results, out, title, command)
+    if any(result.finished for result in results):
+        paths.append(dots(results, out / "table.png", title))
+    return paths
+
+
+def write_tables(
+    results: Sequence[Result],
+    out: Path,
+    title: str,
+    command: str,
+    table_of: Callable[[Result], Table] = own_table,
+) -> list[Path]:
+    """Writes table.md and table.csv.
 
     Args:
       results: one for each data set.
       out: the folder.
       title: of the table.
       command: that made it, printed above the table.
+      table_of: as for :func:`markdown`.
 
     Returns:
       The files.
     """
     paths = [out / "table.md", out / "table.csv"]
-    write_text(paths[0], f"# {title}\n\n`{command}`\n\n{markdown(results)}")
+    write_text(paths[0], f"# {title}\n\n`{command}`\n\n{markdown(results, table_of)}")
     write_text(paths[1], csv_text(results))
-    if any(result.finished for result in results):
-        paths.append(dots(results, out / "table.png", title))
     return paths
-
-
-def figure_text(value: float, scale: int = 0) -> str:
-    """A figure in units of 10^scale with at least three significant digits, never 0.0000."""
-    value = value / 10**scale
-    if value == 0:
-        return "0"
-    if not math.isfinite(value):
-        return "–"
-    size = math.floor(math.log10(abs(value)))
-    return f"{value:.{min(max(2 - size, 4), 6)}f}" if -4 <= size < 6 else f"{value:.2e}"
-
-
-def with_uncertainty(value: float, spread: float | None, scale: int = 0) -> str:
-    """ "0.5664 ± 0.0029": the uncertainty with the digits of the figure, or with one that is not zero."""
-    text = figure_text(value, scale)
-    if not spread or not math.isfinite(value):
-        return text
-    decimals = len(text.partition(".")[2]) if "e" not in text else 0
-    rounded = f"{spread / 10**scale:.{decimals}f}"
-    return f"{text} ± {rounded if float(rounded) else f'{spread / 10**scale:.1g}'}"
-
-
-def ratio_text(value: float | None) -> str:
-    """A ratio; "–" where there is none."""
-    if value is None:
-        return "–"
-    return f"{value:.3f}" if 1e-2 <= value < 1e6 else f"{value:.2g}"
-
-
-def display_scale(errors: Sequence[float]) -> int:
-    """Exponent e, a multiple of 3, such that figures are printed in units of 10^e."""
-    largest = max(errors, default=0)
-    return 3 * math.floor(math.log10(largest) / 3) if 0 < largest < 0.1 else 0
-
-
-def error_unit(result: Result) -> tuple[int, str]:
-    """The power of ten in which errors are printed, and their unit."""
-    scale = display_scale([row.mse for row in result.finished])
-    return scale, f"{f'10^{scale} ' if scale else ''}{result.data['length_unit']}²"
 
 
 def cells(result: Result, training: bool, short: bool = False) -> tuple[list[str], list[list[str]]]:
@@ -199,11 +179,8 @@ def cells(result: Result, training: bool, short: bool = False) -> tuple[list[str
     for row, divided in zip(result.rows, ratios(result), strict=True):
         if row.status != "finished":
             continue
-        error = with_uncertainty(row.mse, uncertainty(row), scale)
-        if row.diverged:
-            error += f" ({len(row.diverged)} seed(s) diverged)"
         line = [label(row)] + [row.head or "–"] * training
-        line += [error, *(ratio_text(divided[key]) for key in bases)]
+        line += [error_text(row, scale), *(ratio_text(divided[key]) for key in bases)]
         line += [
             figure_text(row.metrics[m]["mean"], scale if units[m] == unit else 0)
             if m in row.metrics

@@ -139,7 +139,7 @@ class Checkpoints(Callback):
         }
         distributed.barrier(f"save epoch {loop.epoch}")
         try:
-            os.listdir(self.folder)  # orbax would make a folder anew that someone has deleted
+            os.listdir(self.folder)  # fails if someone has deleted it; orbax would create it again
             self._checkpointer.save_checkpointables(
                 loop.epoch, _arrays(loop), metrics=facts, force=True
             )

@@ -30,12 +30,7 @@ from typing import Any
 from estag_jax.config import from_dict, to_dict, version_fault
 from estag_jax.disk import is_alive, unwritable
 from estag_jax.evaluation.result import Result
-from estag_jax.io import (
-    FileError,
-    read_json,
-    write_json,
-    write_text,
-)
+from estag_jax.io import FileError, read_json, write_json, write_text
 from estag_jax.runs.settings import RunConfig
 
 RUN, FORECASTER, CHECKPOINTS = "run.json", "forecaster.npz", "checkpoints"

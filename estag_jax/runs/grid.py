@@ -8,7 +8,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 
@@ -18,9 +18,10 @@ from estag_jax.evaluation.evaluate import Metric, evaluate
 from estag_jax.evaluation.result import Result, Row
 from estag_jax.io import read_json, reporting_as, slug, write_json
 from estag_jax.models import catalog
-from estag_jax.models.base import ClosedForm, Method
+from estag_jax.models.base import ClosedForm
 from estag_jax.models.variants import ORDER
 from estag_jax.nn.config import Head
+from estag_jax.runs.asked import Asked, Rows, settled
 from estag_jax.runs.checkpoint import Checkpoints
 from estag_jax.runs.folder import Unwritable, locked, sums_of
 from estag_jax.runs.published import PUBLISHED
@@ -33,10 +34,9 @@ CELLS = "cells"
 Announce = Callable[[str, str], Sequence[Callback]]
 """From data set and row to the callbacks that are told of its training."""
 
-Rows = Callable[[str, Task], Mapping[str, Method]]
-"""From data set and task to the settings of its rows, by name."""
-
 Metrics = Callable[[Task], Mapping[str, Metric]]
+"""From a task to further metrics by name."""
+
 ADDED = {
     "up": None,
     "start": None,
@@ -99,41 +99,16 @@ def run_grid(
                 row = Row("(data)", name, "failed", str(error))
                 results.append(Result({"source": ", ".join(config.data)}, [row]))
                 continue
-            asked = _settled(methods, name, task, head, config.start)
+            asked = settled(methods, name, task, head, config.start)
             results.append(_column(name, config, task, asked, seeds, cells, announce, metrics))
     return results
-
-
-class _Asked(NamedTuple):
-    """A row that is asked for, and why it is not run, or ""."""
-
-    label: str
-    settings: Method
-    why_not: str = ""
-
-
-def _settled(
-    methods: Sequence[str] | Rows, name: str, task: Task, head: Head | None, start: str | None
-) -> list[_Asked]:
-    """The rows that are asked for, with their settings."""
-    if not isinstance(methods, Sequence):
-        return [_Asked(label, settings) for label, settings in methods(name, task).items()]
-    known, asked = {}, []
-    for method in _with_closed_forms(methods, task):
-        settings = catalog.settings(method, task, head=head)
-        label = catalog.label(method, head, start)
-        why_not = _why_not(method, settings, task, known)
-        if not why_not:
-            known[settings] = label
-        asked.append(_Asked(label, settings, why_not))
-    return asked
 
 
 def _column(
     name: str,
     config: RunConfig,
     task: Task,
-    asked: Sequence[_Asked],
+    asked: Sequence[Asked],
     seeds: int,
     cells: Path,
     announce: Announce,
@@ -171,30 +146,6 @@ def stored(out: Path) -> list[Result]:
         dataclasses.replace(found[0], rows=sorted((c.rows[0] for c in found), key=place))
         for _, found in sorted(columns.items())
     ]
-
-
-def _with_closed_forms(methods: Sequence[str], task: Task) -> tuple[str, ...]:
-    """The methods asked for, and closed forms to compare them with: the usual ones, or, where some are asked
-    for by name, those and the two that every figure is divided by. What needs an external vector that the
-    data lack is left out unless it was asked for by name."""
-    chosen = set(methods)
-    if chosen == set(catalog.METHODS):
-        chosen = set(catalog.with_vectors(methods, task))
-    chosen |= (
-        {"Last frame", "VAR ridge"}
-        if chosen & set(catalog.CLOSED_FORMS)
-        else set(catalog.with_vectors(catalog.YARDSTICKS, task))
-    )
-    return tuple(name for name in catalog.METHODS if name in chosen)
-
-
-def _why_not(method: str, settings: Any, task: Task, known: dict[Any, str]) -> str:
-    """Why a cell is not run, in one line; "" where it is."""
-    if catalog.METHODS[method].needs_channels and task.systems[0].channels == 1:
-        return "differs from another row only where nodes have several channels"
-    if settings in known:
-        return f"the same method as {known[settings]}"
-    return (settings.refuse(task) or "") if isinstance(settings, ClosedForm) else ""
 
 
 def _run(

@@ -16,8 +16,9 @@ import optax
 
 from estag_jax.data.task import Task
 from estag_jax.evaluation.predictions import validation_error
-from estag_jax.models.base import NetworkPredictor, hastened
+from estag_jax.models.base import NetworkPredictor
 from estag_jax.models.memory import chunks_of
+from estag_jax.nn.features_first import hastened
 from estag_jax.ops.halo import NODES
 from estag_jax.ops.sharding import device_mesh, of_this_process, on_all, over_seeds, place
 from estag_jax.training import distributed, interrupts

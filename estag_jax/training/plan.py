@@ -15,8 +15,9 @@ import numpy as np
 from estag_jax.data.settings import WindowConfig
 from estag_jax.data.task import Task
 from estag_jax.graph import Graph
-from estag_jax.models.base import NetworkMethod, hastened
+from estag_jax.models.base import NetworkMethod
 from estag_jax.models.memory import chunks_of
+from estag_jax.nn.features_first import hastened
 from estag_jax.training.buckets import Bucket, make_buckets
 from estag_jax.training.cost import Cost, cost
 from estag_jax.training.losses import mse

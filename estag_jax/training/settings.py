@@ -56,14 +56,8 @@ class TrainConfig:
     """The devices; results do not depend on them but for rounding."""
 
     def __post_init__(self):
-        for name in (
-            "epochs",
-            "batch",
-            "evaluate_every",
-            "patience",
-            "chunk",
-            "skip_nonfinite",
-        ):
+        whole = "epochs", "batch", "evaluate_every", "patience", "chunk", "skip_nonfinite"
+        for name in whole:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} is {value}, it must be at least 1")

@@ -14,7 +14,8 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["estag_jax"]):
-    from helpers.mutations import CORPUS, FORMATS, fault
+    from helpers.mutations import CORPUS, fault
+    from helpers.small_files import FORMATS
 
 
 def main(name: str, runs: str, folder: str) -> None:

@@ -10,10 +10,10 @@ from helpers.walks import random_windows, task_of
 from estag_jax.evaluation.predictions import validation_error
 from estag_jax.evaluation.rollout import roll
 from estag_jax.graph import Graph, stack
-from estag_jax.models.base import hastened
 from estag_jax.models.estag import EstagConfig
 from estag_jax.models.st_egnn import StEgnnConfig
 from estag_jax.nn import features_first
+from estag_jax.nn.features_first import hastened
 from estag_jax.testing import random_window
 from estag_jax.training.loop import Loop
 from estag_jax.training.settings import TrainConfig

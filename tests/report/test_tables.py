@@ -13,18 +13,9 @@ from estag_jax.cli.output import terminal
 from estag_jax.data.graphs import GraphConfig, with_graph
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.evaluation.result import Result, Row
+from estag_jax.report.numbers import figure_text, ratio_text, uncertainty, with_uncertainty
 from estag_jax.report.overlay import sticks
-from estag_jax.report.tables import (
-    csv_text,
-    figure_text,
-    label,
-    markdown,
-    ratio_text,
-    ratios,
-    uncertainty,
-    with_uncertainty,
-    write_report,
-)
+from estag_jax.report.tables import csv_text, label, markdown, ratios, write_report
 
 
 def row(name, *seeds, error=0.0, **fields):

@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from helpers.mutations import FORMATS, xyz
 from helpers.paths import ROOT
+from helpers.small_files import FORMATS, xyz
 
 from estag_jax.data.system import DataError
 from estag_jax.sources.catalog import load

@@ -98,7 +98,7 @@ def examine(path: Path) -> tuple[str, ...]:
       DataError: names the file and the frame.
     """
     try:
-        netcdf_file(str(path), mmap=False).close()
+        netcdf_file(str(path), mmap=True).close()
         count, size, begin = records(path)
     except Exception as error:  # of any kind where bytes are missing
         raise DataError(
