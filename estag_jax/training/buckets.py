@@ -94,7 +94,8 @@ def make_buckets(task: Task, elements: Elements) -> list[Bucket]:
             frames = [_grown(frame, size[0]) for frame in frames]
         buckets.append(
             Bucket(
-                jnp.asarray(frames[0] if len(frames) == 1 else np.concatenate(frames)),
+                # jnp.asarray would make a copy more.
+                jax.device_put(frames[0] if len(frames) == 1 else np.concatenate(frames)),
                 jnp.asarray(np.concatenate([features for features, _ in inputs])),
                 jax.tree.map(jnp.asarray, stack([graph for _, graph in inputs], *size)),
                 jnp.asarray(np.concatenate(starts), jnp.int32),
@@ -130,8 +131,9 @@ def _spanned(frames: np.ndarray, starts: np.ndarray, span: int) -> tuple[np.ndar
     steps = np.bincount(starts, minlength=len(frames) + 1)
     steps[span + 1 :] -= steps[: len(steps) - span - 1].copy()
     within = np.cumsum(steps[:-1]) > 0
-    if within.all():
-        return frames, starts
+    first, last = np.flatnonzero(within)[[0, -1]]
+    if within[first : last + 1].all():  # a block of time, which needs no copy
+        return frames[first : last + 1], starts - first
     return frames[within], np.cumsum(within)[starts] - 1
 
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from estag_jax import memory
 from estag_jax.data.task import Task
 from estag_jax.evaluation.predictions import validation_error
 from estag_jax.models.base import NetworkPredictor
@@ -150,7 +151,9 @@ class Loop:
         if hasattr(self.module, "data_init"):
             variables = [self.module.data_init(v, self.task) for v in variables]
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *variables)
-        return jax.vmap(lambda v: init_state(v, self.optimizer))(stacked)
+        state = jax.vmap(lambda v: init_state(v, self.optimizer))(stacked)
+        memory.give_back()
+        return state
 
     def _chunks(self, bucket: Bucket) -> int:
         """Into how many parts the batches of a bucket are cut."""
@@ -182,6 +185,7 @@ class Loop:
             # The state is donated: a step updates it in place.
             steps = jax.jit(over_seeds(steps, 2), donate_argnums=0, out_shardings=whole)
             programs.append((lay_out, steps.lower(self.state, rows, bucket).compile()))
+            memory.give_back()
         self.seconds["compile"] += time.perf_counter() - began
         return programs
 

@@ -245,10 +245,7 @@ def test_words(capsys):
     "command",
     [
         ["data", "list"],
-        *(
-            f"{c} --help".split()
-            for c in ("", *COMMANDS, *(f"data {c}" for c in DATA_COMMANDS))
-        ),
+        *(f"{c} --help".split() for c in ("", *COMMANDS, *(f"data {c}" for c in DATA_COMMANDS))),
     ],
 )
 @pytest.mark.parametrize("columns", [60, 80])
