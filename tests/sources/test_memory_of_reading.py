@@ -18,7 +18,7 @@ SIZE = FRAMES * NODES * 12
 
 
 def peak(function):
-    """The most memory that a call takes, in bytes, and what it returns; without what it imports and compiles."""
+    """The most memory that a call takes, bytes, without what it imports and compiles; and what it returns."""
     function()
     tracemalloc.start()
     try:

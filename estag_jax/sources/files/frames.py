@@ -49,7 +49,9 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
     first = next(frames, None)
     if first is None or not len(first.words):
         what = "frames" if first is None else "atoms"
-        raise DataError(f"{path}: holds zero {what}; copy or save it again")
+        raise DataError(
+            f"{path}: holds zero {what} as {form}; copy or save it again, or name its format (--read.format)"
+        )
 
     def points() -> Iterator[np.ndarray]:
         for k, frame in enumerate(chain([first], frames)):

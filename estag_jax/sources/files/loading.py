@@ -33,6 +33,8 @@ def examined(path: Path, suffix: str) -> tuple[bool, tuple[str, ...]]:
         return True, netcdf.examine(path)
     if suffix in (".pdb", ".ent"):
         pdb.examine(path)
+    if FORMATS.get(suffix, suffix[1:].upper()) == "DATA":
+        blocks.examine_data(path)
     if suffix in HISTORY:
         return True, blocks.examine_history(path).notes
     return True, ()
