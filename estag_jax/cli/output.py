@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.table import Table
 
 from estag_jax.cli.console import wide_console
-from estag_jax.data.task import Task
-from estag_jax.data.trajectory import Trajectory
 from estag_jax.evaluation.result import Result
 from estag_jax.report.remarks import remarks
 from estag_jax.report.tables import cells, spread_of
+
+if TYPE_CHECKING:
+    from estag_jax.data.task import Task
+    from estag_jax.data.trajectory import Trajectory
 
 FACT = len("constant velocity")
 """Columns of the name of a fact, at least."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import stdtrit
 
-from estag_jax.data.task import Part, Task
 from estag_jax.evaluation.result import Result, Row
+
+if TYPE_CHECKING:  # results are compared without loading the libraries of data
+    from estag_jax.data.task import Part, Task
 
 FEWEST = 5
 """Blocks of time without which nothing is said."""
@@ -78,6 +80,8 @@ def paired_interval(
     count, variance = len(common), error**2
     if count > 1:
         variance += apart.var(ddof=1) / count
+    from scipy.special import stdtrit  # a third of a second to load; most results need none
+
     free = count - 1 if count > 1 else len(windows) - 1
     if free <= 0:
         return difference, np.inf

@@ -132,10 +132,6 @@ def per_window_calibration(distribution: Distribution, target: np.ndarray) -> di
     }
 
 
-CALIBRATION = ("covers_90", "nats", "error_bar")
-"""Names of the figures of error bars, in the order of the tables."""
-
-
 def standard_error(values: Array) -> Array:
     """Standard error of the mean over windows, s / sqrt(W) with s² = sum (v - mean)² / (W - 1).
 

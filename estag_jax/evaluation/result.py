@@ -7,13 +7,19 @@ import platform
 from importlib.metadata import version
 from typing import Any, Literal
 
-import jax
-
 from estag_jax.config import conforms, from_dict, version_fault
-from estag_jax.ops.sharding import device_name
 
 FORMAT = 1
 PACKAGES = ("estag_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+CALIBRATION = ("covers_90", "nats", "error_bar")
+"""Names of the figures of error bars, in the order of the tables."""
+
+
+def _device_name() -> str:
+    # Imported here: a result that is only read needs no jax, which takes a second to load.
+    from estag_jax.ops.sharding import device_name
+
+    return device_name()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +64,7 @@ class Row:
     best_epoch: list[int] = dataclasses.field(default_factory=list)
     epochs: int = 0
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
-    device: str = dataclasses.field(default_factory=device_name)
+    device: str = dataclasses.field(default_factory=_device_name)
 
     @property
     def mse(self) -> float:
@@ -135,5 +141,7 @@ def _row(saved: dict[str, Any]) -> Row:
 
 def versions() -> dict[str, str]:
     """Of the packages that figures depend on."""
+    import jax
+
     found = {name: version(name) for name in PACKAGES}
     return found | {"python": platform.python_version(), "backend": jax.default_backend()}

@@ -15,6 +15,7 @@ import flax.linen as nn
 
 from estag_jax.data.task import Task
 from estag_jax.io import did_you_mean
+from estag_jax.models import published
 from estag_jax.models.agl_stan import AglStanConfig
 from estag_jax.models.auto import Auto
 from estag_jax.models.autoregression import ArLs, ArLsPerNode
@@ -92,9 +93,9 @@ def _always(config: Method) -> Callable[[int], Method]:
 
 # Compared networks are as ESTAG's authors set them up: atoms enter as one float.
 METHODS: dict[str, Entry] = {
-    "First frame": Entry(_always(FirstFrame()), "PT-s"),
-    "Middle frame": Entry(_always(MiddleFrame()), "PT-m"),
-    "Last frame": Entry(_always(LastFrame()), "PT-t"),
+    "First frame": Entry(_always(FirstFrame()), published.CLOSED_FORMS["First frame"]),
+    "Middle frame": Entry(_always(MiddleFrame()), published.CLOSED_FORMS["Middle frame"]),
+    "Last frame": Entry(_always(LastFrame()), published.CLOSED_FORMS["Last frame"]),
     "Constant velocity": Entry(_always(ConstantVelocity())),
     "Constant acceleration": Entry(_always(ConstantAcceleration())),
     "AR-LS": Entry(_always(ArLs())),

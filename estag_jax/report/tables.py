@@ -9,11 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from estag_jax.evaluation.metrics import CALIBRATION
-from estag_jax.evaluation.result import Result, Row
+from estag_jax.evaluation.result import CALIBRATION, Result, Row
 from estag_jax.io import write_text
-from estag_jax.models.catalog import CLOSED_FORMS, METHODS
-from estag_jax.report.dots import dots
+from estag_jax.models.published import CLOSED_FORMS
 from estag_jax.report.numbers import error_text, error_unit, figure_text, ratio_text, uncertainty
 
 BASES = {
@@ -58,7 +56,7 @@ def ratios(result: Result) -> list[dict[str, float | None]]:
 
 def label(row: Row) -> str:
     """The name of a row, that of a closed form with its name in the published tables."""
-    published = METHODS[row.name].published if row.name in CLOSED_FORMS else ""
+    published = CLOSED_FORMS.get(row.name)
     return f"{row.name} ({published})" if published else row.name
 
 
@@ -121,6 +119,8 @@ def csv_text(results: Sequence[Result]) -> str:
 
 def write_report(results: Sequence[Result], out: Path, title: str, command: str) -> list[Path]:
     """Writes table.md, table.csv and, where anything was finished, table.png; see :func:`write_tables`."""
+    from estag_jax.report.dots import dots  # matplotlib, which no other table needs
+
     paths = write_tables(results, out, title, command)
     if any(result.finished for result in results):
         paths.append(dots(results, out / "table.png", title))

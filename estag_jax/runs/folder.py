@@ -1,6 +1,6 @@
 """A run's folder: what it holds, who may write to it, and what may be deleted.
 
-run.json        format, settings, fingerprint of the data: a folder with it is a run
+run.json        format, settings, label, fingerprint of the data: a folder with it is a run
 forecaster.npz  the best forecaster so far (estag_jax.load reads this file alone)
 checkpoints/    the state of training, for --resume (runs.checkpoint)
 checkpoints.sums  SHA-256 of its files
@@ -18,6 +18,7 @@ Readers write nothing. A file is whole or not there.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -25,13 +26,15 @@ import socket
 import time
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from estag_jax.config import from_dict, to_dict, version_fault
 from estag_jax.disk import is_alive, unwritable
 from estag_jax.evaluation.result import Result
 from estag_jax.io import FileError, read_json, write_json, write_text
-from estag_jax.runs.settings import RunConfig
+
+if TYPE_CHECKING:  # all methods and jax, which what a folder says by itself does not need
+    from estag_jax.runs.settings import RunConfig
 
 RUN, FORECASTER, CHECKPOINTS = "run.json", "forecaster.npz", "checkpoints"
 SUMS, EARLIER = f"{CHECKPOINTS}.sums", "metrics.earlier.jsonl"
@@ -75,6 +78,32 @@ def read_run(folder: Path) -> tuple[RunConfig, dict[str, Any]]:
     Raises:
       RunError: the folder holds no run, or one of another version.
     """
+    from estag_jax.runs.settings import RunConfig
+
+    saved = _saved(folder)
+    try:
+        return from_dict(RunConfig, saved["config"]), saved
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{folder / RUN}: {error}") from None
+
+
+def read_as_written(folder: Path) -> tuple[str, dict[str, Any]] | None:
+    """The label and the settings of a run as they were written, without loading the methods.
+
+    Returns:
+      None where run.json is of an earlier version or has been changed since: its settings must be
+      checked, by :func:`read_run`.
+
+    Raises:
+      RunError: the folder holds no run, or one of another version.
+    """
+    saved = _saved(folder)
+    given = {name: saved.get(name) for name in ("label", "config")}
+    return (given["label"], given["config"]) if saved.get("sha256") == _sum(given) else None
+
+
+def _saved(folder: Path) -> dict[str, Any]:
+    """What run.json holds, of this format."""
     path = folder / RUN
     if not path.exists():
         if (folder / "config.json").exists() and (folder / "system.npz").exists():
@@ -89,16 +118,26 @@ def read_run(folder: Path) -> tuple[RunConfig, dict[str, Any]]:
         raise RunError(f"{path}: is not the file of a run of estag_jax")
     if why := version_fault(saved.get("version"), VERSION):
         raise RunError(f"{path}: {why}")
-    try:
-        return from_dict(RunConfig, saved["config"]), saved
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{path}: {error}") from None
+    return saved
 
 
-def write_run(folder: Path, config: RunConfig, **about: Any) -> None:
-    """Makes the folder a run."""
-    saved = {"format": FORMAT, "version": VERSION, "config": to_dict(config)}
+def write_run(folder: Path, config: RunConfig, label: str, **about: Any) -> None:
+    """Makes the folder a run.
+
+    Args:
+      folder: the folder.
+      config: all settings.
+      label: the name of its method in its table.
+      **about: further facts.
+    """
+    given = {"label": label, "config": to_dict(config)}
+    saved = {"format": FORMAT, "version": VERSION, **given, "sha256": _sum(given)}
     write_json(folder / RUN, saved | about)
+
+
+def _sum(given: dict[str, Any]) -> str:
+    """Of settings as JSON holds them."""
+    return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
 
 
 def read_result(folder: Path) -> Result | None:

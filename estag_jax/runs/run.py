@@ -133,7 +133,7 @@ def train(
                 _check_resumable(config, fingerprints, units, out)
             elif folder.is_run(out):
                 folder.set_aside(out)
-            folder.write_run(out, config, **about)
+            folder.write_run(out, config, catalog_label(config), **about)
 
         distributed.by_first("prepare the folder", begin)
         first = distributed.is_first()

@@ -6,7 +6,8 @@ from helpers.springs import task
 
 from estag_jax.evaluation import predictions as forecasts
 from estag_jax.evaluation.evaluate import evaluate
-from estag_jax.evaluation.metrics import CALIBRATION, per_window_calibration
+from estag_jax.evaluation.metrics import per_window_calibration
+from estag_jax.evaluation.result import CALIBRATION
 from estag_jax.models.linear import LinearPredictor
 from estag_jax.training.fit import fit
 

@@ -15,9 +15,8 @@ from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.evaluation import predictions as forecasts
 from estag_jax.evaluation.evaluate import evaluate
-from estag_jax.evaluation.metrics import CALIBRATION
 from estag_jax.evaluation.predictions import batch_width, predictions
-from estag_jax.evaluation.result import Result
+from estag_jax.evaluation.result import CALIBRATION, Result
 from estag_jax.evaluation.rollout import rollout_errors
 from estag_jax.models.base import NetworkPredictor, network_inputs
 from estag_jax.models.linear import LinearPredictor

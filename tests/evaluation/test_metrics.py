@@ -8,6 +8,7 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import multivariate_normal
 
 from estag_jax.evaluation import metrics
+from estag_jax.evaluation.result import CALIBRATION
 from estag_jax.models.error_bars import Distribution
 
 
@@ -127,4 +128,4 @@ def test_figures_of_error_bars_are_those_of_plain_loops():
         size = np.sqrt(np.mean([np.diag(m) for m in matrices]))
         assert found["error_bar"][w] == pytest.approx(size)
     assert 0 < found["covers_90"].mean() < 1
-    assert tuple(found) == metrics.CALIBRATION
+    assert tuple(found) == CALIBRATION

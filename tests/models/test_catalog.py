@@ -10,6 +10,7 @@ from helpers.springs import task
 from helpers.walks import random_windows, task_of
 
 from estag_jax.config import from_dict, to_dict
+from estag_jax.models import published
 from estag_jax.models.base import ClosedForm, Network
 from estag_jax.models.catalog import (
     CLOSED_FORMS,
@@ -89,6 +90,8 @@ def test_closed_forms_come_first_and_are_the_closed_forms():
         kind = ClosedForm if name in CLOSED_FORMS else NetworkConfig
         for channels in (1, 4):
             assert isinstance(METHODS[name].config(channels), kind)
+    named = {name: METHODS[name].published for name in CLOSED_FORMS if METHODS[name].published}
+    assert named == published.CLOSED_FORMS
 
 
 @pytest.mark.parametrize("channels", [1, 4])

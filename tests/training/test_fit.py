@@ -11,7 +11,7 @@ from estag_jax.data.settings import WindowConfig
 from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.evaluation.evaluate import evaluate
-from estag_jax.evaluation.metrics import CALIBRATION
+from estag_jax.evaluation.result import CALIBRATION
 from estag_jax.models.base import Network
 from estag_jax.models.estag import ESTAG, EstagConfig
 from estag_jax.training import loop as fitting
