@@ -44,7 +44,6 @@ HEADLINE = (
     "ST_EGNN",
     "EGNN + residual head",
     "EqMotion",
-    "STGCN",
     "ESTAG",
     "ESTAG as released",
 )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import re
 import shutil
+import sys
 import textwrap
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, TextIO
 
 import tyro
 
@@ -41,9 +43,9 @@ def bound(command: str, module: ModuleType, argv: list[str]) -> Callable[[], Non
     def bind(*positional: Any, **options: Any) -> Callable[[], None]:
         return functools.partial(function, *positional, **options)
 
-    errors = io.StringIO()
+    errors, shown = io.StringIO(), _Shown(sys.stdout)
     try:
-        with contextlib.redirect_stderr(errors):
+        with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(shown):
             return tyro.cli(
                 functools.partial(bind, **given),
                 args=argv,
@@ -53,6 +55,11 @@ def bound(command: str, module: ModuleType, argv: list[str]) -> Callable[[], Non
     except SystemExit as stop:
         if not stop.code:
             width = shutil.get_terminal_size().columns
+            # tyro leaves a usage of up to 80 letters behind the name on one line.
+            usage, blank, options = shown.getvalue().partition("\n\n")
+            usage = re.sub(r"\x1b\[[\d;]*m", "", usage)  # colours, which count as letters
+            usage = textwrap.fill(usage, width, subsequent_indent="  ", break_on_hyphens=False)
+            print(usage, options, sep=blank, end="")
             for paragraph in epilogue.splitlines():
                 print(textwrap.fill(paragraph, width, subsequent_indent="  "))
             raise
@@ -60,6 +67,19 @@ def bound(command: str, module: ModuleType, argv: list[str]) -> Callable[[], Non
             if any(argument.partition("=")[0] == option for argument in argv):
                 raise UsageError(f"{option} is now {now}") from None
         raise UsageError(f"{_one_line(errors.getvalue())}; see estag {command} --help") from None
+
+
+class _Shown(io.StringIO):
+    """What tyro prints, in the colours and letters of the terminal."""
+
+    encoding = property(lambda self: self.terminal.encoding)
+
+    def __init__(self, terminal: TextIO):
+        super().__init__()
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal.isatty()
 
 
 def _one_line(framed: str) -> str:

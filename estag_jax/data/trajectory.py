@@ -14,6 +14,9 @@ from estag_jax.data.settings import Suggested
 from estag_jax.data.system import DataError, System, checked_vectors
 from estag_jax.io import printable
 
+BLOCK = 10_000
+"""Frames that are copied at once where all would be a second trajectory."""
+
 
 @dataclasses.dataclass(frozen=True)
 class PublishedTrials:
@@ -215,9 +218,11 @@ class Trajectory:
             parts += [np.array(name.encode()), vector]
         for part in parts:
             if part is not None:
-                part = np.ascontiguousarray(part)
+                part = np.asarray(part)
                 digest.update(f"{part.dtype}{part.shape}".encode())
-                digest.update(part)
+                rows = np.atleast_1d(part)
+                for k in range(0, len(rows), BLOCK):  # a choice of nodes lies in another order
+                    digest.update(np.ascontiguousarray(rows[k : k + BLOCK]))
         return digest.hexdigest()
 
     def changed(self, **changes: Any) -> Trajectory:

@@ -13,7 +13,8 @@ from scipy.spatial import KDTree
 
 from estag_jax.data.edges import inside
 from estag_jax.data.system import DataError
-from estag_jax.data.trajectory import Trajectory
+from estag_jax.data.trajectory import BLOCK, Trajectory
+from estag_jax.data.windows import evenly
 
 LENGTHS = {
     "Å": 1.0,
@@ -72,10 +73,10 @@ def without_hydrogens(trajectory: Trajectory) -> Trajectory:
 def _hydrogens(trajectory: Trajectory) -> np.ndarray:
     """How many hydrogens each heavy atom carries: those nearest to it, the median of some frames."""
     numbers = trajectory.system.atomic_numbers
-    frames = trajectory.positions[trajectory.known][:, :, trajectory.system.anchor]
-    chosen = np.linspace(0, len(frames) - 1, min(len(frames), 21)).round().astype(int)
+    chosen = evenly(np.flatnonzero(trajectory.known), 21)
+    frames = trajectory.positions[chosen][:, :, trajectory.system.anchor]
     light, heavy = numbers == 1, numbers > 1
-    carriers = [KDTree(frame[heavy]).query(frame[light])[1] for frame in frames[chosen]]
+    carriers = [KDTree(frame[heavy]).query(frame[light])[1] for frame in frames]
     counts = [np.bincount(carrier, minlength=np.count_nonzero(heavy)) for carrier in carriers]
     return np.median(counts, axis=0).round().astype(np.int64)
 
@@ -164,24 +165,34 @@ def superimposed(trajectory: Trajectory) -> Trajectory:
     (1976) 922. The system's own tumbling is thereby taken out of what is forecast.
     External vectors turn with their frames, and so change from frame to frame.
     """
-    positions = trajectory.positions.astype(np.float64)
-    flat = positions.reshape(trajectory.num_frames, -1, 3)
+    shape, dtype = trajectory.positions.shape, trajectory.positions.dtype
+    positions = np.empty(shape, dtype)
+    flat = positions.reshape(len(positions), -1, 3)
     external = trajectory.external.items()
     vectors = {name: np.broadcast_to(v, (len(flat), 3)).copy() for name, v in external}
     for run in trajectory.runs:
-        centroid = flat[run].mean(axis=1, keepdims=True)
-        points = flat[run] - centroid
-        known = np.flatnonzero(np.isfinite(points).all(axis=(1, 2)))
-        first, origin = points[known[0]], centroid[known[0]]
-        u, _, v = np.linalg.svd(np.einsum("fpi,pj->fij", points[known], first))
-        u[..., -1] *= np.sign(np.linalg.det(u @ v))[:, None]  # no reflection
-        points[known] = points[known] @ (u @ v)
+        first = origin = None
+        turns, turned = [], []
+        for begin in range(run.start, run.stop, BLOCK):
+            block = slice(begin, min(begin + BLOCK, run.stop))
+            points = trajectory.positions[block].astype(np.float64).reshape(-1, *flat.shape[1:])
+            centroid = points.mean(axis=1, keepdims=True)
+            points -= centroid
+            known = np.flatnonzero(np.isfinite(points).all(axis=(1, 2)))
+            if first is None and known.size:
+                first, origin = points[known[0]], centroid[known[0]]
+            if known.size:
+                u, _, v = np.linalg.svd(np.einsum("fpi,pj->fij", points[known], first))
+                u[..., -1] *= np.sign(np.linalg.det(u @ v))[:, None]  # no reflection
+                points[known] = points[known] @ (u @ v)
+                turns.append(u @ v)
+                turned.append(begin + known)
+            flat[block] = points if origin is None else points + origin
         for vector in vectors.values():
-            vector[run.start + known] = np.einsum("fi,fij->fj", vector[run.start + known], u @ v)
-        flat[run] = points + origin
+            rows = np.concatenate(turned)
+            vector[rows] = np.einsum("fi,fij->fj", vector[rows], np.concatenate(turns))
     return trajectory.with_vectors(vectors).noted(
-        "superimposed: each frame on the first of its run, over all points",
-        positions=flat.reshape(positions.shape).astype(trajectory.positions.dtype),
+        "superimposed: each frame on the first of its run, over all points", positions=positions
     )
 
 
@@ -203,7 +214,7 @@ def converted(trajectory: Trajectory, unit: str) -> Trajectory:
     contact = trajectory.system.contact_distance
     return trajectory.noted(
         f"converted from {trajectory.system.length_unit} to {unit}",
-        positions=(trajectory.positions * factor).astype(trajectory.positions.dtype),
+        positions=(trajectory.positions * factor).astype(trajectory.positions.dtype, copy=False),
         length_unit=unit,
         contact_distance=None if contact is None else contact * factor,
     )

@@ -60,12 +60,15 @@ def starts(
 
 def known(starts: np.ndarray, config: WindowConfig, missing: np.ndarray | None) -> np.ndarray:
     """Those of the starts [W] whose windows touch no missing frame."""
-    if missing is None:
-        return starts
-    whole = np.ones(len(starts), bool)
+    return starts if missing is None else starts[whole(starts, config, missing)]
+
+
+def whole(starts: np.ndarray, config: WindowConfig, missing: np.ndarray) -> np.ndarray:
+    """Which of the windows with these starts [W] touch none of some frames, given as [frames] bool."""
+    found = np.ones(len(starts), bool)
     for offset in config.offsets:  # frame by frame: no [W, T + P] array
-        whole &= ~missing[starts + offset]
-    return starts[whole]
+        found &= ~missing[starts + offset]
+    return found
 
 
 def frames_of(starts: np.ndarray, config: WindowConfig) -> np.ndarray:

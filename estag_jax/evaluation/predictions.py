@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from estag_jax import memory
 from estag_jax.data.task import Part, Task, Windows
 from estag_jax.evaluation.metrics import per_window_mse
 from estag_jax.graph import Array
@@ -168,6 +169,7 @@ def validated(
         finite = all(np.isfinite(each[order]).all() for each in frames)
         given = (history[order], *(each[order] for each in frames))
         bars.append(fit_error_bars(system, *given) if finite else None)
+    memory.give_back()
     return float(np.concatenate(errors).mean()), tuple(bars)
 
 

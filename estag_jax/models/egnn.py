@@ -11,8 +11,8 @@ import jax
 from estag_jax.graph import Graph
 from estag_jax.nn.config import Activation, Head, MessageConfig
 from estag_jax.nn.heads import TemporalPooling
+from estag_jax.nn.layers import apply_layers
 from estag_jax.nn.linear import Linear
-from estag_jax.nn.messages import SpatialModule
 from estag_jax.ops.geometry import centre
 from estag_jax.ops.segment import at_receivers, at_senders
 
@@ -35,6 +35,10 @@ class EgnnConfig(MessageConfig):
     """Bound on each component of a coordinate message (none for proteins there)."""
     coordinate_weight: float = 1.0
     """Factor on the coordinate update (3 for proteins there)."""
+    # Options of ESTAG, whose layers it shares, that are fixed here.
+    attention: ClassVar[bool] = False
+    aggregate: ClassVar[Literal["mean"]] = "mean"
+    unit_vectors: ClassVar[bool] = False
 
     def build(self) -> Egnn:
         return Egnn(self)
@@ -59,9 +63,11 @@ class Egnn(nn.Module):
 
     Args:
       config: sizes and options.
+      features_first: as that of ESTAG.
     """
 
     config: EgnnConfig = EgnnConfig()
+    features_first: bool = False
 
     @nn.compact
     def __call__(self, history: jax.Array, node_features: jax.Array, graph: Graph) -> jax.Array:
@@ -83,17 +89,7 @@ class Egnn(nn.Module):
         if graph.edge_features is not None:
             edges.append(graph.edge_features)
         h = config.lowered(Linear(config.hidden, name="embedding")(features)[:, :, None])
-        x = frame
-        for i in range(config.layers):
-            h, x = SpatialModule(
-                config.hidden,
-                config.activation,
-                aggregate="mean",
-                clamp=config.clamp,
-                coordinate_weight=config.coordinate_weight,
-                edges_at_once=config.edges_at_once,
-                name=f"spatial_{i}",
-            )(h, x, graph, edges)
+        x = apply_layers(self, h, frame, graph, edges)
         y = (x if config.head == "absolute" else x - frame)[:, :, 0]
         head = TemporalPooling(config.head, displacements=True, name="pooling")
         return head(y, history - origin) + origin[:, 0]

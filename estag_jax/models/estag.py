@@ -10,12 +10,11 @@ import jax
 import jax.numpy as jnp
 
 from estag_jax.graph import Graph
-from estag_jax.nn import features_first
 from estag_jax.nn.config import Head, MessageConfig
 from estag_jax.nn.heads import TemporalPooling
+from estag_jax.nn.layers import apply_layers
 from estag_jax.nn.linear import Linear
-from estag_jax.nn.messages import NodeEmbedding, SpatialModule
-from estag_jax.nn.temporal import TemporalModule
+from estag_jax.nn.messages import NodeEmbedding
 from estag_jax.ops.chunks import edges_at_once, over_edges
 from estag_jax.ops.edft import (
     coherence,
@@ -196,8 +195,8 @@ class ESTAG(nn.Module):
             turn = jax.random.orthogonal(self.make_rng("dropout"), 3, x.shape[:1], x.dtype)
             x = einsum("bxy,bntcy->bntcx", turn, x)
         edges = () if graph.edge_features is None else (graph.edge_features,)
-        nodes = None
         if config.layers:
+            nodes = None
             embedding = NodeEmbedding(config.hidden, name="embedding")
             features, h = embedding(node_features.astype(x.dtype), x.shape[2])
             if config.edft:
@@ -209,32 +208,7 @@ class ESTAG(nn.Module):
                 h = h + Linear(config.hidden, name="coordinates")(x.reshape(*x.shape[:3], -1))
             h = config.lowered(h)
             edges = tuple(config.lowered(part) for part in edges)
-        layers = range(config.layers)
-        asked = self.features_first and not self.is_initializing()
-        if asked and features_first.serves(config, x, graph):
-            params = self.variables["params"]
-            x = features_first.run_layers(config, params, h, x, graph, edges, nodes)
-            layers = ()
-        for i in layers:
-            h, x = SpatialModule(
-                config.hidden,
-                config.activation,
-                config.aggregate,
-                config.unit_vectors,
-                config.clamp,
-                config.coordinate_weight,
-                config.edges_at_once,
-                name=f"spatial_{i}",
-            )(h, x, graph, edges, nodes)
-            if config.attention:
-                h, x = TemporalModule(
-                    config.hidden,
-                    config.activation,
-                    config.causal,
-                    config.activate_qkv,
-                    config.flip_time_difference,
-                    name=f"temporal_{i}",
-                )(h, x)
+            x = apply_layers(self, h, x, graph, edges, nodes)
         x = TemporalPooling(config.head, name="pooling")(x)
         if turn is not None:
             x = einsum("bxy,bncx->bncy", turn, x)

@@ -42,7 +42,7 @@ def serves(config: Any, x: jax.Array, graph: Graph) -> bool:
     frames. On other devices, with masks, chunks of edges or bfloat16 the modules are used.
 
     Args:
-      config: of ESTAG or ST_EGNN.
+      config: of ESTAG, ST_EGNN or EGNN.
       x: history [B, N, T, C, 3].
       graph: the edges.
     """
@@ -67,7 +67,7 @@ def serves(config: Any, x: jax.Array, graph: Graph) -> bool:
 def hastened(module: nn.Module) -> nn.Module:
     """The module as training and evaluation call it: by its fast path, if it has one.
 
-    That of ESTAG and ST_EGNN gives the same result, without forward-mode derivatives.
+    That of ESTAG, ST_EGNN and EGNN gives the same result, without forward-mode derivatives.
     """
     return module.clone(features_first=True) if hasattr(module, "features_first") else module
 
@@ -95,7 +95,7 @@ def run_layers(
     """The moved frames [B, N, T, C, 3] after all pairs of spatial and temporal modules.
 
     Args:
-      config: of ESTAG or ST_EGNN.
+      config: of ESTAG, ST_EGNN or EGNN.
       params: of the modules, spatial_0, temporal_0, …
       h: [1, N, T, H].
       x: [B, N, T, C, 3].

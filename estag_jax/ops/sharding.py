@@ -75,7 +75,8 @@ def place(tree: Any, mesh: Mesh, spec: PartitionSpec = REPLICATED) -> Any:
       spec: how each leaf is split; by default every device has all of it.
     """
     if mesh.size == 1:
-        return jax.tree.map(jnp.asarray, tree)
+        # jnp.asarray would make a copy more.
+        return jax.tree.map(jax.device_put, tree)
     sharding = NamedSharding(mesh, spec)
     if jax.process_count() == 1:
         return jax.device_put(tree, sharding)

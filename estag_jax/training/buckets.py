@@ -201,8 +201,9 @@ def _spanned(frames: np.ndarray, starts: np.ndarray, span: int) -> tuple[np.ndar
     steps = np.bincount(starts, minlength=len(frames) + 1)
     steps[span + 1 :] -= steps[: len(steps) - span - 1].copy()
     within = np.cumsum(steps[:-1]) > 0
-    if within.all():
-        return frames, starts
+    first, last = np.flatnonzero(within)[[0, -1]]
+    if within[first : last + 1].all():  # a block of time, which needs no copy
+        return frames[first : last + 1], starts - first
     return frames[within], np.cumsum(within)[starts] - 1
 
 

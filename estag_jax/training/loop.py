@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from estag_jax import memory
 from estag_jax.data.task import Task
 from estag_jax.evaluation.predictions import validation_error
 from estag_jax.models.base import NetworkPredictor
@@ -92,8 +93,9 @@ class Loop:
         self.state = place(state, self.mesh)
         if nodes > 1:
             buckets = [split_nodes(bucket, nodes) for bucket in buckets]
-        specs, self.host = bucket_spec(nodes), buckets
+        specs = bucket_spec(nodes)
         resident = sum(b.positions.nbytes for b in buckets) / nodes <= config.resident * 2**30
+        self.host = [] if resident else buckets
         if not resident:
             buckets = [b._replace(positions=b.positions[:0]) for b in buckets]
         self.buckets = [
@@ -155,7 +157,9 @@ class Loop:
         if hasattr(self.module, "data_init"):
             variables = [self.module.data_init(v, self.task) for v in variables]
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *variables)
-        return jax.vmap(lambda v: init_state(v, self.optimizer))(stacked)
+        state = jax.vmap(lambda v: init_state(v, self.optimizer))(stacked)
+        memory.give_back()
+        return state
 
     def _chunks(self, bucket: Bucket) -> int:
         """Into how many parts the batches of a bucket are cut."""
@@ -182,6 +186,7 @@ class Loop:
             rows = self._some(len(programs), self._numbers(lay_out(self.keys, np.int32(0))))
             compiled = by_fast_path(partial(self._lowered, chunks, rows, bucket), self.module)
             programs.append((lay_out, compiled.compile()))
+            memory.give_back()
         self.seconds["compile"] += time.perf_counter() - began
         return programs
 

@@ -10,6 +10,7 @@ from helpers.walks import random_windows, task_of
 from estag_jax.evaluation.predictions import validation_error
 from estag_jax.evaluation.rollout import roll
 from estag_jax.graph import Graph, stack
+from estag_jax.models.egnn import EgnnConfig
 from estag_jax.models.estag import EstagConfig
 from estag_jax.models.st_egnn import StEgnnConfig
 from estag_jax.nn import features_first
@@ -57,6 +58,8 @@ CASES = {
     "released, several channels": (EstagConfig.released(4, **SIZES), 4, np.float64),
     "released, float32": (EstagConfig.released(1, **SIZES), 1, np.float32),
     "gmn": (StEgnnConfig.gmn(**SIZES), 4, np.float64),
+    "egnn": (EgnnConfig(**SIZES), 1, np.float64),
+    "egnn, several channels, residual head": (EgnnConfig(**SIZES, head="residual"), 4, np.float64),
 }
 
 

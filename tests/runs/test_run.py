@@ -20,6 +20,7 @@ from estag_jax.evaluation.result import Result
 from estag_jax.io import FileError
 from estag_jax.models.autoregression import ArLs
 from estag_jax.models.estag import EstagConfig
+from estag_jax.models.stgcn import StgcnConfig
 from estag_jax.runs import folder
 from estag_jax.runs.folder import RunError
 from estag_jax.runs.readers import evaluate_run, load_task
@@ -43,14 +44,25 @@ class Killed(Callback):
             raise Stop
 
 
-def test_a_resumed_run_repeats_an_uninterrupted_one_bit_for_bit(springs, tmp_path):
+@pytest.mark.parametrize(
+    "model, changes",
+    [
+        (None, {}),
+        (None, dict(clip_norm=0.1, weight_decay=1e-3)),
+        (None, dict(clip_norm=0.1, skip_nonfinite=3, loss="mae")),
+        (StgcnConfig(hidden=4, gated=4, layers=1), {}),  # with batch statistics
+    ],
+    ids=["Adam", "clipped, decayed", "clipped, not finite skipped", "batch statistics"],
+)
+def test_a_resumed_run_repeats_an_uninterrupted_one_bit_for_bit(model, changes, springs, tmp_path):
     whole, halves = tmp_path / "whole", tmp_path / "halves"
-    straight = train(config(springs, epochs=8), whole)
+    settings = config(springs, epochs=8, model=model, **changes)
+    straight = train(settings, whole)
     with pytest.raises(Stop):
-        train(config(springs, epochs=8), halves, callbacks=[Killed(4)])
+        train(settings, halves, callbacks=[Killed(4)])
     assert [line["epoch"] for line in folder.read_metrics(halves)] == [2, 4]
     assert estag_jax.load(halves).past == 4  # what is there already is of use
-    resumed = train(config(springs, epochs=8), halves, resume=True)
+    resumed = train(settings, halves, resume=True)
     one, two = (f.forecaster.predictor.variables for f in (straight, resumed))
     for a, b in zip(leaves(one), leaves(two), strict=True):
         assert np.array_equal(a, b)

@@ -94,14 +94,15 @@ def test_bonds_are_those_of_the_whole_molecule():
     expected = edges.bonds(np.array(frames), whole.numbers)
     shifted = np.array(frames) + rng.uniform(0, 9, 3)
     torn = [(x - np.floor(x @ np.linalg.inv(cell)) @ cell, cell) for x in shifted]
-    found, notes = bonds_through(torn, whole.numbers)
+    cells = [cell] * len(torn)
+    found, notes = bonds_through([x for x, _ in torn], cells, whole.numbers)
     np.testing.assert_array_equal(found, expected)
     assert notes == () and len(edges.bonds(np.array([x for x, _ in torn]), whole.numbers)) < len(
         expected
     )
     made = np.array(list(unwrapped(torn, found)))
     np.testing.assert_allclose(made - made[:, :1], shifted - shifted[:, :1], atol=1e-9)
-    outside, _ = bonds_through([(x, c) for x, c in torn], whole.numbers, (False, False, False))
+    outside, _ = bonds_through([x for x, _ in torn], cells, whole.numbers, (False, False, False))
     assert len(outside) < len(expected)  # without the box
 
 
@@ -109,9 +110,9 @@ def test_a_crystal_is_not_made_whole():
     from ase.build import bulk
 
     copper = bulk("Cu", cubic=True) * (3, 3, 3)
-    bonds, (note,) = bonds_through([(copper.positions, copper.cell.array)] * 3, copper.numbers)
+    bonds, (note,) = bonds_through([copper.positions] * 3, [copper.cell.array] * 3, copper.numbers)
     assert bonds is None and "bonds go round the periodic box" in note
-    assert bonds_through([(np.eye(3) * 4, np.eye(3) * 9)], np.array([18, 18, 18])) == (None, ())
+    assert bonds_through([np.eye(3) * 4], [np.eye(3) * 9], np.array([18, 18, 18])) == (None, ())
 
 
 @pytest.mark.parametrize("bonds", [None, np.array([[0, 1], [1, 2]])])

@@ -6,7 +6,9 @@ they say of a cut file names neither its frame nor its line.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -15,7 +17,6 @@ import numpy as np
 
 from estag_jax.data.system import DataError
 from estag_jax.io import one_line
-from estag_jax.sources.files.stacks import check_last_line
 from estag_jax.sources.files.text import damaged, opened
 
 
@@ -24,13 +25,10 @@ class _Lines:
 
     def __init__(self, path: Path, lines: Iterable[str]):
         self.path, self.lines, self.number, self.frame = path, _to_last(lines), 0, 0
-        self.before, self.last = "", ""
 
     def next(self) -> str | None:
         self.number += 1
-        if (line := next(self.lines, None)) is not None:
-            self.before, self.last = self.last, line
-        return line
+        return next(self.lines, None)
 
     def take(self, count: int, numbers: int = 0, after: int = 0) -> list[list[str]]:
         """So many lines as words, each with so many numbers after its first words."""
@@ -125,6 +123,32 @@ def examine_history(path: Path) -> History:
     return History(np.array(times), notes)
 
 
+def examine_data(path: Path) -> None:
+    """Checks that a LAMMPS data file holds as many atoms, bonds and angles as its header promises.
+
+    Raises:
+      DataError: names what there are too few of.
+    """
+    promised: dict[str, int] = {}
+    rows: Counter[str] = Counter()
+    section = ""
+    with opened(path) as file:
+        for line in islice(file, 1, None):  # behind the title
+            words = line.partition("#")[0].split()
+            if not section and len(words) == 2 and words[0].isdecimal():
+                promised[words[1]] = int(words[0])
+            elif words and words[0].isalpha() and words[0][0].isupper():
+                section = words[0].lower()
+            elif words:
+                rows[section] += 1
+    for kind in ("atoms", "bonds", "angles", "dihedrals", "impropers"):
+        if promised.get(kind, 0) != rows[kind]:
+            raise DataError(
+                f"{path}: its header promises {promised.get(kind, 0)} {kind}, {rows[kind]} are there; copy "
+                f"it again"
+            )
+
+
 def examine_xdatcar(path: Path) -> None:
     """Checks every line of an XDATCAR: 7 lines of a cell, and before each frame's atoms a line "Direct …".
 
@@ -210,7 +234,6 @@ def examine_xsf(path: Path) -> None:
                 raise lines.error(
                     f"line {lines.number} is {line.strip()[:40]!r}, expected a keyword"
                 )
-        check_last_line(path, lines.last, lines.before)
         if lines.frame != promised:
             raise lines.error(f"{promised} frames are promised")
 

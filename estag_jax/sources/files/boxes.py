@@ -16,6 +16,7 @@ from scipy.spatial import KDTree
 
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.data.transform import FARTHEST
+from estag_jax.data.windows import evenly
 
 DEGENERATE = 2.0
 """Å; no system fits into a box with a shorter edge: such boxes (CRYST1 1 1 1) are placeholders."""
@@ -66,28 +67,31 @@ def unwrapped(
 
 
 def without_jumps(
-    frames: Sequence[tuple[np.ndarray, np.ndarray]],
+    positions: np.ndarray,
+    cells: np.ndarray,
     atomic_numbers: np.ndarray | None,
     periodic: Sequence[bool] = (True, True, True),
-) -> tuple[list[np.ndarray], np.ndarray | None, tuple[str, ...]]:
+) -> tuple[Iterator[np.ndarray], np.ndarray | None, tuple[str, ...]]:
     """One run :func:`unwrapped` with the bonds of :func:`bonds_through`, where the elements are known.
 
     Args:
-      frames: positions [N, 3] and cell vectors [3, 3] of all frames, Å.
+      positions: of all frames [frames, N, 3], Å.
+      cells: their cell vectors [frames, 3, 3].
       atomic_numbers: [N] or None.
       periodic: along which of the cell vectors.
 
     Returns:
-      Positions of each frame [N, 3], the bonds or None, and notes.
+      Positions of one frame after another [N, 3], the bonds or None, and notes.
     """
     bonds, notes = None, ()
     if atomic_numbers is not None:
-        bonds, notes = bonds_through(frames, atomic_numbers, periodic)
-    return list(unwrapped(frames, bonds, periodic)), bonds, notes
+        bonds, notes = bonds_through(positions, cells, atomic_numbers, periodic)
+    return unwrapped(zip(positions, cells, strict=True), bonds, periodic), bonds, notes
 
 
 def bonds_through(
-    frames: Sequence[tuple[np.ndarray, np.ndarray]],
+    positions: Sequence[np.ndarray] | np.ndarray,
+    cells: Sequence[np.ndarray] | np.ndarray,
     atomic_numbers: np.ndarray,
     periodic: Sequence[bool] = (True, True, True),
 ) -> tuple[np.ndarray | None, tuple[str, ...]]:
@@ -97,7 +101,8 @@ def bonds_through(
     in ``data.edges.bonds``.
 
     Args:
-      frames: positions [N, 3] and cell vectors [3, 3] of frames; at most 21 of them are looked at.
+      positions: of frames [frames, N, 3]; at most 21 of them are looked at.
+      cells: their cell vectors [frames, 3, 3].
       atomic_numbers: [N].
       periodic: along which of the cell vectors.
 
@@ -106,14 +111,14 @@ def bonds_through(
       the box (a crystal, a network), so that nothing can be made whole.
     """
     size = len(atomic_numbers)
-    count = min(len(frames), max(3, min(21, 200_000 // max(size, 1))))
-    some = [frames[k] for k in np.linspace(0, len(frames) - 1, count).round().astype(int)]
+    chosen = evenly(np.arange(len(cells)), max(3, min(21, 200_000 // max(size, 1))))
+    some = [(positions[k], cells[k]) for k in chosen]
     radii = np.array(natural_cutoffs(ase.Atoms(numbers=atomic_numbers), mult=1.2))
     keys = np.empty(0, np.int64)
-    for positions, cell in some:
-        if np.isfinite(positions).all():
-            i, j = _near_images(positions, cell, periodic, 2 * radii.max())
-            ends = find_mic(positions[j] - positions[i], cell, periodic)[0]
+    for x, cell in some:
+        if np.isfinite(x).all():
+            i, j = _near_images(x, cell, periodic, 2 * radii.max())
+            ends = find_mic(x[j] - x[i], cell, periodic)[0]
             bonded = np.linalg.norm(ends, axis=1) <= radii[i] + radii[j]
             keys = np.union1d(keys, (i * size + j)[bonded])
     bonds = np.stack([keys // size, keys % size], axis=1)
@@ -123,8 +128,8 @@ def bonds_through(
     ]
     bonds = bonds[np.nanmedian(apart, axis=0) <= radii[bonds].sum(axis=1)] if len(bonds) else bonds
     parents, _ = spanning_forest(bonds, size)
-    positions, cell = some[0]
-    whole = _whole(positions, cell, parents, periodic)
+    x, cell = some[0]
+    whole = _whole(x, cell, parents, periodic)
     ends = whole[bonds[:, 1]] - whole[bonds[:, 0]]
     if not (np.abs(_lattice_steps(ends, cell, periodic)) > 0).any():
         return (bonds if len(bonds) else None), ()
@@ -187,16 +192,14 @@ def with_jumps_noted(trajectory: Trajectory) -> Trajectory:
     names = trajectory.run_names or (Path(trajectory.source).name,)
     for run, name in zip(trajectory.runs, names, strict=True):
         frames = trajectory.positions[run]
-        squares = [((b - a) ** 2).sum(axis=-1).max(axis=-1) for a, b in pairwise(frames)]
-        if len(squares) < 3:
+        longest = np.array([_moved(a, b).max() for a, b in pairwise(frames)])
+        if len(longest) < 3:
             continue
-        steps = np.sqrt(squares)  # [length - 1, N]
-        longest = steps.max(axis=1)
         usual = np.median(longest)
         jumps = np.flatnonzero(longest > JUMP * usual)
         if jumps.size and not first:
             step = jumps[0]
-            node = steps[step].argmax()
+            node = _moved(*frames[step : step + 2]).argmax()
             first = (
                 f"from frame {step} to {step + 1} of {name}, where {trajectory.system.names[node]} "
                 f"moves by {longest[step]:.1f}, usually the fastest moves by {usual:.1f}"
@@ -208,6 +211,11 @@ def with_jumps_noted(trajectory: Trajectory) -> Trajectory:
         f"{found} step(s) look like jumps, the first {first}; if they are jumps across a periodic box, "
         f"give files that hold the box, or superimpose the frames (--read.align)"
     )
+
+
+def _moved(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """How far the nodes [N, C, 3] move between two frames [N], by their fastest channel."""
+    return np.sqrt(((after - before) ** 2).sum(axis=-1).max(axis=-1))
 
 
 def is_box(edges: np.ndarray) -> bool:

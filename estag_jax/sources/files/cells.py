@@ -48,11 +48,12 @@ def without_jumps(
     if unwrap:
         points = positions.reshape(len(positions), -1, 3)
         numbers = system.atomic_numbers if system.channels == 1 else None
-        runs = []
+        found = np.empty_like(points)
         for run in trajectory.runs:
-            frames = list(zip(points[run] * scale, vectors[run], strict=True))
-            found, bonds, notes = boxes.without_jumps(frames, numbers)
-            runs += [(frame / scale).astype(positions.dtype) for frame in found]
-        positions = np.stack(runs).reshape(positions.shape)
+            those = points[run] if scale == 1 else points[run] * scale
+            frames, bonds, notes = boxes.without_jumps(those, vectors[run], numbers)
+            for k, frame in enumerate(frames, run.start):
+                found[k] = frame / scale
+        positions = found.reshape(positions.shape)
     notes = (*trajectory.notes, *notes, boxes.box_note(bonds is not None, unwrap))
     return trajectory.changed(positions=positions, notes=notes)

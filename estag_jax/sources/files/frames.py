@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import compress
+from itertools import chain, compress
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,8 @@ from estag_jax.sources.files.text import damaged
 from estag_jax.sources.files.timing import Clock, chosen_step, clock, names_of_stretches, unknown
 from estag_jax.sources.files.xyz import Frame, elements, read_xyz
 from estag_jax.sources.options import FileOptions
+
+_NO_CELL = np.zeros((3, 3))
 
 
 def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> Trajectory:
@@ -40,21 +42,29 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
     Raises:
       DataError: the file is damaged, or its frames are not of one system.
     """
-    positions, cells, about, first = [], [], [], None
+    cells, about = [], []
     if form in EXAMINE:
         EXAMINE[form](path)
-    for k, frame in enumerate(read_xyz(path) if form == "extxyz" else _frames(path, form)):
-        first = frame if first is None else first
-        _check_same(path, k, frame, first)
-        positions.append(frame.atoms.positions)
-        cell = frame.atoms.cell
-        known = cell.array[first.atoms.pbc].any(axis=1).all()
-        cells.append(cell.complete().array if known else np.zeros((3, 3)))
-        about.append(frame.atoms.info)
-        report(path.name, k + 1, 0)
+    frames = read_xyz(path) if form == "extxyz" else _frames(path, form)
+    first = next(frames, None)
     if first is None or not len(first.words):
         what = "frames" if first is None else "atoms"
-        raise DataError(f"{path}: holds zero {what}; copy or save it again")
+        raise DataError(
+            f"{path}: holds zero {what} as {form}; copy or save it again, or name its format (--read.format)"
+        )
+
+    def points() -> Iterator[np.ndarray]:
+        for k, frame in enumerate(chain([first], frames)):
+            _check_same(path, k, frame, first)
+            cell = frame.atoms.cell
+            known = cell.array[first.atoms.pbc].any(axis=1).all()
+            cells.append(cell.complete().array if known else _NO_CELL)
+            about.append(frame.atoms.info)
+            report(path.name, k + 1, 0)
+            yield frame.atoms.positions
+
+    # An array that grows: a list of frames and then their array would take twice the room.
+    positions = np.fromiter(points(), np.dtype((np.float64, (len(first.words), 3))))
     numbers, notes = elements(path, first.words)
     plain = numbers is None and first.words[0].upper() == "X"
     dates, unit, said = _dates(path, about, options.frame_step is not None)
@@ -69,15 +79,18 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
     if box and not spans.all():
         raise damaged(path, int(np.argmin(spans)), "its periodic box spans no volume")
     if box and options.unwrap:
-        frames = list(zip(positions, cells, strict=True))
-        positions, bonds, said = boxes.without_jumps(frames, numbers, tuple(atoms.pbc))
+        whole, bonds, said = boxes.without_jumps(
+            positions, np.stack(cells), numbers, tuple(atoms.pbc)
+        )
+        for k, frame in enumerate(whole):
+            positions[k] = frame
         notes += said
     if box:
         notes.append(boxes.box_note(bonds is not None, options.unwrap))
     elif atoms.pbc.any():
         notes.append(boxes.placeholder_note(edges))
     trajectory = Trajectory.from_arrays(
-        np.stack(list(compress(positions, dates.keep))),
+        positions if dates.keep.all() else positions[dates.keep],
         vectors=external.of_comments(list(compress(about, dates.keep))),
         atomic_numbers=numbers,
         names=None if plain or numbers is not None else first.words,

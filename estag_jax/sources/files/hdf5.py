@@ -79,10 +79,13 @@ def read_hdf5(path: Path, options: FileOptions) -> Trajectory:
     if box:
         notes.append(boxes.box_note(bool(len(bonds)), options.unwrap))
     if box and options.unwrap:
-        unwrapped = boxes.unwrapped(_frames(arrays), bonds if len(bonds) else None)
-        positions = np.array([frame / NM for frame in unwrapped])
+        positions = np.empty(positions.shape, np.float32)
+        for k, frame in enumerate(boxes.unwrapped(_frames(arrays), bonds if len(bonds) else None)):
+            positions[k] = frame
+    else:
+        positions = (positions * NM).astype(np.float32, copy=False)
     trajectory = Trajectory.from_arrays(
-        (positions[dates.keep] * NM).astype(np.float32),
+        positions if dates.keep.all() else positions[dates.keep],
         atomic_numbers=numbers,
         names=names,
         bonds=bonds if len(bonds) else None,

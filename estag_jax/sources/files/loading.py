@@ -33,6 +33,8 @@ def examined(path: Path, suffix: str) -> tuple[bool, tuple[str, ...]]:
         return True, netcdf.examine(path)
     if suffix in (".pdb", ".ent"):
         pdb.examine(path)
+    if FORMATS.get(suffix, suffix[1:].upper()) == "DATA":
+        blocks.examine_data(path)
     if suffix in HISTORY:
         return True, blocks.examine_history(path).notes
     return True, ()
@@ -110,18 +112,17 @@ def _other_atoms(path: Path, atoms: int, topology: Path, expected: int) -> DataE
 
 def _xyz_stack(path: Path) -> Stack:
     """The frames of an XYZ file that a topology stands before."""
-    frames = [frame.atoms for frame in read_xyz(path)]
-    cells = [atoms.cell.array if atoms.cell.rank == 3 else np.zeros((3, 3)) for atoms in frames]
-    sizes = [len(atoms) for atoms in frames]
-    if len(set(sizes)) > 1:
-        k = int(np.flatnonzero(np.array(sizes) != sizes[0])[0])
-        raise stacks.other_size(path, k, sizes[k], sizes[0])
+    positions, cells = [], []
+    for k, (atoms, _) in enumerate(read_xyz(path)):
+        positions.append(atoms.positions.astype(np.float32))
+        cells.append(atoms.cell.array if atoms.cell.rank == 3 else np.zeros((3, 3)))
+        if len(positions[k]) != len(positions[0]):
+            raise stacks.other_size(path, k, len(positions[k]), len(positions[0]))
     dimensions = np.array([cell_to_cellpar(cell) if cell.any() else np.zeros(6) for cell in cells])
     again = [cellpar_to_cell(d) if d.any() else np.zeros((3, 3)) for d in dimensions]
     if not np.allclose(again, cells, atol=1e-3):
         raise DataError(f"{path}: its box is not along x; read the file without a topology")
-    positions = np.array([atoms.positions for atoms in frames], np.float32)
-    return Stack(positions, dimensions, None, "ps")
+    return Stack(np.array(positions), dimensions, None, "ps")
 
 
 STACKS: dict[str, Callable[[Path], Stack]] = {

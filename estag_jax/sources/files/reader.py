@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
 
-from ase.io.formats import UnknownFileTypeError, filetype, ioformats
+from ase.io.formats import ioformats
 
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.io import Report, did_you_mean, silent
-from estag_jax.sources.files import hdf5, keys, motion, netcdf
+from estag_jax.sources.files import hdf5, keys, motion, netcdf, text
 from estag_jax.sources.files.frames import read_frames
 from estag_jax.sources.files.npz import read_npz
 from estag_jax.sources.files.topology import (
     COMPRESSED,
     format_suffix,
+    guess,
     known_to_mdanalysis,
     unknown_format,
 )
@@ -31,12 +34,27 @@ ASE_FORMATS = {
     ".extxyz": "extxyz",
     ".traj": "traj",
     ".db": "db",
+    ".poscar": "vasp",
+    ".contcar": "vasp",
     ".xdatcar": "vasp-xdatcar",
     ".outcar": "vasp-out",
     ".vasprun.xml": "vasp-xml",
     ".cif": "cif",
+    ".geometry.in": "aims",
 }
 """ASE's name of a format, by suffix or by the name of the file; others are for MDAnalysis first."""
+
+ASE_NAMES = (
+    "vasp",
+    "vasp-out",
+    "vasp-xdatcar",
+    "vasp-xml",
+    "siesta-xv",
+    "elk",
+    "exciting",
+    "turbomole",
+)
+"""Formats of ASE's whose files are called by them, whatever their suffix (run1_vasprun.xml)."""
 
 BINARY = (".xtc", ".trr", ".dcd", *netcdf.SUFFIXES, ".h5", ".hdf5", ".h5md", ".traj", ".db", *NUMPY)
 """Formats that are not read from compressed files."""
@@ -71,6 +89,13 @@ def read(spec: str, options: FileOptions, report: Report = silent) -> Trajectory
     if options.length_unit:
         unit = keys.length_unit(options.length_unit)
         options = dataclasses.replace(options, length_unit=unit)
+    trajectory = _read(spec, paths, options, report)
+    notes = [text.check_end(path) for path in paths if format_suffix(path) not in BINARY]
+    return trajectory.changed(notes=(*trajectory.notes, *filter(None, notes)))
+
+
+def _read(spec: str, paths: list[Path], options: FileOptions, report: Report) -> Trajectory:
+    """The trajectory, by the reader of its format."""
     first = paths[0]
     form = options.format.lower().lstrip(".")
     suffix = f".{form}" if form else format_suffix(first)
@@ -93,7 +118,8 @@ def read(spec: str, options: FileOptions, report: Report = silent) -> Trajectory
     if ase_format is None:
         return read_universe(first, paths[1:], options, report)
     _refuse(first, options, "select", "nodes")
-    return read_frames(first, ase_format, options, report)
+    with warnings.catch_warnings(action="ignore"):  # of programs that are missing, of ASE's changes
+        return read_frames(first, ase_format, options, report)
 
 
 def paths_of(spec: str) -> list[Path]:
@@ -128,18 +154,18 @@ def _ase_format(path: Path, suffix: str, form: str) -> str | None:
         return ASE_FORMATS[suffix]
     if form in ioformats:
         return form
-    if known_to_mdanalysis(suffix):
+    called = any(
+        fnmatchcase(path.name, glob) for name in ASE_NAMES for glob in ioformats[name].globs
+    )
+    if known_to_mdanalysis(suffix) and (form or suffix != ".in" and not called):
         return None
     if form:
         raise DataError(
             f"{path}: read format is {form!r}, which neither ASE nor MDAnalysis has"
             f"{did_you_mean(form, (*ioformats, *ASE_FORMATS, 'xyz', 'pdb'))}"
         )
-    try:
-        guessed = filetype(str(path))
-    except (UnknownFileTypeError, OSError, UnicodeDecodeError):
-        guessed = ""
-    if guessed not in ioformats:
+    guessed = guess(path)
+    if guessed is None:
         raise unknown_format(path)
     return guessed
 

@@ -66,21 +66,6 @@ DUMP_UNITS = {
 """Å and ps in LAMMPS' units of length and time; those of lj are anyone's."""
 
 
-def check_last_line(path: Path, last: str, before: str) -> None:
-    """Refuses a file whose last line has no end, and fewer digits in its last number than the one before.
-
-    Raises:
-      DataError: says so.
-    """
-    digits = [
-        len(line.split()[-1].partition(".")[2]) if line.split() else 0 for line in (last, before)
-    ]
-    if not last.endswith("\n") and digits[0] < digits[1]:
-        raise DataError(
-            f"{path}: ends within the number {last.split()[-1]!r}; copy it again, or end its last line"
-        )
-
-
 def other_size(path: Path, frame: int, atoms: int, first: int) -> DataError:
     """A frame has another number of atoms than the first."""
     return DataError(
@@ -256,9 +241,7 @@ def _dump_frames(path: Path, file: TextIO) -> Iterator[DumpFrame]:
             elif item.startswith("BOX BOUNDS"):
                 box = _dump_cell(np.array([next(file).split() for _ in range(3)], np.float64))
             elif item.startswith("ATOMS") and box is not None:
-                lines = [next(file) for _ in range(count)]
-                check_last_line(path, *lines[-1:-3:-1]) if count > 1 else None
-                rows = [line.split() for line in lines]
+                rows = [next(file).split() for _ in range(count)]
                 if any(len(row) != len(words) - 2 for row in rows):
                     raise ValueError("a row has another number of columns")
                 yield DumpFrame(step, time, units, box, words[2:], rows)

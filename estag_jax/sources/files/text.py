@@ -6,7 +6,10 @@ import bz2
 import contextlib
 import gzip
 import lzma
+import os
+import re
 import zlib
+from collections import deque
 from collections.abc import Generator
 from pathlib import Path
 from typing import TextIO
@@ -28,6 +31,57 @@ def opened(path: Path) -> Generator[TextIO]:
             yield file
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise DataError(f"{path}: cannot be read ({cause(error)}); copy it again") from error
+
+
+def check_end(path: Path) -> str | None:
+    """A note where a text file has no end of its last line, which may then be cut within its last number.
+
+    Raises:
+      DataError: that number has fewer decimals than the one above it, or than the others of its line.
+    """
+    before, last = _last_lines(path)
+    words, above = last.split(), before.split()
+    if last.endswith("\n") or not words or not _NUMBER.fullmatch(words[-1]):
+        return None
+    others = above[-1:] if len(above) == len(words) else words[:-1]
+    expected = max((_decimals(word) for word in others if _NUMBER.fullmatch(word)), default=0)
+    if _decimals(words[-1]) < expected:
+        raise DataError(
+            f"{path}: ends within the number {words[-1]!r}; copy it again, or end its last line"
+        )
+    if "." in words[-1]:
+        return None
+    return (
+        f"{path.name} ends without an end of its last line: is {words[-1]!r} its whole last number?"
+    )
+
+
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d*)?([eEdD][-+]?\d*)?")
+"""A number, or what is left of one."""
+
+_TAIL = 2**16
+"""Bytes of a file that hold its last two lines."""
+
+
+def _decimals(number: str) -> int:
+    return len(number.partition(".")[2])
+
+
+def _last_lines(path: Path) -> tuple[str, str]:
+    """The last two lines of a text file that are not blank; nothing of a binary one."""
+    if path.suffix.lower() in (".gz", ".bz2", ".xz"):
+        with opened(path) as file:
+            lines = list(deque((line for line in file if line.strip()), maxlen=2))
+    else:
+        with path.open("rb") as file:
+            file.seek(-min(_TAIL, path.stat().st_size), os.SEEK_END)
+            tail = file.read()
+        if b"\0" in tail:
+            return "", ""
+        lines = tail.decode("utf-8", "replace").splitlines(keepends=True)
+        lines = [line for line in lines if line.strip()][-2:]
+    before, last = ("", "", *lines)[-2:]
+    return before, last
 
 
 def damaged(path: Path, frame: int, why: str) -> DataError:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
 from estag_jax.data.system import DataError
 from estag_jax.io import cause
@@ -30,7 +31,7 @@ FORMATS = {
 
 COMPRESSED = (".gz", ".bz2", ".xz")
 
-NAMES = ("xdatcar", "outcar", "vasprun.xml", "history")
+NAMES = ("xdatcar", "outcar", "vasprun.xml", "history", "geometry.in")
 """Files that are called by their format, at least at the beginning of their name."""
 
 _LAMMPS = ("data", "dump")
@@ -174,11 +175,22 @@ def _atom_style(path: Path) -> str | None:
     return STYLES["atomic"]
 
 
+def guess(path: Path) -> str | None:
+    """ASE's name of the format of a file, by its name and its first bytes."""
+    try:
+        found = filetype(str(path))
+    except (UnknownFileTypeError, OSError, UnicodeDecodeError):
+        return None
+    return found if found in ioformats else None
+
+
 def unreadable(path: Path, what: str, error: Exception) -> DataError:
     """What another library's error says, with the file and what to look at."""
+    other = guess(path)
+    remedy = f", or is it ASE's format {other} (--read.format {other})" if other else ""
     return DataError(
         f"{path}: MDAnalysis cannot read {what} ({cause(error)}); is it whole, and is its suffix "
-        f"that of its format?"
+        f"that of its format{remedy}?"
     )
 
 

@@ -131,14 +131,15 @@ def _bonds_through(path: Path, universe: Any) -> tuple[np.ndarray | None, tuple[
     if numbers is None:
         return None, ()
     reader = universe.trajectory
-    frames = []
+    positions, cells = [], []
     for k in np.unique(np.linspace(0, len(reader) - 1, 5).round().astype(int)):
         try:
             ts = reader[k]
-            frames.append((ts.positions.astype(np.float64), _cell(ts.dimensions)[0]))
+            positions.append(ts.positions.astype(np.float64))
+            cells.append(_cell(ts.dimensions)[0])
         except Exception as error:  # as in _frame
             raise unreadable(path, f"frame {k}", error) from error
-    return boxes.bonds_through(frames, numbers)
+    return boxes.bonds_through(positions, cells, numbers)
 
 
 def _frames(

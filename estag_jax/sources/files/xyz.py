@@ -13,7 +13,6 @@ from ase.data import atomic_numbers as number_of
 from ase.io.extxyz import key_val_str_to_dict
 
 from estag_jax.data.system import DataError
-from estag_jax.sources.files.stacks import check_last_line
 from estag_jax.sources.files.text import opened
 
 CP2K = re.compile(r"\s*i\s*=\s*\d+,\s*time\s*=\s*([-+.\dEe]+)")
@@ -78,8 +77,6 @@ def read_xyz(path: Path) -> Iterator[Frame]:
                 raise DataError(
                     f"{where}: is not a whole frame of extxyz ({error}); copy it again{remedy}"
                 ) from None
-            if count > 1:
-                check_last_line(path, texts[-1], texts[-2])
             cell = info.pop("Lattice", None)
             pbc = info.pop("pbc", cell is not None)
             if cell is not None:
