@@ -57,7 +57,7 @@ def plan(
       devices: Over how many a batch is split; figures are those of one.
       memory: GiB of a device: say the largest N, T and windows at once that fit.
       rates: What another device does in a second: additions and multiplications, transcendental
-        functions, bytes. The time is then a lower bound.
+        functions, bytes. Says the least time of a step there, and the time expected from that here.
     """
     if nodes is not None:
         method = catalog.settings(settings.model or settings.method, channels=channels)
@@ -126,14 +126,17 @@ def _facts(
 
 
 def _time(found: Plan, rates: tuple[float, float, float] | None) -> dict[str, Any]:
-    """Lower bound at rates and, on this device, the time of the step itself."""
-    speeds = measure_rates() if rates is None else Rates(*rates)
-    parts = [1e3 * x / rate for x, rate in zip(found.cost, speeds, strict=False)]
-    words = " + ".join(f"{part:.3g}" for part in parts)
-    facts = {"at the rates": f"{sum(parts):.3g} ms a step at least ({words})"}
-    if rates is None:
-        facts["time"] = f"{1e3 * found.seconds():.3g} ms a step on {device_name()}"
-        facts["rates"] = ", ".join(
-            f"{value:.3g} {name}/s" for name, value in speeds._asdict().items()
+    """The time of the step on this device, and what follows from it at the rates of another."""
+    here, seconds = measure_rates(), found.seconds()
+    speeds = ", ".join(f"{value:.3g} {name}/s" for name, value in here._asdict().items())
+    facts = {
+        "time": f"{1e3 * seconds:.3g} ms a step on {device_name()}, measured",
+        "rates": f"{speeds}, measured; at these alone {1e3 * found.bound(here):.3g} ms",
+    }
+    if rates is not None:
+        there = found.bound(Rates(*rates))
+        facts["at the rates"] = (
+            f"{1e3 * there:.3g} ms a step at least, {1e3 * seconds * there / found.bound(here):.3g} ms "
+            f"expected if as much comes on top as here"
         )
     return facts

@@ -6,7 +6,7 @@ The equations, parameters and results are those of nn.messages and nn.temporal; 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -70,6 +70,17 @@ def hastened(module: nn.Module) -> nn.Module:
     That of ESTAG, ST_EGNN and EGNN gives the same result, without forward-mode derivatives.
     """
     return module.clone(features_first=True) if hasattr(module, "features_first") else module
+
+
+def by_fast_path(function: Callable[[nn.Module], Any], module: nn.Module) -> Any:
+    """What a function makes of the hastened module; of the module itself where it takes jax.jvp of it."""
+    try:
+        return function(hastened(module))
+    except (TypeError, NotImplementedError) as error:
+        # What jax says of forward mode, and of the gradient of what forward mode gives.
+        if not any(words in str(error) for words in ("forward-mode", "custom_lin")):
+            raise
+        return function(module)
 
 
 def run_layers(

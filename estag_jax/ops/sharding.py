@@ -1,6 +1,6 @@
 """Device meshes: batches are split over ``data``, a graph over ``nodes``, all else is copied to each device.
 
-Every process holds the data whole and puts its part on its own devices.
+Every process reads its part of what is split and puts it on its own devices.
 """
 
 from __future__ import annotations
@@ -66,26 +66,29 @@ def device_name() -> str:
 
 
 def place(tree: Any, mesh: Mesh, spec: PartitionSpec = REPLICATED) -> Any:
-    """Arrays that every process has whole, on the devices of a mesh; each process feeds its own devices.
+    """Arrays on the devices of a mesh; each process feeds its own devices, and looks at nothing else.
 
     Args:
-      tree: of arrays, equal on all processes.
+      tree: of arrays, equal on all processes; with several processes also of anything with a shape that can
+        be sliced, such as training.buckets.Frames.
       mesh: of devices of all processes.
       spec: how each leaf is split; by default every device has all of it.
     """
     if mesh.size == 1:
-        return jax.tree.map(jnp.asarray, tree)
+        # jnp.asarray would make a copy more.
+        return jax.tree.map(jax.device_put, tree)
     sharding = NamedSharding(mesh, spec)
     if jax.process_count() == 1:
         return jax.device_put(tree, sharding)
 
     def feed(leaf: Any) -> jax.Array:
-        leaf = np.asarray(leaf)
+        if isinstance(leaf, jax.Array) or not hasattr(leaf, "shape"):
+            leaf = np.asarray(leaf)
         box = [(n, 0) for n in leaf.shape]  # around what this process's devices hold
         for index in sharding.addressable_devices_indices_map(leaf.shape).values():
             ends = [s.indices(n)[:2] for s, n in zip(index, leaf.shape, strict=True)]
             box = [(min(a, c), max(b, d)) for (a, b), (c, d) in zip(box, ends, strict=True)]
-        own = leaf[tuple(slice(*ends) for ends in box)]
+        own = np.asarray(leaf[tuple(slice(*ends) for ends in box)])
         return jax.make_array_from_process_local_data(sharding, own, leaf.shape)
 
     return jax.tree.map(feed, tree)

@@ -28,6 +28,7 @@ from estag_jax.runs.published import PUBLISHED
 from estag_jax.runs.settings import RunConfig, prepare
 from estag_jax.training.callbacks import Callback, TrainingDiverged
 from estag_jax.training.fit import fit
+from estag_jax.training.settings import WHERE
 
 CELLS = "cells"
 
@@ -207,8 +208,7 @@ def _key(config: RunConfig, task: Task, settings: Any, numbers: Sequence[int]) -
     saved |= {"model": None, "method": None, "data": None, "read": _read(saved["read"])}
     saved.pop("beside")
     saved.pop("constrain_bonds")
-    saved["train"].pop("mesh")
-    saved["train"] = _as_before(saved["train"])
+    saved["train"] = _as_before({k: v for k, v in saved["train"].items() if k not in WHERE})
     if isinstance(settings, ClosedForm):
         saved["train"], saved["start"], numbers = None, None, ()
     method = to_dict(settings) if dataclasses.is_dataclass(settings) else repr(settings)

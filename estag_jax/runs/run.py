@@ -26,6 +26,7 @@ from estag_jax.training import distributed
 from estag_jax.training.callbacks import Callback
 from estag_jax.training.fit import fit, refuse_constraints, refuse_systems
 from estag_jax.training.loop import Loop
+from estag_jax.training.settings import WHERE
 from estag_jax.training.start import starting_method
 
 
@@ -191,7 +192,8 @@ def _comparable(config: RunConfig) -> dict[str, Any]:
     """All settings that a resumed run must share; the number of epochs may grow."""
     saved = to_dict(config)
     saved["train"].pop("epochs")
-    saved["train"].pop("mesh")  # a run goes on on other devices
+    for name in WHERE:  # a run goes on on other devices
+        saved["train"].pop(name)
     saved["read"].pop("max_memory")  # and on a machine of another size
     saved.pop("data")  # by their fingerprints: the same file may lie in another folder
     saved.pop("beside")

@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 
+from estag_jax.data.settings import WindowConfig
 from estag_jax.data.task import Task
 from estag_jax.graph import Graph, stack
 from estag_jax.models.base import network_inputs
 from estag_jax.nn.config import Elements
 from estag_jax.ops.halo import NODES
 from estag_jax.ops.partition import bisect, split_graph
+from estag_jax.ops.sharding import place
 from estag_jax.ops.windows import gather_windows
 
 GROWTH = 1.5
 """The largest system of a bucket has at most so many times the nodes of its smallest."""
 
 
+class Cut(NamedTuple):
+    """Windows that were cut on the host, in place of their numbers.
+
+    Args:
+      history: [..., N, T, C, 3].
+      target: [..., P, N, C, 3].
+      which: systems of the windows [...].
+    """
+
+    history: Any
+    target: Any
+    which: Any
+
+
+CUT_SPEC = Cut(
+    PartitionSpec("data", NODES), PartitionSpec("data", None, NODES), PartitionSpec("data")
+)
+"""How windows [W] that were cut are split over a mesh."""
+
+
 class Bucket(NamedTuple):
-    """The training windows of some systems, as arrays on the device.
+    """The training windows of some systems, as arrays on the device or, where it has no room, the host.
 
     Args:
       positions: the frames of all systems one after another [frames, N, C, 3].
@@ -44,8 +65,10 @@ class Bucket(NamedTuple):
             return self.features, self.graph
         return self.features[which], self.graph.take(which)
 
-    def windows(self, rows: jax.Array, past: int, delta: int, horizons: tuple[int, ...]):
-        """History, target, features and graph of the windows with these numbers [B]."""
+    def windows(self, rows: jax.Array | Cut, past: int, delta: int, horizons: tuple[int, ...]):
+        """History, target, features and graph of the windows with these numbers [B], or cut already."""
+        if isinstance(rows, Cut):
+            return rows.history, rows.target, *self.inputs(rows.which)
         cut = gather_windows(self.positions, self.starts[rows], past, delta, horizons)
         return *cut, *self.inputs(self.which[rows])
 
@@ -75,7 +98,7 @@ def sizes(task: Task) -> list[tuple[int, int]]:
 
 
 def make_buckets(task: Task, elements: Elements) -> list[Bucket]:
-    """The training windows of a task on the device, a bucket for each size; smallest first."""
+    """The training windows of a task as numpy arrays, a bucket for each size; smallest first."""
     padded = sizes(task)
     buckets = []
     for size in sorted(set(padded)):
@@ -94,12 +117,11 @@ def make_buckets(task: Task, elements: Elements) -> list[Bucket]:
             frames = [_grown(frame, size[0]) for frame in frames]
         buckets.append(
             Bucket(
-                # jnp.asarray would make a copy more.
-                jax.device_put(frames[0] if len(frames) == 1 else np.concatenate(frames)),
-                jnp.asarray(np.concatenate([features for features, _ in inputs])),
-                jax.tree.map(jnp.asarray, stack([graph for _, graph in inputs], *size)),
-                jnp.asarray(np.concatenate(starts), jnp.int32),
-                jnp.asarray(np.concatenate(which), jnp.int32),
+                frames[0] if len(frames) == 1 else np.concatenate(frames),
+                np.concatenate([features for features, _ in inputs]),
+                stack([graph for _, graph in inputs], *size),
+                np.concatenate(starts).astype(np.int32),
+                np.concatenate(which).astype(np.int32),
             )
         )
     return buckets
@@ -110,6 +132,54 @@ def bucket_spec(nodes: int) -> Bucket:
     whole = PartitionSpec()
     by_node = whole if nodes == 1 else PartitionSpec(None, NODES)
     return Bucket(by_node, by_node, by_node, whole, whole)
+
+
+class Frames:
+    """The same frames of many windows, which are read when they are sliced, and no others.
+
+    Args:
+      positions: [frames, N, C, 3].
+      starts: first frame of each window [...].
+      offsets: of the frames [T].
+      history: whether nodes come before time.
+    """
+
+    def __init__(
+        self, positions: np.ndarray, starts: np.ndarray, offsets: np.ndarray, history: bool
+    ):
+        self.positions, self.history = positions, history
+        self.frames = starts[..., None] + offsets
+        nodes, *rest = positions.shape[1:]
+        middle = (nodes, len(offsets)) if history else (len(offsets), nodes)
+        self.shape = *starts.shape, *middle, *rest
+
+    def __getitem__(self, slices: tuple[slice, ...]) -> np.ndarray:
+        *windows, first, second, channels, coordinates = slices
+        nodes, times = (first, second) if self.history else (second, first)
+        found = self.positions[:, nodes, channels, coordinates][self.frames[(*windows, times)]]
+        return np.moveaxis(found, -4, -3) if self.history else found
+
+
+def cut(bucket: Bucket, windows: np.ndarray, config: WindowConfig, mesh: Mesh) -> Cut:
+    """Windows of a bucket on the devices of a mesh: each process reads those of its own devices.
+
+    Args:
+      bucket: on the host.
+      windows: their numbers [S, steps, chunks, W]; each chunk is split over the axis ``data``.
+      config: the shape of a window.
+      mesh: of the devices of all processes.
+    """
+    past, ahead = np.split(config.offsets, [config.past])
+    starts = bucket.starts[windows]
+    whole = Cut(
+        Frames(bucket.positions, starts, past, history=True),
+        Frames(bucket.positions, starts, ahead, history=False),
+        bucket.which[windows],
+    )
+    if jax.process_count() == 1:
+        whole = Cut(*(leaf[(slice(None),) * len(leaf.shape)] for leaf in whole))
+    specs = (PartitionSpec(None, None, None, *spec) for spec in CUT_SPEC)
+    return Cut(*(place(leaf, mesh, spec) for leaf, spec in zip(whole, specs, strict=True)))
 
 
 def split_nodes(bucket: Bucket, parts: int) -> Bucket:

@@ -19,11 +19,11 @@ from estag_jax.data.task import Task
 from estag_jax.evaluation.predictions import validation_error
 from estag_jax.models.base import NetworkPredictor
 from estag_jax.models.memory import chunks_of
-from estag_jax.nn.features_first import hastened
+from estag_jax.nn.features_first import by_fast_path
 from estag_jax.ops.halo import NODES
 from estag_jax.ops.sharding import device_mesh, of_this_process, on_all, over_seeds, place
 from estag_jax.training import distributed, interrupts
-from estag_jax.training.buckets import Bucket, bucket_spec, make_buckets, sizes, split_nodes
+from estag_jax.training.buckets import Bucket, bucket_spec, cut, make_buckets, sizes, split_nodes
 from estag_jax.training.callbacks import Callback, TrainingDiverged
 from estag_jax.training.fitted import Fit
 from estag_jax.training.losses import LOSSES, Loss
@@ -94,10 +94,16 @@ class Loop:
         if nodes > 1:
             buckets = [split_nodes(bucket, nodes) for bucket in buckets]
         specs = bucket_spec(nodes)
+        resident = sum(b.positions.nbytes for b in buckets) / nodes <= config.resident * 2**30
+        self.host = [] if resident else buckets
+        if not resident:
+            buckets = [b._replace(positions=b.positions[:0]) for b in buckets]
         self.buckets = [
             Bucket(*(place(part, self.mesh, spec) for part, spec in zip(b, specs, strict=True)))
             for b in buckets
         ]
+        # What one call of the compiled steps does: an epoch, or a step.
+        self.cuts, self.by_step = not resident, not resident or len(buckets) > 1
         self.steps = sum(-(-len(b.starts) // config.batch) for b in self.buckets)
         count = len(self.seeds)
         self.epoch, self.stop = 0, None
@@ -170,7 +176,6 @@ class Loop:
         keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), 1))
         self.keys = jax.jit(keys, out_shardings=whole)(np.array(self.seeds))
         programs = []
-        module = hastened(self.module)
         for bucket in self.buckets:
             chunks = self._chunks(bucket)
             multiple = chunks * self.mesh.shape["data"]
@@ -178,34 +183,49 @@ class Loop:
                 arrange, count=len(bucket.starts), batch=self.config.batch, multiple=multiple
             )
             lay_out = jax.jit(jax.vmap(lay_out, in_axes=(0, None)), out_shardings=whole)
-            rows = self._some(lay_out(self.keys, np.int32(0)))
-            steps = make_steps(
-                module, self.loss, self.optimizer, self.task.window, chunks, self.mesh
-            )
-            # The state is donated: a step updates it in place.
-            steps = jax.jit(over_seeds(steps, 2), donate_argnums=0, out_shardings=whole)
-            programs.append((lay_out, steps.lower(self.state, rows, bucket).compile()))
+            rows = self._some(len(programs), self._numbers(lay_out(self.keys, np.int32(0))))
+            compiled = by_fast_path(partial(self._lowered, chunks, rows, bucket), self.module)
+            programs.append((lay_out, compiled.compile()))
             memory.give_back()
         self.seconds["compile"] += time.perf_counter() - began
         return programs
 
-    def _some(self, rows: Rows, step: int = 0) -> Rows:
-        """What one call of the compiled steps gets: an epoch, or a step where buckets take turns."""
-        if len(self.buckets) == 1:
+    def _lowered(self, chunks: int, rows: Rows, bucket: Bucket, module: Any) -> Any:
+        """The steps of a network, before they are compiled."""
+        steps = make_steps(module, self.loss, self.optimizer, self.task.window, chunks, self.mesh)
+        # The state is donated: a step updates it in place.
+        steps = jax.jit(over_seeds(steps, 2), donate_argnums=0, out_shardings=on_all(self.mesh))
+        return steps.lower(self.state, rows, bucket)
+
+    def _numbers(self, rows: Rows) -> Rows:
+        """The batches of an epoch, with the numbers of windows where these are cut."""
+        return rows._replace(windows=np.asarray(rows.windows)) if self.cuts else rows
+
+    def _some(self, which: int, rows: Rows, step: int = 0) -> Rows:
+        """What one call of the compiled steps gets, of the bucket of this number."""
+        if not self.by_step:
             return rows
-        return jax.tree.map(lambda leaf: leaf[:, step : step + 1], rows)
+        rows = jax.tree.map(lambda leaf: leaf[:, step : step + 1], rows)
+        if not self.cuts:
+            return rows
+        numbers = rows.windows.reshape(len(self.seeds), 1, self._chunks(self.buckets[which]), -1)
+        return rows._replace(windows=cut(self.host[which], numbers, self.task.window, self.mesh))
 
     def run_epoch(self, programs: list[tuple[Any, Any]]) -> list[jax.Array]:
         """The next epoch; returns the mean loss of each call of the compiled steps, of each seed."""
-        rows = [lay_out(self.keys, np.int32(self.epoch)) for lay_out, _ in programs]
-        turns = [(b, 0) for b in range(len(rows))]
+        arranged = (lay_out(self.keys, np.int32(self.epoch)) for lay_out, _ in programs)
+        rows = [self._numbers(batches) for batches in arranged]
+        counts = [batches.windows.shape[1] if self.by_step else 1 for batches in rows]
+        turns = [(b, s) for b, count in enumerate(counts) for s in range(count)]
         if len(rows) > 1:
-            turns = [(b, s) for b, r in enumerate(rows) for s in range(r.windows.shape[1])]
             turns = [turns[i] for i in np.random.default_rng(self.epoch).permutation(len(turns))]
         losses = []
         for b, s in turns:
-            self.state, loss = programs[b][1](self.state, self._some(rows[b], s), self.buckets[b])
+            some = self._some(b, rows[b], s)
+            self.state, loss = programs[b][1](self.state, some, self.buckets[b])
             losses.append(loss)
+            if self.cuts:  # at most the windows of two steps wait on the device
+                jax.block_until_ready(losses[-2:][0])
         self.epoch += 1
         return losses
 

@@ -19,7 +19,7 @@ from estag_jax.models.base import NetworkMethod
 from estag_jax.models.memory import chunks_of
 from estag_jax.nn.features_first import hastened
 from estag_jax.training.buckets import Bucket, make_buckets
-from estag_jax.training.cost import Cost, cost
+from estag_jax.training.cost import Cost, Rates, cost
 from estag_jax.training.losses import mse
 from estag_jax.training.settings import TrainConfig, make_optimizer
 from estag_jax.training.step import Rows, init_state, make_steps
@@ -85,8 +85,12 @@ class Plan(NamedTuple):
     compiled: Any
     arguments: tuple[Any, Rows, Bucket]
 
-    def seconds(self, repeats: int = 5) -> float:
-        """The median time of the step with made-up numbers on this device."""
+    def bound(self, rates: Rates) -> float:
+        """Seconds that operations, transcendental functions and bytes take at rates, nothing else counted."""
+        return sum(amount / rate for amount, rate in zip(self.cost, rates, strict=False))
+
+    def seconds(self, repeats: int = 5, clock: Callable[[], float] = time.perf_counter) -> float:
+        """The median time of the step with made-up numbers on this device, by a clock in seconds."""
         state, rows, bucket = jax.tree.map(_made_up, self.arguments)
         shape, random = bucket.graph, np.random.default_rng(0)
         ends = random.integers(0, shape.num_nodes, (2, shape.num_edges))
@@ -94,9 +98,9 @@ class Plan(NamedTuple):
         bucket = bucket._replace(graph=jax.tree.map(jnp.asarray, graph))
         times = []
         for _ in range(repeats + 1):
-            began = time.perf_counter()
+            began = clock()
             state, _ = jax.block_until_ready(self.compiled(state, rows, bucket))
-            times.append(time.perf_counter() - began)
+            times.append(clock() - began)
         return float(np.median(times[1:]))
 
 

@@ -54,6 +54,9 @@ class TrainConfig:
     """Windows of which the gradient is computed at once; None: as many as the cache holds."""
     mesh: MeshConfig = MeshConfig()
     """The devices; results do not depend on them but for rounding."""
+    resident: float = 1.0
+    """GiB of training frames that every device holds; of more frames, each process cuts the windows of its
+    own devices, step by step."""
 
     def __post_init__(self):
         whole = "epochs", "batch", "evaluate_every", "patience", "chunk", "skip_nonfinite"
@@ -63,6 +66,12 @@ class TrainConfig:
                 raise ValueError(f"{name} is {value}, it must be at least 1")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate is {self.learning_rate}, it must be positive")
+        if not self.resident >= 0:
+            raise ValueError(f"resident is {self.resident}, it must be at least 0")
+
+
+WHERE = ("mesh", "resident")
+"""Settings of where training is computed, on which results do not depend."""
 
 
 def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:

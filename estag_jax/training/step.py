@@ -1,6 +1,7 @@
 """The compiled part of training: arranging an epoch's batches, and steps of the optimiser as a scan.
 
-Everything here is a pure function of arrays; frames stay on the device and windows are cut there.
+Everything here is a pure function of arrays. Frames stay on the device and windows are cut there;
+where it has no room for them, windows come cut.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from jax.sharding import PartitionSpec
 from estag_jax.data.settings import WindowConfig
 from estag_jax.ops.halo import NODES
 from estag_jax.ops.sharding import split_over_devices
-from estag_jax.training.buckets import Bucket, bucket_spec
+from estag_jax.training.buckets import CUT_SPEC, Bucket, Cut, bucket_spec
 from estag_jax.training.losses import Batch, Loss
 
 
@@ -39,12 +40,13 @@ class Rows(NamedTuple):
     """The batches of an epoch, or some of them.
 
     Args:
-      windows: numbers of windows in their bucket [steps, width].
+      windows: numbers of windows in their bucket [steps, width], or the windows cut, leading axes
+        [steps, chunks, width / chunks].
       weights: 1 for the batch's windows, 0 for those that only fill it up [steps, width].
       keys: for dropout [steps].
     """
 
-    windows: jax.Array
+    windows: jax.Array | Cut
     weights: jax.Array
     keys: jax.Array
 
@@ -127,15 +129,22 @@ def make_steps(
         value = jnp.sum(weights * errors)
         return (jax.lax.psum(value, "data") if in_parts else value), updated
 
-    if in_parts:  # each device sees its windows and its part of the graph
+    def over_parts(params, statistics, windows, *rest):
+        """Each device sees its windows and its part of the graph."""
         whole, by_window = PartitionSpec(), PartitionSpec("data")
-        given = whole, whole, by_window, by_window, whole, bucket_spec(mesh.shape[NODES])
-        total = jax.shard_map(total, mesh=mesh, in_specs=given, out_specs=whole)
+        frames = CUT_SPEC if isinstance(windows, Cut) else by_window
+        given = whole, whole, frames, by_window, whole, bucket_spec(mesh.shape[NODES])
+        mapped = jax.shard_map(total, mesh=mesh, in_specs=given, out_specs=whole)
+        return mapped(params, statistics, windows, *rest)
 
-    gradient = jax.value_and_grad(total, has_aux=True)
+    gradient = jax.value_and_grad(over_parts if in_parts else total, has_aux=True)
 
     def summed(params, statistics, windows, weights, key, bucket):
         """Weighted sum of the loss, statistics after it, and gradient, over all chunks."""
+        if isinstance(windows, Cut):
+            windows = windows if chunks > 1 else jax.tree.map(lambda leaf: leaf[0], windows)
+        elif chunks > 1:
+            windows = windows.reshape(chunks, -1)
         if chunks == 1:
             return gradient(params, statistics, windows, weights, key, bucket)
 
@@ -143,7 +152,7 @@ def make_steps(
             (value, _), slope = gradient(params, statistics, *part, bucket)
             return jax.tree.map(jnp.add, sums, (value, slope)), None
 
-        parts = windows.reshape(chunks, -1), weights.reshape(chunks, -1)
+        parts = windows, weights.reshape(chunks, -1)
         nothing = jnp.zeros((), bucket.positions.dtype), jax.tree.map(jnp.zeros_like, params)
         (value, slope), _ = jax.lax.scan(chunk, nothing, (*parts, jax.random.split(key, chunks)))
         return (value, statistics), slope

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import signal
 from functools import partial
@@ -19,6 +20,7 @@ from estag_jax.models.estag import EstagConfig
 from estag_jax.models.st_egnn import StEgnnConfig
 from estag_jax.runs.checkpoint import Checkpoints
 from estag_jax.training import distributed as processes
+from estag_jax.training.buckets import Frames
 from estag_jax.training.distributed import DistributedConfig
 from estag_jax.training.loop import Loop
 from estag_jax.training.settings import MeshConfig
@@ -55,6 +57,7 @@ class Options:
     bodies: tuple[int, ...] = (3,)
     mesh: MeshConfig = MeshConfig()
     rate: float | None = None  # plain gradient descent with this rate in place of Adam
+    resident: float = 1.0
     checkpoints: bool = False
     kill: tuple[int, int] = (-1, -1)  # process and epoch
     by: str = "SIGKILL"
@@ -64,7 +67,8 @@ class Options:
 def prepared(options: Options) -> Loop:
     """The training, before its first step; float64 where jax is set to it."""
     dtype = np.float64 if jax.config.jax_enable_x64 else np.float32
-    config = training(options.epochs, evaluate_every=1, mesh=options.mesh)
+    where = {"mesh": options.mesh, "resident": options.resident}
+    config = training(options.epochs, evaluate_every=1, **where)
     sgd = None if options.rate is None else optax.sgd(options.rate)
     of = task(options.bodies, dtype=dtype)
     return Loop(options.model, MODELS[options.model], of, (1,), config, optimizer=sgd)
@@ -76,8 +80,23 @@ def parameters(loop: Loop) -> dict[str, np.ndarray]:
     return found | {"validation": loop.latest_error}
 
 
+def counted() -> list[int]:
+    """The windows whose histories are read from now on, in number."""
+    counts, read = [], Frames.__getitem__
+
+    def reading(frames, slices):
+        found = read(frames, slices)
+        if frames.history:
+            counts.append(math.prod(found.shape[:4]))
+        return found
+
+    Frames.__getitem__ = reading
+    return counts
+
+
 def main(options: Options) -> None:
     processes.start(options.distributed)
+    counts = counted()
     loop = prepared(options)
     steps = loop.run_epoch
 
@@ -95,6 +114,7 @@ def main(options: Options) -> None:
     except (processes.Lost, jax.errors.JaxRuntimeError) as error:  # as the command does
         print(error)
         processes.leave(processes.RESUME)
+    print(f"read {sum(counts)} windows")
     np.savez(f"parameters.{jax.process_index()}.npz", **parameters(loop))
 
 

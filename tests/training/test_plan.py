@@ -9,7 +9,7 @@ from helpers.springs import WINDOW, task, training
 
 from estag_jax.models.estag import EstagConfig
 from estag_jax.models.stgcn import StgcnConfig
-from estag_jax.training.cost import cost
+from estag_jax.training.cost import Rates, cost
 from estag_jax.training.loop import Loop
 from estag_jax.training.plan import Shapes, largest, plan
 
@@ -58,6 +58,9 @@ def test_products_are_counted_as_by_hand():
 
 def test_a_step_of_made_up_numbers_is_taken(found):
     assert 0 < found.seconds(repeats=1) < 10
+    flops, transcendentals, moved, _ = found.cost
+    bound = flops / 1e9 + transcendentals / 1e8 + moved / 1e10
+    assert found.bound(Rates(1e9, 1e8, 1e10)) == pytest.approx(bound)
 
 
 def test_devices_share_the_batch_and_statistics_keep_it_whole():
@@ -92,7 +95,9 @@ def test_the_command_says_what_a_step_costs(capsys, tmp_path):
         "operations",
         "MB a device",
         "1 chunk(s) of 4",
+        ", measured",
         "ms a step at least",
+        "ms expected",
     ):
         assert word in out
     path = tmp_path / "frames.npy"

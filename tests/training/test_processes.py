@@ -53,6 +53,17 @@ def test_all_meshes_train_like_one_device(tmp_path, one, x64):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("mesh", [(), ("--mesh.nodes", 2)], ids=["data", "nodes"])
+def test_each_process_reads_the_windows_of_its_own_devices(tmp_path, one, mesh):
+    found = trained(tmp_path, 2, "--resident", 0, *mesh, x64=True)
+    assert_close(found, one(True), EXACT)
+    # 23 windows in batches of 7: 4 steps of 7 or, for two devices, 8 windows; once more to compile.
+    read = (3 * 4 + 1) * (7 if mesh else 4)
+    for log in ("log.0", "log.1"):
+        assert f"read {read} windows" in (tmp_path / log).read_text()
+
+
+@pytest.mark.slow
 def test_systems_of_several_sizes_train_in_two_processes(tmp_path):
     argv = "--model", "EGNN", "--bodies", 3, 6
     alone = trained(tmp_path / "1", 1, *argv, x64=True)
