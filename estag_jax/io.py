@@ -250,7 +250,8 @@ def one_line(error: BaseException) -> str:
 
 def cause(error: BaseException) -> str:
     """Kind and text of another library's error, on one line of moderate length."""
-    text = one_line(error).split(" Error: ")[-1]  # a long preface may name the file once more
+    # A long preface may name the file once more; a letter that is none may become four.
+    text = printable(one_line(error).split(" Error: ")[-1])
     return f"{type(error).__name__}: {text[:200]}{' …' if len(text) > 200 else ''}"
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
+from estag_jax.cli.main import check_out
 from estag_jax.data.settings import (
     DEFAULT_GRAPH,
     GraphConfig,
@@ -56,6 +57,8 @@ def data_info(
     from estag_jax.data.graphs import resolve
     from estag_jax.report.spectrum import peak_and_half, spectrum
 
+    if figure is not None:
+        check_out(figure, source, option="--figure")
     with Display() as shown:
         trajectory = load(source, graph, read, shown.report)
     edges = resolve(graph, trajectory)

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from estag_jax.cli import signals
-from estag_jax.io import cache_folder, did_you_mean, printable
+from estag_jax.io import cache_folder, did_you_mean, one_line, printable
 
 COMMANDS = {
     "train": "fit a forecaster and test it beside the closed forms",
@@ -90,28 +90,32 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(0)
     except Failure as error:
         _fail(str(error), error.code, own_process)
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        place = error.filename or ("what is printed" if error.errno else "")
+        _fail(f"{place}: {one_line(error)}" if place else str(error), 2, own_process)
+    except ValueError as error:
         _fail(str(error), 2, own_process)
 
 
-def check_out(out: Path, *read: str | os.PathLike) -> None:
-    """Refuses an --out that is a folder, lies behind a file, or is read from.
+def check_out(out: Path, *read: str | os.PathLike, option: str = "--out") -> None:
+    """Refuses a file to write that is a folder, lies behind a file, or is read from.
 
     Args:
       out: the file that will be written.
       read: paths, or specs of data.
+      option: what names the file.
 
     Raises:
       UsageError: names it.
     """
     if out.is_dir():
-        raise UsageError(f"--out is {out}, a folder; name a file in it")
+        raise UsageError(f"{option} is {out}, a folder; name a file in it")
     if file := next((folder for folder in out.parents if folder.is_file()), None):
-        raise UsageError(f"--out is {out}, but {file} is a file and no folder")
+        raise UsageError(f"{option} is {out}, but {file} is a file and no folder")
     whole = (os.fspath(name) for name in read)
     names = {name for spec in whole for name in (spec, *spec.split(","))}
     if out.exists() and any(os.path.exists(name) and out.samefile(name) for name in names):
-        raise UsageError(f"--out is {out}, which is read from; choose another name")
+        raise UsageError(f"{option} is {out}, which is read from; choose another name")
 
 
 def _fail(message: str, code: int, own_process: bool) -> None:

@@ -10,6 +10,12 @@ import tyro
 
 from estag_jax.cli.main import Failure, UsageError, check_out
 
+PICTURES = (".html", ".gif", ".mp4")
+"""Suffixes of what shows the frames."""
+
+KINDS = (".npz", ".xyz", ".extxyz", ".pdb", ".dcd", *PICTURES)
+"""Suffixes of what is written."""
+
 
 def rollout(
     run: tyro.conf.Positional[Path],
@@ -49,7 +55,7 @@ def rollout(
         more rarely; default: a fifth of the cutoff.
       capacity: With --rebuild, room for pairs, as a multiple of those at the start.
       out: File to write: .npz (arrays), .pdb, .dcd (VMD, MDAnalysis), .html (to turn and play), .gif, .mp4
-        (extra video), and extended XYZ (ASE, OVITO) for anything else.
+        (extra video), .xyz or .extxyz (extended XYZ: ASE, OVITO).
     """
     from estag_jax.evaluation.long_rollouts import long_rollouts
     from estag_jax.evaluation.metrics import per_window_mse
@@ -68,6 +74,9 @@ def rollout(
         raise UsageError("--structure needs at least 1 start and --steps of at least 2")
     if start is not None and start < 0:
         raise UsageError(f"--start is {start}, it must be at least 0")
+    kind = out.suffix.lower()
+    if kind not in KINDS:
+        raise UsageError(f"--out is {out}, but forecasts are written as {', '.join(KINDS)}")
     if rebuild and (samples is not None or constrain_bonds or limit_motion):
         raise UsageError(
             "--rebuild goes with neither --samples, --constrain-bonds nor --limit-motion"
@@ -121,7 +130,7 @@ def rollout(
     delta = forecaster.window.delta
     first = start + forecaster.past * delta
     truth = trajectory.positions[first::delta][:steps]
-    if out.suffix == ".npz":
+    if kind == ".npz":
         times = forecaster.time_step * np.arange(1, steps + 1)
         system = forecaster.system
         arrays = {"forecast": frames, time_key(forecaster.time_unit): times, "axes": "frames"}
@@ -129,7 +138,7 @@ def rollout(
         if system.atomic_numbers is not None:
             arrays["z"] = system.atomic_numbers
         write_npz(out, arrays if paths is None else arrays | {"samples": paths})
-    elif out.suffix in (".html", ".gif", ".mp4"):
+    elif kind in PICTURES:
         _picture(out, frames, np.asarray(truth), forecaster, f"{run} on {trajectory.source}")
     else:
         write_frames(out, written, forecaster.system, forecaster.time_step, forecaster.time_unit)
@@ -180,7 +189,7 @@ def _picture(out: Path, frames: np.ndarray, truth: np.ndarray, forecaster: Any, 
     from estag_jax.report.viewer import Clip, View
 
     system, step, unit = forecaster.system, forecaster.time_step, forecaster.time_unit
-    if out.suffix != ".html":
+    if out.suffix.lower() != ".html":
         animation(frames, system, out, truth=truth, step=step, time_unit=unit)
         return
     clips = [Clip(frames, None, "forecast", step, step)]

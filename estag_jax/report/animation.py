@@ -53,7 +53,7 @@ def animation(
     """
     path = Path(path)
     pictures = _pictures(frames, system, truth, step, time_unit)
-    if path.suffix == ".mp4":
+    if path.suffix.lower() == ".mp4":
         _write_film(path, pictures, 1000 / milliseconds)
         return path
     first, *rest = (

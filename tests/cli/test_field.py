@@ -288,6 +288,9 @@ def test_no_output_goes_over_what_is_read(capsys):
     for argv, words in [
         (["data", "prepare", "a.npz", "--out", "a.npz"], "a.npz, which is read from"),
         (["data", "prepare", "a.npz", "--out", "link.npz"], "link.npz, which is read from"),
+        (["data", "info", "a.npz", "--figure", "a.npz"], "--figure is a.npz, which is read from"),
+        (["data", "info", "a.npz", "--figure", "."], "--figure is ., a folder"),
+        (["rollout", "r", "--out", "a.traj"], "written as .npz, .xyz"),
         (["rollout", "r", "--out", "a.npz"], "a.npz, which is read from"),
         (["rollout", "r", "--data", "link.npz", "--out", "a.npz"], "a.npz, which is read from"),
         (["rollout", "r", "--out", "r/forecaster.npz"], "forecaster.npz, which is read from"),

@@ -56,6 +56,25 @@ def test_straight_line_through_the_box_comes_back_straight(tmp_path, bonded, ang
     np.testing.assert_allclose(ends[:, 1] - ends[:, 0], [[3.0, 0, 0]] * 40, atol=1e-4)
 
 
+@pytest.mark.parametrize("each", [False, True])
+def test_the_box_of_a_pdb_stands_before_its_models(tmp_path, each):
+    """Once for all of them, as the archive has it, or before each, as simulation programs write it."""
+    whole = line()[:12] + [13.0, 0, 0]
+    edges = 20.0 + each * 0.1 * np.arange(12)
+    text = ""
+    for k, frame in enumerate(whole % edges[:, None, None]):
+        box = "CRYST1" + 3 * f"{edges[k]:9.3f}" + 3 * "  90.00" + " P 1           1\n"
+        text += box * (each or k == 0) + f"MODEL     {k + 1:4d}\n"
+        for i, (x, y, z) in enumerate(frame):
+            text += f"ATOM  {i + 1:5d}  C{i}  LIG A   1    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00           C\n"
+        text += "ENDMDL\n"
+    (tmp_path / "a.pdb").write_text(text)
+    found = read(tmp_path / "a.pdb")
+    assert has_note(found, "unwrapped: molecules made whole")
+    bonds = np.diff(found.positions[:, :, 0], axis=1)
+    np.testing.assert_allclose(bonds, np.diff(whole, axis=1), atol=2e-3)
+
+
 @settings(deadline=None, max_examples=25)
 @given(st.integers(0, 2**32 - 1))
 def test_box_that_fluctuates_adds_no_motion(seed):

@@ -114,6 +114,27 @@ def test_h5md_behind_a_topology(tmp_path, suffix):
         read(path)
 
 
+@pytest.mark.parametrize(
+    ("step", "time", "lengths", "expected"),
+    [
+        (np.r_[0:7, 20:25], None, (7, 5), (1.0, "frame")),
+        (np.arange(12), np.r_[0:7, 20:25] * 2.0, (7, 5), (2.0, "ps")),
+        (10, 0.5, (12,), (0.5, "ps")),  # the same between all frames
+        (10, None, (12,), (1.0, "frame")),
+    ],
+)
+def test_steps_and_times_of_h5md(tmp_path, step, time, lengths, expected):
+    top, path = write_pdb(tmp_path / "a.pdb", CARBONS), tmp_path / "b.h5md"
+    with h5py.File(path, "w") as file:
+        group = file.create_group("particles/all/position")
+        group["value"], group["step"] = FRAMES, step
+        if time is not None:
+            group["time"] = time
+            group["time"].attrs["offset"] = 3.0
+    found = read(f"{top},{path}")
+    assert found.lengths == lengths and (found.frame_step, found.time_unit) == expected
+
+
 @pytest.mark.parametrize("box", ["frames", "fixed", "none"])
 @pytest.mark.parametrize(("unit", "scale"), [("nm", 0.1), ("Angstrom", 1.0), (None, 1.0)])
 def test_h5md_by_its_specification(tmp_path, box, unit, scale):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import numpy as np
 import pytest
 from helpers.files import has_note, read
@@ -143,6 +145,24 @@ def test_bvh_is_forward_kinematics(tmp_path):
         head = row[:3] + hips.apply(row[12:15])
         expected = [row[:3], knee, knee + leg.apply([0, -0.9, 0]), head]
         np.testing.assert_allclose(found.positions[k, :, 0], expected, atol=1e-9)
+
+
+def test_compressed_pairs(folder):
+    asf, run = folder / "me.asf", folder / "me_01_walk_120.amc"
+    expected = read(f"{asf},{run}").positions
+    packed = [path.with_name(f"{path.name}.gz") for path in (asf, run)]
+    for path, other in zip((asf, run), packed, strict=True):
+        other.write_bytes(gzip.compress(path.read_bytes()))
+    found = read(",".join(map(str, packed))).positions
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_braces_may_stand_behind_a_name(tmp_path):
+    expected = read(bvh(tmp_path / "a.bvh"))
+    text = BVH.replace("\n  {", " {").replace("\n    }\n  }", "} }")
+    found = read(bvh(tmp_path / "b.bvh", text=text))
+    assert text != BVH and found.system.names == expected.system.names
+    np.testing.assert_array_equal(found.positions, expected.positions)
 
 
 @pytest.mark.parametrize(

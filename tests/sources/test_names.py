@@ -1,5 +1,7 @@
 """Files that are called by their program, and suffixes that ASE and MDAnalysis both know."""
 
+import gzip
+
 import ase
 import ase.io
 import numpy as np
@@ -62,6 +64,12 @@ def test_what_programs_call_their_files(tmp_path, name, content, options, recwar
     found = read(tmp_path / name, unwrap=False, **options)
     np.testing.assert_allclose(found.positions[0, :, 0], POINTS, atol=1e-5)
     assert not recwarn.list
+
+
+def test_a_compressed_file_that_its_reader_does_not_unpack(tmp_path):
+    (tmp_path / "geometry.in.gz").write_bytes(gzip.compress(AIMS.encode()))
+    with pytest.raises(DataError, match=r"is compressed; unpack it first \(gunzip geometry.in.gz"):
+        read(tmp_path / "geometry.in.gz")
 
 
 @pytest.mark.parametrize("name", ["a.in", "a.arc"])

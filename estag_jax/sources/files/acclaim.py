@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from estag_jax.data.system import DataError
+from estag_jax.sources.files.text import opened
 
 _ROOT_DOF = ("tx", "ty", "tz", "rx", "ry", "rz")
 
@@ -187,10 +188,8 @@ def turn(columns: np.ndarray, angles: Mapping[str, np.ndarray], order: str, degr
 
 def _lines(path: str | Path) -> Iterator[_Line]:
     """Lines that are neither empty nor comments."""
-    try:
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    with opened(Path(path)) as file:
+        text = file.read()
     if not text.strip():
         raise DataError(f"{path}: is empty; get it again")
     for number, line in enumerate(text.splitlines(), 1):

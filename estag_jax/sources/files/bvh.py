@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -40,7 +41,12 @@ def read(path: Path) -> Bvh:
       DataError: names the line that is wrong, or the number of frames that are there.
     """
     with opened(path) as file:
-        lines = [(n, line.split()) for n, line in enumerate(file, 1) if line.strip()]
+        lines = [
+            (n, words)
+            for n, line in enumerate(file, 1)
+            for part in re.split("([{}])", line)  # which may stand behind a name
+            if (words := part.split())
+        ]
     words = iter(lines)
     names, offsets, parents, channels = _hierarchy(path, words)
     try:

@@ -15,7 +15,7 @@ from estag_jax.io import Report, cause
 from estag_jax.sources.files import boxes, external
 from estag_jax.sources.files.blocks import EXAMINE
 from estag_jax.sources.files.stacks import check_names
-from estag_jax.sources.files.text import damaged
+from estag_jax.sources.files.text import compressed, damaged
 from estag_jax.sources.files.timing import Clock, chosen_step, clock, names_of_stretches, unknown
 from estag_jax.sources.files.xyz import Frame, elements, read_xyz
 from estag_jax.sources.options import FileOptions
@@ -116,6 +116,8 @@ def _frames(path: Path, form: str) -> Iterator[Frame]:
             yield Frame(atoms, tuple(atoms.get_chemical_symbols()))
             count += 1
     except Exception as error:  # parsers raise errors of any kind
+        if isinstance(error, UnicodeError) and (refused := compressed(path)):
+            raise refused from error
         raise DataError(
             f"{path}: ASE cannot read frame {count} (counted from 0) as {form} "
             f"({cause(error)}); is the file whole, and its suffix that of its format (--read.format)?"

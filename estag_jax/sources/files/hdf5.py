@@ -123,9 +123,12 @@ def read_h5md(path: Path) -> Stack:
             value = position["value"]
             length = LENGTHS.get(length_unit(_unit(value, "Å")), 1.0)
             frames, times = np.asarray(value, np.float32) * np.float32(length), None
+            clock_unit = "ps"
             if "time" in position:
                 seconds = TIME_UNITS.get(time_unit(_unit(position["time"], "ps"))) or 1e-12
-                times = np.broadcast_to(position["time"][()], len(frames)) * (seconds / 1e-12)
+                times = _of_frames(position["time"], len(frames)) * (seconds / 1e-12)
+            elif "step" in position:
+                times, clock_unit = _of_frames(position["step"], len(frames)), "steps"
             cells = np.zeros((len(frames), 3, 3))
             if edges is not None:
                 each = isinstance(edges, h5py.Group)  # of each frame
@@ -137,7 +140,14 @@ def read_h5md(path: Path) -> Stack:
             raise
         raise DataError(f"{path}: is no whole H5MD file ({cause(error)}); copy it again") from error
     boxes = np.array([cell_to_cellpar(cell) if cell.any() else np.zeros(6) for cell in cells])
-    return Stack(frames, boxes, times, "ps")
+    return Stack(frames, boxes, times, clock_unit)
+
+
+def _of_frames(data: Any, frames: int) -> np.ndarray:
+    """Times or steps of the frames; one number is the distance between two, from the attribute offset on."""
+    if data.shape:
+        return data[()]
+    return data.attrs.get("offset", 0) + data[()] * np.arange(frames)
 
 
 def _unit(data: Any, usual: str) -> str:

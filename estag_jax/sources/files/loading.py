@@ -31,7 +31,7 @@ def examined(path: Path, suffix: str) -> tuple[bool, tuple[str, ...]]:
         return True, xdr.examine(path)
     if suffix in netcdf.SUFFIXES:
         return True, netcdf.examine(path)
-    if suffix in (".pdb", ".ent"):
+    if suffix in pdb.SUFFIXES:
         pdb.examine(path)
     if FORMATS.get(suffix, suffix[1:].upper()) == "DATA":
         blocks.examine_data(path)

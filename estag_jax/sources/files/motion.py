@@ -11,6 +11,7 @@ from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.sources.files import bvh
 from estag_jax.sources.files.timing import Step, chosen_step
+from estag_jax.sources.files.topology import format_suffix
 from estag_jax.sources.mocap import positions, read_amc, read_asf
 from estag_jax.sources.options import FileOptions, StepOptions
 
@@ -34,9 +35,10 @@ def read_acclaim(paths: Sequence[Path], options: FileOptions) -> Trajectory:
     Raises:
       DataError: a file is missing or bad, or they do not belong together.
     """
-    kinds = [path.suffix.lower() for path in paths]
+    kinds = [format_suffix(path) for path in paths]
     if kinds[0] != ".asf" or len(kinds) < 2 or set(kinds[1:]) != {".amc"}:
-        files = ",".join(map(str, sorted(paths, key=lambda path: path.suffix.lower() != ".asf")))
+        own = [path for path in paths if format_suffix(path) in (".asf", ".amc")]
+        files = ",".join(map(str, sorted(own, key=lambda path: format_suffix(path) != ".asf")))
         if ".asf" not in kinds:
             files = f"SKELETON.asf,{files}"
         elif ".amc" not in kinds:

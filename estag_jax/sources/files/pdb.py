@@ -2,33 +2,71 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from estag_jax.data.system import DataError
 from estag_jax.sources.files.stacks import check_names
 from estag_jax.sources.files.text import opened
 
+SUFFIXES = (".pdb", ".ent")
 
-def examine(path: Path) -> None:
+
+def examine(path: Path) -> np.ndarray:
     """Refuses models of different atoms, and atoms that belong to no model.
+
+    Returns:
+      Lengths and angles of the box of each frame [frames, 6], zero without one: what CRYST1 before a model
+      says holds up to the next. MDAnalysis looks for it behind MODEL.
 
     Raises:
       DataError: names the frame and what it has.
     """
     first, names, frames, models = [], [], 0, 0
+    box, boxes = _NO_BOX, []
     with opened(path) as file:
         for line in chain(file, ("END",)):
             if line.startswith(("ATOM", "HETATM")):
                 names.append(line[12:16].strip())
+            elif line.startswith("CRYST1"):
+                box = _box(line)
             elif line.startswith(("MODEL", "END")):
                 models += line.startswith("MODEL")
                 if names:
                     first = first or names
                     check_names(path, frames, names, first)
                     names, frames = [], frames + 1
+                    boxes.append(box)
     if frames > max(models, 1):
         raise DataError(
             f"{path}: has {frames} blocks of atoms that END closes and {models} MODEL records, the first "
             f"block alone would be read; write MODEL and ENDMDL around each frame"
         )
+    return np.array(boxes)
+
+
+def give_boxes(path: Path, reader: Any) -> None:
+    """Gives each frame of MDAnalysis' reader its box."""
+    boxes = examine(path)
+
+    def boxed(frame: Any) -> Any:
+        frame.dimensions = boxes[frame.frame]
+        return frame
+
+    reader.add_transformations(boxed)
+
+
+_NO_BOX = np.zeros(6, np.float32)
+
+
+def _box(line: str) -> np.ndarray:
+    """What CRYST1 says; nothing where it is the placeholder 1 1 1, or no numbers."""
+    ends = (6, 15, 24, 33, 40, 47, 54)
+    try:
+        box = np.array([line[i:k] for i, k in pairwise(ends)], np.float32)
+    except ValueError:
+        return _NO_BOX
+    return _NO_BOX if (box[:3] == 1).all() else box

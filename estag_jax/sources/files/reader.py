@@ -17,7 +17,6 @@ from estag_jax.sources.files import hdf5, keys, motion, netcdf, text
 from estag_jax.sources.files.frames import read_frames
 from estag_jax.sources.files.npz import read_npz
 from estag_jax.sources.files.topology import (
-    COMPRESSED,
     format_suffix,
     guess,
     known_to_mdanalysis,
@@ -194,10 +193,8 @@ def _check_path(path: Path) -> None:
         )
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file is empty; copy or save it again")
-    packed = path.suffix.lower()
-    if packed in COMPRESSED and format_suffix(path) in BINARY:
-        tool = {".gz": "gunzip", ".bz2": "bunzip2", ".xz": "unxz"}[packed]
-        raise DataError(f"{path}: is compressed; unpack it first ({tool} {path.name})")
+    if format_suffix(path) in BINARY and (refused := text.compressed(path)):
+        raise refused
     if format_suffix(path) in ARCHIVES:
         raise DataError(f"{path}: is an archive; unpack it and name the file in it")
     if format_suffix(path) in PICKLES:

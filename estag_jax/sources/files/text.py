@@ -69,7 +69,7 @@ def _decimals(number: str) -> int:
 
 def _last_lines(path: Path) -> tuple[str, str]:
     """The last two lines of a text file that are not blank; nothing of a binary one."""
-    if path.suffix.lower() in (".gz", ".bz2", ".xz"):
+    if path.suffix.lower() in UNPACK:
         with opened(path) as file:
             lines = list(deque((line for line in file if line.strip()), maxlen=2))
     else:
@@ -82,6 +82,16 @@ def _last_lines(path: Path) -> tuple[str, str]:
         lines = [line for line in lines if line.strip()][-2:]
     before, last = ("", "", *lines)[-2:]
     return before, last
+
+
+UNPACK = {".gz": "gunzip", ".bz2": "bunzip2", ".xz": "unxz"}
+"""What unpacks a file, by its suffix."""
+
+
+def compressed(path: Path) -> DataError | None:
+    """Refuses a file that its reader does not unpack; nothing where it is not compressed."""
+    tool = UNPACK.get(path.suffix.lower())
+    return tool and DataError(f"{path}: is compressed; unpack it first ({tool} {path.name})")
 
 
 def damaged(path: Path, frame: int, why: str) -> DataError:

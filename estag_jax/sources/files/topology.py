@@ -10,7 +10,7 @@ from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
 from estag_jax.data.system import DataError
 from estag_jax.io import cause
-from estag_jax.sources.files.text import opened
+from estag_jax.sources.files.text import UNPACK, compressed, opened
 
 PARTIAL_BONDS = (".pdb", ".ent", ".xpdb", ".pdbqt", ".cif", ".mmcif", ".mmtf")
 """Formats that list bonds of hetero atoms alone (CONECT), if any."""
@@ -28,8 +28,6 @@ FORMATS = {
     ".hdf5": "H5MD",
 }
 """MDAnalysis' names of formats that it does not know by these suffixes."""
-
-COMPRESSED = (".gz", ".bz2", ".xz")
 
 NAMES = ("xdatcar", "outcar", "vasprun.xml", "history", "geometry.in")
 """Files that are called by their format, at least at the beginning of their name."""
@@ -110,7 +108,7 @@ def format_suffix(path: Path) -> str:
     Of files that are called by their format (XDATCAR, data.water) it is a dot and this name.
     """
     name, suffixes = path.name.lower(), [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in COMPRESSED:
+    if suffixes and suffixes[-1] in UNPACK:
         suffixes.pop()
     suffix = suffixes[-1] if suffixes else ""
     if known := next((known for known in NAMES if name.startswith(known)), None):
@@ -184,10 +182,17 @@ def guess(path: Path) -> str | None:
     return found if found in ioformats else None
 
 
+_SHARED = ("proteindatabank", "gromacs", "extxyz", "xyz", "cif", "cp2k-dcd", "dlp-history", "dlp4")
+"""ASE's names of formats that MDAnalysis has too."""
+
+
 def unreadable(path: Path, what: str, error: Exception) -> DataError:
     """What another library's error says, with the file and what to look at."""
+    if isinstance(error, TypeError | UnicodeError) and (refused := compressed(path)):
+        return refused
     other = guess(path)
-    remedy = f", or is it ASE's format {other} (--read.format {other})" if other else ""
+    remedy = f", or is it ASE's format {other} (--read.format {other})"
+    remedy = "" if other in (None, *_SHARED) else remedy
     return DataError(
         f"{path}: MDAnalysis cannot read {what} ({cause(error)}); is it whole, and is its suffix "
         f"that of its format{remedy}?"

@@ -16,7 +16,7 @@ from estag_jax.data.edges import inside
 from estag_jax.data.system import DataError, needed
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.io import Report, cause
-from estag_jax.sources.files import boxes
+from estag_jax.sources.files import boxes, pdb
 from estag_jax.sources.files.loading import STACKS, clock_of, examined, load
 from estag_jax.sources.files.residues import atom_nodes, elements_of, residue_nodes
 from estag_jax.sources.files.timing import common_step, names_of_stretches
@@ -82,6 +82,8 @@ def read_universe(
             reader = getattr(universe, "trajectory", None)
             if reader is None:
                 raise DataError(f"{path}: holds no coordinates; write {path},TRAJECTORY")
+            if kinds[path] in pdb.SUFFIXES:
+                pdb.give_boxes(path, reader)
             if (
                 bonds is None
                 and options.unwrap
