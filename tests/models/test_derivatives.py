@@ -16,7 +16,8 @@ from estag_jax.training.loop import Loop
 pytestmark = pytest.mark.usefixtures("x64")
 
 ESTAG = EstagConfig(hidden=4, layers=1)
-CHUNKS = EstagConfig(hidden=4, layers=1, edges_at_once=4)
+ST_EGNN = StEgnnConfig(hidden=4, layers=1)
+CHUNKS = StEgnnConfig(hidden=4, layers=1, edges_at_once=4)
 
 
 def forecast(config, steps=1, fast=False):
@@ -46,7 +47,7 @@ def forecast(config, steps=1, fast=False):
 
 @pytest.mark.parametrize(
     "config, steps",
-    [(ESTAG, 2), (StEgnnConfig(hidden=4, layers=1), 1)],
+    [pytest.param(ESTAG, 2, marks=pytest.mark.slow), (ST_EGNN, 1)],
     ids=["rollout of ESTAG", "forecast of ST_EGNN"],
 )
 def test_forward_mode_and_hessians_are_finite_differences(config, steps):
@@ -69,7 +70,7 @@ def test_forward_mode_and_hessians_are_finite_differences(config, steps):
         )
 
 
-@pytest.mark.parametrize("config, fast", [(CHUNKS, False), (ESTAG, True)], ids=["chunks", "fast"])
+@pytest.mark.parametrize("config, fast", [(CHUNKS, False), (ST_EGNN, True)], ids=["chunks", "fast"])
 def test_where_forward_mode_is_refused_reverse_mode_gives_hessians(config, fast):
     value, history, along, _ = forecast(config, fast=fast)
     with pytest.raises(TypeError, match="forward-mode"):
@@ -92,8 +93,8 @@ def test_a_loss_may_take_forward_mode_in_training():
         )
 
     of = task(dtype=np.float64)
-    loop = Loop("ESTAG", ESTAG, of, (1,), training(), smooth)
+    loop = Loop("ST_EGNN", ST_EGNN, of, (1,), training(), smooth)
     (loss,) = loop.run_epoch(loop.compile())
     # Forecasts move with the history, so the second term is rounding alone.
-    plain = Loop("ESTAG", ESTAG, of, (1,), training())
+    plain = Loop("ST_EGNN", ST_EGNN, of, (1,), training())
     np.testing.assert_allclose(loss, plain.run_epoch(plain.compile())[0], rtol=1e-10)

@@ -41,7 +41,7 @@ def test_a_slice_reads_no_other_windows():
     np.testing.assert_array_equal(read[0], [[[3, 5], [4, 6]]])
 
 
-@pytest.mark.parametrize("bodies", [3, (3, 6)], ids=["one system", "two sizes"])
+@pytest.mark.parametrize("bodies", [3, pytest.param((3, 6), marks=pytest.mark.slow)])
 def test_training_does_not_depend_on_who_cuts(bodies):
     """Two seeds, gradients in chunks of two windows, two horizons."""
     found = []

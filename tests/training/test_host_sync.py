@@ -47,35 +47,39 @@ def unread(program, calls):
     return called
 
 
-class Impatient(Loop):
-    """Looks at the loss after each call."""
-
-    def run_epoch(self, programs):
-        return [float(loss) for loss in super().run_epoch(programs)]
-
-
-def prepared(bodies, kind=Loop, loss=None):
-    """A loop, its programs with results that cannot be read, and the calls of its steps."""
-    loop, calls = kind("test", QUICK, task(bodies), (1,), training(), loss), []
+def prepared(bodies, loss=None):
+    """A loop, its programs, those with results that cannot be read, and the calls of their steps."""
+    loop, calls = Loop("test", QUICK, task(bodies), (1,), training(), loss), []
     compiled = loop.compile()
     return loop, compiled, [(unread(a, []), unread(steps, calls)) for a, steps in compiled], calls
 
 
-@pytest.mark.parametrize("bodies", [3, (3, 6)], ids=["one system", "two sizes"])
-def test_epochs_are_run_without_reading_a_value(bodies):
-    loop, _, programs, calls = prepared(bodies)
-    losses = []
-    for _ in range(3):
-        losses += loop.run_epoch(programs)
-    # One program an epoch; where systems of several sizes take turns, one a step.
-    assert len(calls) == len(losses) == 3 * (1 if bodies == 3 else loop.steps) and loop.steps > 3
+@pytest.fixture(scope="module")
+def one():
+    return prepared(3)
+
+
+def run_and_check(loop, programs, calls, an_epoch):
+    calls.clear()
+    losses = [loss for _ in range(3) for loss in loop.run_epoch(programs)]
+    assert len(calls) == len(losses) == 3 * an_epoch and loop.steps > 3
     assert np.isfinite([loss.array for loss in losses]).all()
 
 
-def test_a_loop_that_looks_at_the_loss_is_noticed():
-    loop, _, programs, _ = prepared(3, Impatient)
+def test_an_epoch_is_one_program_and_no_value_is_read(one):
+    loop, _, programs, calls = one
+    run_and_check(loop, programs, calls, 1)
+
+
+def test_where_sizes_take_turns_an_epoch_is_a_program_a_step():
+    loop, _, programs, calls = prepared((3, 6))
+    run_and_check(loop, programs, calls, loop.steps)
+
+
+def test_a_loop_that_looks_at_the_loss_is_noticed(one):
+    loop, _, programs, _ = one
     with pytest.raises(Read):
-        loop.run_epoch(programs)
+        sum(float(loss) for loss in loop.run_epoch(programs))
 
 
 @pytest.mark.parametrize(
@@ -88,12 +92,14 @@ def test_every_way_to_read_is_noticed(way):
         way(OnDevice(np.ones(1)))
 
 
-def test_the_program_of_an_epoch_does_not_call_the_host():
+def calls_host(programs):
+    words = ("callback", "outfeed", "infeed", "send(", "recv(")
+    return any(word in steps.as_text() for _, steps in programs for word in words)
+
+
+def test_the_program_of_an_epoch_does_not_call_the_host(one):
     def talkative(predict, batch):
         jax.debug.callback(lambda: None)
         return mse(predict, batch)
 
-    for loss, calls_host in ((None, False), (talkative, True)):
-        _, [(_, steps)], _, _ = prepared(3, loss=loss)
-        words = ("callback", "outfeed", "infeed", "send(", "recv(")
-        assert any(word in steps.as_text() for word in words) == calls_host
+    assert not calls_host(one[1]) and calls_host(prepared(3, talkative)[1])
