@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
@@ -77,7 +78,7 @@ def predictions(
     if (
         predictor.compiled and not seeds
     ):  # one has the axis too: the program is that of its training
-        every_seed = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[None]), predictor)
+        every_seed = jax.device_put(jax.tree.map(lambda leaf: np.asarray(leaf)[None], predictor))
     for windows in islice(task.windows(part, width), share[0], None, share[1]):
         system = task.systems[windows.which]
         if not predictor.compiled:
@@ -174,11 +175,20 @@ def validated(
 
 
 def batch_width(task: Task, hidden: int = 16) -> int:
-    """Windows that are forecast at once, the same for validation and test."""
+    """Windows that are forecast at once, the same for validation and test.
+
+    A multiple of 4, for loops over windows and frames then fill the vectors of a CPU, and such that few
+    windows are missing in the last batch.
+    """
     nodes = max(system.num_nodes for system in task.systems)
     edges = max(system.graph.num_edges for system in task.systems)
     width = windows_at_once(nodes, edges, task.window.past, hidden, task.dtype.itemsize)
-    width = min(width, max(task.count("validation"), task.count("test")))
+    count = max(task.count("validation"), task.count("test"))
+    if width >= count:
+        width = count
+    elif width >= 4:
+        multiples = range(width - width % 4, width // 2, -4)
+        width = min(multiples, key=lambda w: math.ceil(count / w) * w)
     devices = jax.local_device_count()
     return -(-width // devices) * devices
 
@@ -186,7 +196,8 @@ def batch_width(task: Task, hidden: int = 16) -> int:
 def _filled(history: np.ndarray, width: int, nodes: int) -> jax.Array:
     """A batch filled up to ``width`` windows (its last) and padding nodes (zeros), on the device(s)."""
     history = _repeated(history, width)
-    history = np.pad(history, [(0, 0), (0, nodes - history.shape[1])] + [(0, 0)] * 3)
+    if missing := nodes - history.shape[1]:
+        history = np.pad(history, [(0, 0), (0, missing)] + [(0, 0)] * 3)
     return split_over_devices(history, local_mesh())
 
 

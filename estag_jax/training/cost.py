@@ -52,7 +52,9 @@ def cost(compiled: Any) -> Cost:
     )
 
 
-def measure_rates(repeats: int = 30, inner: int = 3) -> Rates:
+def measure_rates(
+    repeats: int = 30, inner: int = 3, clock: Callable[[], float] = time.perf_counter
+) -> Rates:
     """Rates of this process's first device: the best of ``repeats`` runs of ``inner`` calls.
 
     Runs are short, so that on a busy machine some are not interrupted.
@@ -64,11 +66,11 @@ def measure_rates(repeats: int = 30, inner: int = 3) -> Rates:
         run = jax.jit(function).lower(wide).compile()
         seconds = []
         for _ in range(repeats):
-            began = time.perf_counter()
+            began = clock()
             for _ in range(inner):
                 out = run(wide)
             jax.block_until_ready(out)
-            seconds.append(time.perf_counter() - began)
+            seconds.append(clock() - began)
         return inner * amount / min(seconds)
 
     return Rates(
