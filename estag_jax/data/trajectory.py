@@ -218,11 +218,10 @@ class Trajectory:
             parts += [np.array(name.encode()), vector]
         for part in parts:
             if part is not None:
-                part = np.asarray(part)
+                part = np.atleast_1d(part)
                 digest.update(f"{part.dtype}{part.shape}".encode())
-                rows = np.atleast_1d(part)
-                for k in range(0, len(rows), BLOCK):  # a choice of nodes lies in another order
-                    digest.update(np.ascontiguousarray(rows[k : k + BLOCK]))
+                for k in range(0, len(part), BLOCK):  # a choice of nodes lies in another order
+                    digest.update(np.ascontiguousarray(part[k : k + BLOCK]))
         return digest.hexdigest()
 
     def changed(self, **changes: Any) -> Trajectory:

@@ -252,3 +252,17 @@ def test_a_vector_is_the_systems_or_the_frames():
 def test_vectors_of_missing_frames_may_be_missing():
     field = np.where(MISSING[:, None], np.nan, 1.0) * np.ones((6, 3))
     assert whole().with_vectors({"field": field}).vectors["field"].shape == (6, 3)
+
+
+def test_fingerprints_stay_those_of_saved_runs(monkeypatch):
+    """As version 0.2 computed it, in one piece: --resume compares it."""
+    positions = np.arange(120, dtype=np.float32).reshape(40, 1, 3) ** 2 / 7
+    by_frame = np.linspace(0, 1, 120).reshape(40, 3)
+    given = {"vectors": {"up": (0, 0, 1.0), "field": by_frame}, "lengths": (20, 20)}
+    found = {}
+    for block in (7, 10_000):
+        monkeypatch.setattr("estag_jax.data.trajectory.BLOCK", block)
+        found[block] = Trajectory.from_arrays(positions, **given).fingerprint
+    assert set(found.values()) == {
+        "fc58248e58a8a23d164cafed563f76a8ac831887317e46d868f07e35353403df"
+    }

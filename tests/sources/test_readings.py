@@ -1,7 +1,8 @@
 """Positions of each format against a reading by hand of the same bytes, to 1e-5 Å.
 
-Others have theirs where the format is tested: extended XYZ, dumps and XDATCAR against ASE, HDF5 against
-h5py, motion capture against another forward kinematics.
+Others have theirs where the format is tested: archives against numpy, extended XYZ and XDATCAR against ASE,
+dumps, HISTORY, .xsf and what ASE reads by its name against the numbers that were written, HDF5 against h5py,
+motion capture against another forward kinematics.
 """
 
 from __future__ import annotations
@@ -90,13 +91,30 @@ def test_compressed_xtc(tmp_path):
     np.testing.assert_allclose(expected, MANY, atol=6e-3)
 
 
-def test_text_of_amber(tmp_path):
-    top, path = write_pdb(tmp_path / "a.pdb", CARBONS), tmp_path / "a.mdcrd"
-    text = "".join(f"{x:8.3f}" + "\n" * (i % 9 == 8) for i, x in enumerate(FRAMES.ravel()))
-    path.write_text(f"title\n{text}")
-    found = read(f"{top},{path}").positions[:, :, 0]
-    expected = np.array([[line[i : i + 8] for i in range(0, 72, 8)] for line in text.splitlines()])
+@pytest.mark.parametrize("suffix", ["mdcrd", "trj", "crdbox"])
+def test_text_of_amber(tmp_path, suffix):
+    top, path = write_pdb(tmp_path / "a.pdb", CARBONS), tmp_path / f"a.{suffix}"
+    box = "".join(f"{x:8.3f}" for x in CELL) + "\n" if suffix == "crdbox" else ""
+    lines = ["".join(f"{x:8.3f}" for x in frame.ravel()) for frame in FRAMES]
+    path.write_text("title\n" + "".join(f"{line}\n{box}" for line in lines))
+    found = read(f"{top},{path}", unwrap=False).positions[:, :, 0]
+    expected = np.array([[line[i : i + 8] for i in range(0, 72, 8)] for line in lines])
     np.testing.assert_allclose(found, expected.astype(float).reshape(12, 3, 3), atol=1e-5)
+
+
+def test_data_of_lammps(tmp_path):
+    """Atoms in any order of their numbers; MDAnalysis sorts them."""
+    rows = [f"{i + 1} 1 {x:.5f} {y:.5f} {z:.5f}" for i, (x, y, z) in enumerate(FRAMES[0] + 5)]
+    box = "".join(f"0 20.0 {axis}lo {axis}hi\n" for axis in "xyz")
+    (tmp_path / "a.data").write_text(
+        f"title\n\n3 atoms\n1 atom types\n\n{box}\nMasses\n\n1 12.011\n\nAtoms # atomic\n\n"
+        + "\n".join(rows[::-1])
+        + "\n"
+    )
+    found = read(tmp_path / "a.data", unwrap=False)
+    expected = [[float(word) for word in row.split()[2:]] for row in rows]
+    np.testing.assert_allclose(found.positions[0, :, 0], expected, atol=1e-5)
+    assert found.system.atomic_numbers.tolist() == [6, 6, 6]
 
 
 def test_models_of_a_pdb(tmp_path):
