@@ -20,7 +20,7 @@ AGAINST = (
     "*Against ESTAG*: the difference of the errors on the same windows and seeds, as a share of ESTAG's, "
     "with its interval of 95 % (evaluation.compare.paired_interval)."
 )
-_LINE, _MOST = 0.2, 4  # inches a row, panels side by side
+_LINE, _LETTER, _MOST = 0.2, 0.065, 4  # inches a row and a letter of its name, panels side by side
 _MARKS = 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000
 
 
@@ -110,7 +110,7 @@ def forest(results: Sequence[Result], path: str | Path, title: str) -> Path:
     panels = _panels(results)
     names = [name for name in ORDER if any(name in known for _, known in panels)]
     tall = _LINE * len(names) + 1.45
-    figure, left = blank_figure(tall), 2.75
+    figure, left = blank_figure(tall), 0.25 + _LETTER * max(map(len, names))
     width = (WIDTH - left - 0.1) / len(panels)
     for i, (data, known) in enumerate(panels):
         box = [(left + i * width) / WIDTH, 0.55 / tall, (width - 0.15) / WIDTH, 1 - 1.4 / tall]
