@@ -74,9 +74,6 @@ def rollout(
         raise UsageError("--structure needs at least 1 start and --steps of at least 2")
     if start is not None and start < 0:
         raise UsageError(f"--start is {start}, it must be at least 0")
-    kind = out.suffix.lower()
-    if kind not in KINDS:
-        raise UsageError(f"--out is {out}, but forecasts are written as {', '.join(KINDS)}")
     if rebuild and (samples is not None or constrain_bonds or limit_motion):
         raise UsageError(
             "--rebuild goes with neither --samples, --constrain-bonds nor --limit-motion"
@@ -84,6 +81,9 @@ def rollout(
     forecaster = runs.load(run)
     config, _ = folder.read_run(run)
     check_out(out, run / folder.FORECASTER, *(data or config.data))
+    kind = out.suffix.lower()
+    if kind not in KINDS:
+        raise UsageError(f"--out is {out}, but forecasts are written as {', '.join(KINDS)}")
     if forecaster.horizon != 1:
         raise UsageError(
             f"{run}: looks {forecaster.horizon} steps ahead and cannot be fed with its own "
