@@ -59,8 +59,8 @@ def init_state(variables: Any, optimizer: optax.GradientTransformation) -> Train
 def arrange(key: jax.Array, epoch: jax.Array, count: int, batch: int, multiple: int = 1) -> Rows:
     """The batches of an epoch, shuffled by ``fold_in(key, epoch)`` and nothing else.
 
-    Where ``batch`` does not divide the number of windows, the last batch is filled up with the epoch's
-    first windows at weight zero; only batch statistics see them.
+    Where ``batch`` does not divide the number of windows, or is no multiple, a batch is filled up with its
+    own windows at weight zero; only batch statistics see them.
 
     Args:
       key: of the run.
@@ -74,10 +74,10 @@ def arrange(key: jax.Array, epoch: jax.Array, count: int, batch: int, multiple: 
     key = jax.random.fold_in(key, epoch)
     shuffled = jax.random.permutation(key, jnp.arange(count))
     keys = jax.vmap(lambda step: jax.random.fold_in(key, step))(jnp.arange(steps))
-    place = jnp.arange(steps * batch).reshape(steps, batch)
-    extra = jnp.broadcast_to(jnp.arange(width - batch), (steps, width - batch))
-    windows = shuffled[jnp.concatenate([place, extra], axis=1) % count]
-    weights = jnp.pad((place < count).astype(jnp.float32), ((0, 0), (0, width - batch)))
+    first, place = batch * jnp.arange(steps)[:, None], jnp.arange(width)
+    own = jnp.minimum(count - first, batch)
+    windows = shuffled[first + place % own]
+    weights = (place < own).astype(jnp.float32)
     return Rows(windows, weights, keys)
 
 

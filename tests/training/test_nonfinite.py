@@ -45,13 +45,14 @@ def test_the_window_that_spoils_a_training_is_named(of, spoiled):
     assert words in str(error.value) and "\n" not in str(error.value)
 
 
-def test_updates_that_are_not_finite_are_left_out_and_counted(of, spoiled):
+@pytest.mark.parametrize("batch, steps", [(1, 23), (7, 4), (22, 2)])
+def test_updates_that_are_not_finite_are_left_out_and_counted(batch, steps, of, spoiled):
     loss, _ = spoiled
     seen = States()
     found = fit(
-        SMALL, of, loss=loss, train=training(4, skip_nonfinite=2, batch=1), callbacks=[seen]
+        SMALL, of, loss=loss, train=training(4, skip_nonfinite=2, batch=batch), callbacks=[seen]
     )
-    # 23 windows one by one: a step of each epoch is left out.
+    # 23 windows: a step of each epoch is left out, also where the last batch is filled up.
     assert [line["skipped"] for line in found.log] == [[2], [4]]
     assert all(np.isfinite(line["train_loss"]) for line in found.log)
     assert found.validation_mse[0] < np.inf
@@ -62,7 +63,7 @@ def test_updates_that_are_not_finite_are_left_out_and_counted(of, spoiled):
         for s in jax.tree.leaves(seen.loop.state.opt_state.inner_state, is_leaf=_is_adam)
         if _is_adam(s)
     )
-    assert adam.count.tolist() == [4 * 22]
+    assert adam.count.tolist() == [4 * (steps - 1)]
 
 
 def _is_adam(state):
