@@ -172,7 +172,6 @@ def superimposed(trajectory: Trajectory) -> Trajectory:
     vectors = {name: np.broadcast_to(v, (len(flat), 3)).copy() for name, v in external}
     for run in trajectory.runs:
         first = origin = None
-        turns, turned = [], []
         for begin in range(run.start, run.stop, BLOCK):
             block = slice(begin, min(begin + BLOCK, run.stop))
             points = trajectory.positions[block].astype(np.float64).reshape(-1, *flat.shape[1:])
@@ -185,12 +184,10 @@ def superimposed(trajectory: Trajectory) -> Trajectory:
                 u, _, v = np.linalg.svd(np.einsum("fpi,pj->fij", points[known], first))
                 u[..., -1] *= np.sign(np.linalg.det(u @ v))[:, None]  # no reflection
                 points[known] = points[known] @ (u @ v)
-                turns.append(u @ v)
-                turned.append(begin + known)
+                for vector in vectors.values():
+                    rows = begin + known
+                    vector[rows] = np.einsum("fi,fij->fj", vector[rows], u @ v)
             flat[block] = points if origin is None else points + origin
-        for vector in vectors.values():
-            rows = np.concatenate(turned)
-            vector[rows] = np.einsum("fi,fij->fj", vector[rows], np.concatenate(turns))
     return trajectory.with_vectors(vectors).noted(
         "superimposed: each frame on the first of its run, over all points", positions=positions
     )

@@ -75,9 +75,8 @@ def predictions(
     width = batch_width(task, hidden)
     bound: dict[int, Any] = {}
     every_seed = predictor
-    if (
-        predictor.compiled and not seeds
-    ):  # one has the axis too: the program is that of its training
+    if predictor.compiled and not seeds:
+        # One has the axis too: the program is that of its training.
         every_seed = jax.device_put(jax.tree.map(lambda leaf: np.asarray(leaf)[None], predictor))
     for windows in islice(task.windows(part, width), share[0], None, share[1]):
         system = task.systems[windows.which]

@@ -102,8 +102,8 @@ class Loop:
             Bucket(*(place(part, self.mesh, spec) for part, spec in zip(b, specs, strict=True)))
             for b in buckets
         ]
-        # What one call of the compiled steps does: an epoch, or a step.
-        self.cuts, self.by_step = not resident, not resident or len(buckets) > 1
+        # What one call of the compiled steps does: a step, or else an epoch.
+        self.by_step = bool(self.host) or len(buckets) > 1
         self.steps = sum(-(-len(b.starts) // config.batch) for b in self.buckets)
         count = len(self.seeds)
         self.epoch, self.stop = 0, None
@@ -199,14 +199,14 @@ class Loop:
 
     def _numbers(self, rows: Rows) -> Rows:
         """The batches of an epoch, with the numbers of windows where these are cut."""
-        return rows._replace(windows=np.asarray(rows.windows)) if self.cuts else rows
+        return rows._replace(windows=np.asarray(rows.windows)) if self.host else rows
 
     def _some(self, which: int, rows: Rows, step: int = 0) -> Rows:
         """What one call of the compiled steps gets, of the bucket of this number."""
         if not self.by_step:
             return rows
         rows = jax.tree.map(lambda leaf: leaf[:, step : step + 1], rows)
-        if not self.cuts:
+        if not self.host:
             return rows
         numbers = rows.windows.reshape(len(self.seeds), 1, self._chunks(self.buckets[which]), -1)
         return rows._replace(windows=cut(self.host[which], numbers, self.task.window, self.mesh))
@@ -224,7 +224,7 @@ class Loop:
             some = self._some(b, rows[b], s)
             self.state, loss = programs[b][1](self.state, some, self.buckets[b])
             losses.append(loss)
-            if self.cuts:  # at most the windows of two steps wait on the device
+            if self.host:  # at most the windows of two steps wait on the device
                 jax.block_until_ready(losses[-2:][0])
         self.epoch += 1
         return losses

@@ -17,6 +17,13 @@ from typing import TextIO
 from estag_jax.data.system import DataError
 from estag_jax.io import cause
 
+UNPACK = {
+    ".gz": (gzip.open, "gunzip"),
+    ".bz2": (bz2.open, "bunzip2"),
+    ".xz": (lzma.open, "unxz"),
+}
+"""By the suffix of a compressed file, what opens it and the command that unpacks it."""
+
 
 @contextlib.contextmanager
 def opened(path: Path) -> Generator[TextIO]:
@@ -25,7 +32,7 @@ def opened(path: Path) -> Generator[TextIO]:
     Raises:
       DataError: it cannot be read, or the compressed data end too early.
     """
-    kind = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}.get(path.suffix.lower(), open)
+    kind, _ = UNPACK.get(path.suffix.lower(), (open, ""))
     try:
         with kind(path, "rt", encoding="utf-8-sig", errors="replace") as file:
             yield file
@@ -84,14 +91,12 @@ def _last_lines(path: Path) -> tuple[str, str]:
     return before, last
 
 
-UNPACK = {".gz": "gunzip", ".bz2": "bunzip2", ".xz": "unxz"}
-"""What unpacks a file, by its suffix."""
-
-
 def compressed(path: Path) -> DataError | None:
     """Refuses a file that its reader does not unpack; nothing where it is not compressed."""
-    tool = UNPACK.get(path.suffix.lower())
-    return tool and DataError(f"{path}: is compressed; unpack it first ({tool} {path.name})")
+    _, tool = UNPACK.get(path.suffix.lower(), (open, ""))
+    if not tool:
+        return None
+    return DataError(f"{path}: is compressed; unpack it first ({tool} {path.name})")
 
 
 def damaged(path: Path, frame: int, why: str) -> DataError:
