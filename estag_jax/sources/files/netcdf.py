@@ -98,7 +98,8 @@ def examine(path: Path) -> tuple[str, ...]:
       DataError: names the file and the frame.
     """
     try:
-        netcdf_file(str(path), mmap=True).close()
+        # With mmap a file that is refused stays open, and scipy warns when it is collected.
+        netcdf_file(str(path), mmap=False).close()
         count, size, begin = records(path)
     except Exception as error:  # of any kind where bytes are missing
         raise DataError(
