@@ -46,18 +46,19 @@ def _compiled(predictor, history, vectors, inputs, chunks, horizons, at_once):
     def one(predictor):
         predictor = predictor.hastened()
 
-        def chunk(first):
-            part, own = jax.tree.map(
-                lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, first, at_once), (history, vectors)
-            )
-            return forecast(predictor, part, predictor.with_vectors(inputs, own), horizons)
+        def some(history, vectors):
+            own = predictor.with_vectors(inputs, vectors)
+            return forecast(predictor, history, own, horizons)
 
         def step(i, frames):
-            first = i * at_once
-            return jax.lax.dynamic_update_slice_in_dim(frames, chunk(first), first, 0)
+            part = partial(
+                jax.lax.dynamic_slice_in_dim, start_index=i * at_once, slice_size=at_once
+            )
+            found = some(*jax.tree.map(part, (history, vectors)))
+            return jax.lax.dynamic_update_slice_in_dim(frames, found, i * at_once, 0)
 
         if at_once == len(history):
-            return chunk(0)
+            return some(history, vectors)
         count, nodes, _, *rest = history.shape
         frames = jnp.zeros((count, len(horizons), nodes, *rest), history.dtype)
         return jax.lax.fori_loop(0, chunks, step, frames)
