@@ -15,7 +15,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -239,9 +239,7 @@ class NetworkPredictor(Predictor):
 
     variables: Any
     module: nn.Module = dataclasses.field(metadata={"static": True})
-    elements: Literal["one-hot", "number"] = dataclasses.field(
-        default="one-hot", metadata={"static": True}
-    )
+    elements: Elements = dataclasses.field(default="one-hot", metadata={"static": True})
 
     @property
     def parameters(self) -> int:
