@@ -21,6 +21,9 @@ TYPE_KEY = "type"
 Head = Literal["residual", "softmax", "absolute", "last"]
 """The last step of a network (nn.heads); here, for a command offers it before it loads jax."""
 
+Elements = Literal["one-hot", "number"]
+"""How atoms enter a network: one-hot by element, or (released program) the atomic number as one float."""
+
 
 def check(
     config: Any,
