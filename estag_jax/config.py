@@ -122,6 +122,13 @@ def conforms(value: Any, hint: Any) -> bool:
         if not isinstance(value, origin) or (same and len(value) != len(args)):
             return False
         return all(map(conforms, value, args if same else [args[0]] * len(value)))
+    if typing.is_typeddict(hint):
+        kinds = hints_of(hint)
+        return (
+            isinstance(value, dict)
+            and hint.__required_keys__ <= value.keys()
+            and all(conforms(value[key], kinds[key]) for key in kinds.keys() & value.keys())
+        )
     if hint is Any:
         return True
     if hint in (int, float):
