@@ -25,6 +25,9 @@ hints_of = functools.cache(typing.get_type_hints)
 Head = Literal["residual", "softmax", "absolute", "last"]
 """The last step of a network (nn.heads); here, for a command offers it before it loads jax."""
 
+Elements = Literal["one-hot", "number"]
+"""How atoms enter a network: one-hot by element, or (released program) the atomic number as one float."""
+
 
 def check(
     config: Any,

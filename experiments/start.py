@@ -2,7 +2,8 @@
 
     .venv/bin/python experiments/start.py --shared ../shared/data
 
-Blocked split, T = 10, Δ = 10, 500 training and 2,000 test windows. Errors are in 10⁻³ Å².
+Blocked split, T = 10, Δ = 10, 500 training and 2,000 test windows. Atoms enter the compared
+networks as they were published, as one float. Errors are in 10⁻³ Å².
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from figures import KEPT, Figures
 from estag_jax.data.settings import SplitConfig, WindowConfig
 from estag_jax.data.task import Task
 from estag_jax.evaluation.evaluate import evaluate
+from estag_jax.models.catalog import settings
 from estag_jax.sources.catalog import load
 from estag_jax.training.fit import fit
 
@@ -45,7 +47,13 @@ def main(config: Config) -> None:
         base = evaluate(fit("Frame ridge", task), task).rows[0].mse
         for model in config.models:
             seeds = range(config.seeds)
-            fitted = fit(model, task, start="frame-ridge", seeds=seeds, epochs=config.epochs)
+            fitted = fit(
+                settings(model, task, elements="number"),
+                task,
+                start="frame-ridge",
+                seeds=seeds,
+                epochs=config.epochs,
+            )
             errors = evaluate(fitted, task).rows[0].metrics["mse"]["seeds"]
             spread = np.std(errors, ddof=1) if len(errors) > 1 else 0.0
             numbers = 1e3 * base, 1e3 * np.mean(errors), 1e3 * spread, config.epochs

@@ -22,7 +22,7 @@ import tyro
 
 from estag_jax.cli.table import tabulate
 from estag_jax.data.settings import SplitConfig, WindowConfig
-from estag_jax.nn.config import Head
+from estag_jax.nn.config import Elements, Head
 from estag_jax.runs.settings import RunConfig
 from estag_jax.simulate.settings import MOLECULES
 from estag_jax.sources.catalog import ReadConfig
@@ -53,6 +53,8 @@ class Config:
     """Passes over the training windows."""
     head: Head | None = None
     """The last step of every network in place of its own."""
+    elements: Elements = "number"
+    """How atoms enter the networks that ESTAG was compared to: as they were published."""
     out: Path | None = None
     """Folder; runs/tableN by default."""
 
@@ -107,7 +109,8 @@ def main(config: Config) -> None:
     out = config.out or Path(f"runs/table{config.table}")
     command = shlex.join(["python", "experiments/tables.py", *sys.argv[1:]])
     title = f"Table {config.table}"
-    for path in tabulate(wanted, config.models, config.seeds, out, config.head, title, command)[1]:
+    changes = config.head, config.elements
+    for path in tabulate(wanted, config.models, config.seeds, out, *changes, title, command)[1]:
         print(path)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from estag_jax.cli.main import Failure, UsageError
-from estag_jax.config import Head
+from estag_jax.config import Elements, Head
 from estag_jax.data.settings import DEFAULT_GRAPH, GraphConfig
 from estag_jax.io import reporting
 from estag_jax.sources.catalog import DEFAULT_READ, SOURCES, ReadConfig, find
@@ -42,6 +42,7 @@ def table(
     seeds: int = 3,
     protocol: Protocol = "paper",
     head: Head | None = None,
+    elements: Elements | None = None,
     start: str | None = None,
     past: int | None = None,
     delta: int | None = None,
@@ -59,6 +60,8 @@ def table(
       seeds: Seeds, trained together.
       protocol: The published split of each source, or its split without shared frames.
       head: The last step of every network in place of its own: residual is ESTAG's.
+      elements: How atoms enter the networks that ESTAG is compared to. number: one float, as
+        its authors' program has it.
       start: A closed form that every network starts from, such as frame-ridge.
       past: T in place of the source's.
       delta: Δ in place of the source's.
@@ -70,7 +73,7 @@ def table(
     common = dict(read=read, graph=graph, train=train, start=start)
     datasets = columns(data, seeds, protocol, common, past, delta)
     title = f"{protocol} protocol"
-    show(*tabulate(datasets, models, seeds, out, head, title, command), protocol)
+    show(*tabulate(datasets, models, seeds, out, head, elements, title, command), protocol)
 
 
 def columns(
@@ -144,6 +147,7 @@ def tabulate(
     seeds: int,
     out: Path,
     head: Head | None,
+    elements: Elements | None,
     title: str,
     command: str,
 ) -> tuple[list[Result], list[Path]]:
@@ -161,6 +165,7 @@ def tabulate(
             seeds,
             out,
             head,
+            elements,
             lambda data, row: [Epochs(shown, f"{data}: {row}")],
         )
     return results, write_report(results, out, title, command)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from estag_jax.config import Elements
 from estag_jax.graph import Array, Graph
 
 ELEMENTS = (1, 6, 7, 8, 9, 15, 16, 17, 35, 53)
@@ -134,7 +135,7 @@ class System:
         """N."""
         return len(self.names)
 
-    def inputs(self, elements: Literal["one-hot", "number"] = "one-hot") -> Array:
+    def inputs(self, elements: Elements = "one-hot") -> Array:
         """The node features that a network reads [1, N, F].
 
         Args:

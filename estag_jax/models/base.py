@@ -15,7 +15,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -116,12 +116,18 @@ class Predictor(abc.ABC):
     def predict(self, history: Array, inputs: Any) -> Array:
         """The frame at the window's first horizon; pure.
 
+        Closed forms are computed in float64 from numpy arrays and in at least float32 from jax's, and
+        take any axes in place of B.
+
         Args:
           history: past frames, oldest first [B, N, T, C, 3].
           inputs: of the system.
 
         Returns:
           [B, N, C, 3].
+
+        Raises:
+          ValueError: a closed form was fitted to another N, T or C, or there are fewer than 4 axes.
         """
 
     def __call__(self, history: Array, system: System) -> Array:
@@ -239,9 +245,7 @@ class NetworkPredictor(Predictor):
 
     variables: Any
     module: nn.Module = dataclasses.field(metadata={"static": True})
-    elements: Literal["one-hot", "number"] = dataclasses.field(
-        default="one-hot", metadata={"static": True}
-    )
+    elements: Elements = dataclasses.field(default="one-hot", metadata={"static": True})
 
     @property
     def parameters(self) -> int:

@@ -74,18 +74,6 @@ class BodyKernelPredictor(Predictor):
         return self.linear.vectors
 
     def predict(self, history: Array, inputs: Any = None) -> Array:
-        """The predicted frame; pure, for numpy (computed in float64) and under ``jax.jit``.
-
-        Args:
-          history: past frames [..., N, T, C, 3].
-          inputs: as of :class:`BodyPredictor`.
-
-        Returns:
-          [..., N, C, 3]; float64 from numpy input, at least float32 from a jax array.
-
-        Raises:
-          ValueError: as :class:`BodyPredictor`.
-        """
         backend, windows, frames, z = self.linear.seen(history, inputs)
         mean = backend.xp.asarray(self.mean, z.dtype)
         step = self.linear.step(backend, z) + self._added(backend, z - mean)

@@ -99,19 +99,6 @@ class BodyPredictor(Predictor):
         )
 
     def predict(self, history: Array, inputs: Any = None) -> Array:
-        """The predicted frame; pure, for numpy (computed in float64) and under ``jax.jit``.
-
-        Args:
-          history: past frames [..., N, T, C, 3].
-          inputs: the direction of up, for the walking frame: {"up": [1 or B, 3]}.
-
-        Returns:
-          [..., N, C, 3]; float64 from numpy input, at least float32 from a jax array.
-
-        Raises:
-          ValueError: the history has another T, N or C than the weights, or fewer than 4 axes; there is
-            no direction of up and it is needed.
-        """
         backend, windows, frames, z = self.seen(history, inputs)
         frame = self.forecast(backend, windows, frames, self.step(backend, z))
         return frame.reshape(*history.shape[:-4], *frame.shape[1:])

@@ -50,7 +50,7 @@ from estag_jax.models.stag import StagConfig
 from estag_jax.models.started import Started
 from estag_jax.models.stgcn import StgcnConfig
 from estag_jax.models.vertical_ridge import VarRidgeVertical
-from estag_jax.nn.config import Head, NetworkConfig
+from estag_jax.nn.config import Elements, Head, NetworkConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,20 +78,19 @@ def _per_frame(channels: int, **changes: Any) -> StEgnnConfig:
     """The released program's EGNN on every frame. For several channels that is its GMN: the two
     differ by a clamp at 100 units, which does not act."""
     kind = StEgnnConfig if channels == 1 else StEgnnConfig.gmn
-    return kind(elements="number", **changes)
+    return kind(**changes)
 
 
 def _single(channels: int, frame: Literal["first", "middle", "last"]) -> EgnnConfig:
     """The released program's EGNN on one frame; for several channels with other constants."""
     several = dict(activation="leaky_relu", clamp=None, coordinate_weight=3.0)
-    return EgnnConfig(frame=frame, elements="number", **several if channels > 1 else {})
+    return EgnnConfig(frame=frame, **several if channels > 1 else {})
 
 
 def _always(config: Method) -> Callable[[int], Method]:
     return lambda channels: config
 
 
-# Compared networks are as ESTAG's authors set them up: atoms enter as one float.
 METHODS: dict[str, Entry] = {
     "First frame": Entry(_always(FirstFrame()), published.CLOSED_FORMS["First frame"]),
     "Middle frame": Entry(_always(MiddleFrame()), published.CLOSED_FORMS["Middle frame"]),
@@ -113,23 +112,21 @@ METHODS: dict[str, Entry] = {
     "EGNN-s": Entry(partial(_single, frame="first"), "EGNN-s"),
     "EGNN-m": Entry(partial(_single, frame="middle"), "EGNN-m"),
     "EGNN-t": Entry(partial(_single, frame="last"), "EGNN-t"),
-    "ST_TFN": Entry(_always(StTfnConfig(elements="number")), "ST_TFN"),
-    "ST_GNN": Entry(_always(StGnnConfig(elements="number")), "ST_GNN", equivariant=False),
-    "ST_SE(3)-Tr": Entry(_always(StSe3TransformerConfig(elements="number")), "ST_SE(3)-Tr"),
+    "ST_TFN": Entry(_always(StTfnConfig()), "ST_TFN"),
+    "ST_GNN": Entry(_always(StGnnConfig()), "ST_GNN", equivariant=False),
+    "ST_SE(3)-Tr": Entry(_always(StSe3TransformerConfig()), "ST_SE(3)-Tr"),
     "ST_EGNN": Entry(_per_frame, "ST_EGNN"),
-    "ST_GMN": Entry(_always(StEgnnConfig.gmn(elements="number")), "ST_GMN", needs_channels=True),
-    "EqMotion": Entry(_always(EqMotionConfig(elements="number")), "EqMotion"),
-    "STGCN": Entry(_always(StgcnConfig(elements="number")), "STGCN", equivariant=False),
-    "AGL-STAN": Entry(_always(AglStanConfig(elements="number")), "AGL-STAN", equivariant=False),
-    "STAG": Entry(_always(StagConfig(elements="number")), equivariant=False),
-    "siMLPe": Entry(_always(SiMlpeConfig(elements="number")), equivariant=False),
+    "ST_GMN": Entry(_always(StEgnnConfig.gmn()), "ST_GMN", needs_channels=True),
+    "EqMotion": Entry(_always(EqMotionConfig()), "EqMotion"),
+    "STGCN": Entry(_always(StgcnConfig()), "STGCN", equivariant=False),
+    "AGL-STAN": Entry(_always(AglStanConfig()), "AGL-STAN", equivariant=False),
+    "STAG": Entry(_always(StagConfig()), equivariant=False),
+    "siMLPe": Entry(_always(SiMlpeConfig()), equivariant=False),
     "ESTAG without layers": Entry(_always(EstagConfig(layers=0))),
     "ESTAG": Entry(_always(EstagConfig()), "ESTAG"),
     "ESTAG as released": Entry(EstagConfig.released, "ESTAG", aliases=("reference", "released")),
     "EGNN + residual head": Entry(partial(_per_frame, head="residual")),
-    "GMN + residual head": Entry(
-        _always(StEgnnConfig.gmn(elements="number", head="residual")), needs_channels=True
-    ),
+    "GMN + residual head": Entry(_always(StEgnnConfig.gmn(head="residual")), needs_channels=True),
 }
 """Every method in the order of the tables: closed forms, compared networks, ESTAG."""
 
@@ -206,7 +203,12 @@ def choose(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def settings(
-    method: str | Method, task: Task | None = None, *, channels: int = 1, head: Head | None = None
+    method: str | Method,
+    task: Task | None = None,
+    *,
+    channels: int = 1,
+    head: Head | None = None,
+    elements: Elements | None = None,
 ) -> Method:
     """The settings of a method for a task: the one place where a name becomes a configuration.
 
@@ -216,6 +218,8 @@ def settings(
         one float cannot tell the elements of different molecules apart.
       channels: C, where there is no task.
       head: in place of a network's own last step, or None.
+      elements: how atoms enter the networks that ESTAG is compared to: ``number`` is as its authors'
+        program feeds them. None: one-hot. ESTAG's two rows have their own.
 
     Raises:
       ValueError: there is no method of that name.
@@ -227,6 +231,8 @@ def settings(
     channels = channels if task is None else task.systems[0].channels
     config = METHODS[name].config(channels)
     if isinstance(config, NetworkConfig):
+        if elements is not None and not isinstance(config, EstagConfig):
+            config = dataclasses.replace(config, elements=elements)
         if task is not None and len(task.systems) > 1:
             config = dataclasses.replace(config, elements="one-hot")
         if head is not None:

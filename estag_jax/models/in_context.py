@@ -46,18 +46,6 @@ class InContextPredictor(Predictor):
         return {"strength": f"{float(self.strength):.3g}"}
 
     def predict(self, history: Array, inputs: Any = None) -> Array:
-        """The predicted frame; pure, for numpy (computed in float64) and under ``jax.jit``.
-
-        Args:
-          history: past frames [..., N, T, C, 3] with T > L.
-          inputs: not looked at.
-
-        Returns:
-          [..., N, C, 3]; float64 from numpy input, at least float32 from a jax array.
-
-        Raises:
-          ValueError: fewer frames than L + 1, or fewer than 4 axes.
-        """
         del inputs
         (xp, einsum, _), history = linalg.backend_of(history)
         order = np.size(self.common)

@@ -97,18 +97,6 @@ class FrameKernelPredictor(Predictor):
         return found
 
     def predict(self, history: Array, inputs: Any = None) -> Array:
-        """The predicted frame; pure, for numpy (computed in float64) and under ``jax.jit``.
-
-        Args:
-          history: past frames [..., N, T, C, 3].
-          inputs: not looked at.
-
-        Returns:
-          [..., N, C, 3]; float64 from numpy input, at least float32 from a jax array.
-
-        Raises:
-          ValueError: the history has another T, N or C than the samples, or fewer than 4 axes.
-        """
         del inputs
         backend, history = linalg.backend_of(history)
         frame = self.linear.predict(history)

@@ -45,18 +45,6 @@ class LinearPredictor(Predictor):
         return {"ridge": float(self.ridge)} if np.any(self.ridge) else {}
 
     def predict(self, history: Array, inputs: Any = None) -> Array:
-        """The predicted frame; pure, for numpy (computed in float64) and under ``jax.jit``.
-
-        Args:
-          history: past frames [..., N, T, C, 3].
-          inputs: not looked at.
-
-        Returns:
-          [..., N, C, 3]; float64 from numpy input, at least float32 from a jax array.
-
-        Raises:
-          ValueError: the history has another T, N or C than the weights, or fewer than 4 axes.
-        """
         del inputs
         (xp, einsum, matmul), history = linalg.backend_of(history)
         if history.ndim < 4 or history.shape[-1] != 3:

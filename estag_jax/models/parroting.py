@@ -65,18 +65,6 @@ class ParrotPredictor(Predictor):
         return {"motif frames": length - 1, "motif of": of, "motifs": count}
 
     def predict(self, history: Array, inputs: Any = None) -> Array:
-        """The predicted frame; pure, for numpy (computed in float64) and under ``jax.jit``.
-
-        Args:
-          history: past frames [..., N, T, C, 3].
-          inputs: not looked at.
-
-        Returns:
-          [..., N, C, 3]; float64 from numpy input, at least float32 from a jax array.
-
-        Raises:
-          ValueError: the history has another N or C than the motifs, fewer frames, or fewer than 4 axes.
-        """
         del inputs
         backend, history = linalg.backend_of(history)
         xp, matmul = backend.xp, backend.matmul

@@ -102,18 +102,6 @@ class PathPredictor(Predictor):
         )
 
     def predict(self, history: Array, inputs: tuple[Paths, Array]) -> Array:
-        """The predicted frame; pure, for numpy (computed in float64) and under ``jax.jit``.
-
-        Args:
-          history: past frames [..., N, T, 1, 3].
-          inputs: of the system.
-
-        Returns:
-          [..., N, 1, 3]; float64 from numpy input, at least float32 from a jax array.
-
-        Raises:
-          ValueError: the history has another T, N or C, or fewer than 4 axes.
-        """
         backend, history = linalg.backend_of(history)
         xp, einsum, _ = backend
         paths, which = jax.tree.map(np.asarray if xp is np else xp.asarray, inputs)

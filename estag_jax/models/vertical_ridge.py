@@ -48,18 +48,6 @@ class VerticalPredictor(Predictor):
         return {f"ridge, {name}": float(part.ridge) for name, part in self._parts().items()}
 
     def predict(self, history: Array, inputs: Mapping[str, Array]) -> Array:
-        """The predicted frame; pure, for numpy (computed in float64) and under ``jax.jit``.
-
-        Args:
-          history: past frames [B, N, T, C, 3].
-          inputs: ``up`` [1, 3] or [B, 3].
-
-        Returns:
-          [B, N, C, 3]; float64 from numpy input, at least float32 from a jax array.
-
-        Raises:
-          ValueError: the history has another shape, or ``up`` is not known.
-        """
         if "up" not in inputs:
             raise ValueError(f"the forecast {lacking('up')}")
         (xp, _, _), history = linalg.backend_of(history)

@@ -9,10 +9,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from estag_jax.config import Head, hints_of
+from estag_jax.config import Elements, Head, hints_of
 
 Activation = Literal["silu", "leaky_relu"]
-Elements = Literal["one-hot", "number"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +43,7 @@ class NetworkConfig:
     head: Head = "residual"
     """How frames become the prediction; residual is ESTAG's own last step."""
     elements: Elements = "one-hot"
-    """How atoms enter: one-hot by element, or (released program) the atomic number as one float."""
+    """How atoms enter."""
 
     def __post_init__(self):
         if self.hidden < 1 or self.layers < 0:

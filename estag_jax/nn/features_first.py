@@ -26,6 +26,7 @@ from estag_jax.ops.features_first import (
     joined,
     product,
     products,
+    rows,
     softmax,
     total_at_receivers,
     weighted,
@@ -183,7 +184,7 @@ def _rows(kernel, widths):
 @alone
 def _invariants(x_ij):
     """ops.geometry.gram of [3 C, E, M] as [C * C, E, M]."""
-    channels = x_ij.shape[0] // 3
+    channels, x_ij = x_ij.shape[0] // 3, rows(x_ij)
 
     def scalar(c, d):
         return sum(x_ij[3 * c + i] * x_ij[3 * d + i] for i in range(3))
@@ -201,9 +202,9 @@ def _invariants(x_ij):
 @partial(alone, static=(2, 3))
 def _push(x_ij, gate, unit_vectors, clamp):
     """Coordinate messages [3 C, E, M] from x_ij and the gate [C, E, M]."""
-    pushes = []
-    for channel in range(gate.shape[0]):
-        vector = [x_ij[3 * channel + i] for i in range(3)]
+    pushes, gate, x_ij = [], rows(gate), rows(x_ij)
+    for channel in range(len(gate)):
+        vector = x_ij[3 * channel : 3 * channel + 3]
         if unit_vectors:
             square = sum(v * v for v in vector)
             positive = square > 0
@@ -235,15 +236,15 @@ def _temporal(config, params, h, x, past):
 @alone
 def _values(value, gate, x):
     """What is summed over s: v, g and g (x(s) - x(T-1)), relative to the last frame as in ops.attention."""
-    offset = x - x[:, -1:]
-    pushes = [gate[i // 3] * offset[i] for i in range(x.shape[0])]
+    gates, offset = rows(gate), rows(x - x[:, -1:])
+    pushes = [gates[i // 3] * offset[i] for i in range(len(offset))]
     return jnp.concatenate([value, gate, jnp.stack(pushes)])
 
 
 @partial(alone, static=(3, 4))
 def _moved(h, sums, x, hidden, flip):
     """h and x after the update by the three sums."""
-    offset, channels = x - x[:, -1:], x.shape[0] // 3
-    of_gate, of_push = sums[hidden : hidden + channels], sums[hidden + channels :]
-    update = jnp.stack([offset[i] * of_gate[i // 3] - of_push[i] for i in range(x.shape[0])])
-    return h + sums[:hidden], x + (-update if flip else update)
+    offset, sums = rows(x - x[:, -1:]), rows(sums)
+    of_gate, of_push = sums[hidden : -len(offset)], sums[-len(offset) :]
+    update = jnp.stack([offset[i] * of_gate[i // 3] - of_push[i] for i in range(len(offset))])
+    return h + jnp.stack(sums[:hidden]), x + (-update if flip else update)

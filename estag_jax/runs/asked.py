@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from estag_jax.data.task import Task
 from estag_jax.models import catalog
 from estag_jax.models.base import ClosedForm, Method
-from estag_jax.nn.config import Head
+from estag_jax.nn.config import Elements, Head
 
 Rows = Callable[[str, Task], Mapping[str, Method]]
 """From data set and task to the settings of its rows, by name."""
@@ -23,14 +23,19 @@ class Asked(NamedTuple):
 
 
 def settled(
-    methods: Sequence[str] | Rows, name: str, task: Task, head: Head | None, start: str | None
+    methods: Sequence[str] | Rows,
+    name: str,
+    task: Task,
+    head: Head | None,
+    elements: Elements | None,
+    start: str | None,
 ) -> list[Asked]:
     """The rows that are asked for, with their settings."""
     if not isinstance(methods, Sequence):
         return [Asked(label, settings) for label, settings in methods(name, task).items()]
     known, asked = {}, []
     for method in _with_closed_forms(methods, task):
-        settings = catalog.settings(method, task, head=head)
+        settings = catalog.settings(method, task, head=head, elements=elements)
         label = catalog.label(method, head, start)
         why_not = _why_not(method, settings, task, known)
         if not why_not:

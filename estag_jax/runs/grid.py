@@ -20,10 +20,11 @@ from estag_jax.io import read_json, reporting_as, slug, write_json
 from estag_jax.models import catalog
 from estag_jax.models.base import ClosedForm
 from estag_jax.models.variants import ORDER
-from estag_jax.nn.config import Head
+from estag_jax.nn.config import Elements, Head
 from estag_jax.runs.asked import Asked, Rows, settled
 from estag_jax.runs.checkpoint import Checkpoints
-from estag_jax.runs.folder import Unwritable, locked, sums_of
+from estag_jax.runs.folder import Unwritable, sums_of
+from estag_jax.runs.lock import locked
 from estag_jax.runs.published import PUBLISHED
 from estag_jax.runs.settings import RunConfig, prepare
 from estag_jax.training.callbacks import Callback, TrainingDiverged
@@ -65,6 +66,7 @@ def run_grid(
     seeds: int,
     out: Path,
     head: Head | None = None,
+    elements: Elements | None = None,
     announce: Announce = lambda data, row: (),
     metrics: Metrics = lambda task: {},
 ) -> list[Result]:
@@ -81,6 +83,7 @@ def run_grid(
       seeds: how many, counted from the settings' ``train.seed``.
       out: folder; cells go to its cells/DATA/ROW.json.
       head: in place of every network's own head, or None.
+      elements: how atoms enter compared networks (models.catalog.settings).
       announce: called before each network that is trained.
       metrics: further ones, by name.
 
@@ -100,7 +103,7 @@ def run_grid(
                 row = Row("(data)", name, "failed", str(error))
                 results.append(Result({"source": ", ".join(config.data)}, [row]))
                 continue
-            asked = settled(methods, name, task, head, config.start)
+            asked = settled(methods, name, task, head, elements, config.start)
             results.append(_column(name, config, task, asked, seeds, cells, announce, metrics))
     return results
 

@@ -20,6 +20,7 @@ from estag_jax.models.forecaster import Forecaster
 from estag_jax.runs import folder
 from estag_jax.runs.checkpoint import Checkpoints
 from estag_jax.runs.folder import RunError
+from estag_jax.runs.lock import locked
 from estag_jax.runs.readers import catalog_label, closed_forms, evaluate_beside
 from estag_jax.runs.settings import RunConfig, prepare
 from estag_jax.training import distributed
@@ -128,7 +129,7 @@ def train(
     with contextlib.ExitStack() as held:
 
         def begin() -> None:
-            held.enter_context(folder.locked(out, take_over))
+            held.enter_context(locked(out, take_over))
             folder.bring_back(out)
             if folder.is_run(out) and not overwrite:
                 _check_resumable(config, fingerprints, units, out)

@@ -106,8 +106,8 @@ def test_settings_survive_json(name, channels):
 
 
 def test_settings_depend_on_the_channels_of_the_task():
-    assert settings("ST_EGNN", channels=1) == StEgnnConfig(elements="number")
-    assert settings("ST_EGNN", channels=4) == StEgnnConfig.gmn(elements="number")
+    assert settings("ST_EGNN", channels=1) == StEgnnConfig()
+    assert settings("ST_EGNN", channels=4) == StEgnnConfig.gmn()
     assert settings("EGNN-t", channels=1).clamp and settings("EGNN-t", channels=4).clamp is None
     assert settings("released", channels=4) == EstagConfig.released(4)
     assert settings("released", channels=4) != settings("released", channels=1)
@@ -118,12 +118,17 @@ def test_settings_depend_on_the_channels_of_the_task():
     assert settings("var-ridge", of, head="last") == METHODS["VAR ridge"].config(4)
 
 
-def test_atoms_of_several_systems_enter_one_hot():
+def test_atoms_enter_one_hot_unless_the_released_program_is_asked_for():
     one, several = task(), task((3, 5))
     for name in NETWORKS:
-        alone, together = settings(name, one), settings(name, several)
-        assert together == dataclasses.replace(alone, elements="one-hot")
-    assert settings("ST_TFN", one).elements == "number"
+        own, released = settings(name, one), settings(name, one, elements="number")
+        assert own.elements == ("number" if name == "ESTAG as released" else "one-hot")
+        compared = not isinstance(own, EstagConfig)
+        assert released == (dataclasses.replace(own, elements="number") if compared else own)
+        # One float cannot tell the elements of different molecules apart.
+        for asked in (None, "number"):
+            together = settings(name, several, elements=asked)
+            assert together == dataclasses.replace(own, elements="one-hot")
     own = EstagConfig(elements="number")
     assert settings(own, several) is own  # what was given is not changed
 

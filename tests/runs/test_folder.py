@@ -12,6 +12,7 @@ from helpers.springs import QUICK, Stop, config
 
 from estag_jax.runs import folder
 from estag_jax.runs.folder import RunError
+from estag_jax.runs.lock import locked
 from estag_jax.runs.run import train
 from estag_jax.training.callbacks import Callback
 
@@ -66,7 +67,7 @@ def test_a_run_killed_while_it_replaces_another_does_not_lose_it(springs, tmp_pa
 def test_a_second_writer_is_refused_and_a_dead_one_forgotten(springs, tmp_path):
     out = tmp_path / "run"
     train(config(springs, epochs=2), out)
-    with folder.locked(out), pytest.raises(RunError, match=f"process {os.getpid()} on "):
+    with locked(out), pytest.raises(RunError, match=f"process {os.getpid()} on "):
         train(config(springs, epochs=4), out, resume=True)
     ended = subprocess.run(
         [sys.executable, "-c", "import os; print(os.getpid())"],

@@ -54,7 +54,7 @@ def test_cells_are_run_once_and_failures_are_reported_and_tried_again(
     )
     monkeypatch.setitem(catalog.METHODS, "ST_GNN", broken)
     methods = (*MODELS, "ST_GNN")
-    found = rows(grid.run_grid({"walk": config, "typo": bad}, methods, 2, out, None, announce))
+    found = rows(grid.run_grid({"walk": config, "typo": bad}, methods, 2, out, announce=announce))
     assert found["typo", "(data)"].status == "failed"
     assert "did you mean" in found["typo", "(data)"].reason
     assert found["walk", "ST_GNN"].status == "failed"
@@ -69,14 +69,14 @@ def test_cells_are_run_once_and_failures_are_reported_and_tried_again(
     assert asked == [("walk", "ST_GNN"), ("walk", "ST_EGNN"), ("walk", "ESTAG")]
 
     asked.clear()
-    again = rows(grid.run_grid({"walk": config}, methods, 2, out, None, announce))
+    again = rows(grid.run_grid({"walk": config}, methods, 2, out, announce=announce))
     assert asked == [("walk", "ST_GNN")]  # only what failed is tried again
     assert again["walk", "ESTAG"] == estag
     asked.clear()
-    grid.run_grid({"walk": config}, ("AR-LS", "ESTAG"), 1, out, None, announce)  # other seeds
+    grid.run_grid({"walk": config}, ("AR-LS", "ESTAG"), 1, out, announce=announce)  # other seeds
     path = out / "cells/walk/ESTAG.json"
     path.write_text(path.read_text()[:-40])  # torn
-    grid.run_grid({"walk": config}, ("AR-LS", "ESTAG"), 1, out, None, announce)
+    grid.run_grid({"walk": config}, ("AR-LS", "ESTAG"), 1, out, announce=announce)
     assert asked == [("walk", "ESTAG")] * 2
 
 
@@ -97,11 +97,11 @@ def test_a_killed_cell_goes_on_where_it_stopped(config, tmp_path):
     begun = []
     with pytest.raises(Stop):
         grid.run_grid(
-            {"walk": longer}, ("AR-LS", "ESTAG"), 2, tmp_path / "a", None, lambda d, r: [Kill()]
+            {"walk": longer}, ("AR-LS", "ESTAG"), 2, tmp_path / "a", announce=lambda d, r: [Kill()]
         )
     assert not (tmp_path / "a" / folder.LOCK).exists()
     resumed = grid.run_grid(
-        {"walk": longer}, ("AR-LS", "ESTAG"), 2, tmp_path / "a", None, lambda d, r: [Watch()]
+        {"walk": longer}, ("AR-LS", "ESTAG"), 2, tmp_path / "a", announce=lambda d, r: [Watch()]
     )
     assert begun == [4]
     straight = grid.run_grid({"walk": longer}, ("AR-LS", "ESTAG"), 2, tmp_path / "b")
@@ -116,7 +116,7 @@ def test_heads_stand_in_one_table_and_nothing_is_run_twice(config, tmp_path, ask
     methods = ("AR-LS", "ST_EGNN", "EGNN + residual head", "ST_GMN")
     first = rows(grid.run_grid({"walk": config}, methods, 2, out))
     assert "several channels" in first["walk", "ST_GMN"].reason
-    both = grid.run_grid({"walk": config}, methods, 1, out, "residual", announce)
+    both = grid.run_grid({"walk": config}, methods, 1, out, "residual", announce=announce)
     assert [name for _, name in asked] == ["ST_EGNN (residual)"]
     found = rows(both)
     assert found["walk", "ST_EGNN"].head == "softmax"
