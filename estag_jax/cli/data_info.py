@@ -51,6 +51,7 @@ def data_info(
       split: Which of them would train, validate and test.
       figure: PNG of the power spectrum; by default in runs/data/.
     """
+    from estag_jax.cli.console import say
     from estag_jax.cli.output import facts_of, print_facts
     from estag_jax.cli.progress import Display
     from estag_jax.data import statistics
@@ -75,7 +76,7 @@ def data_info(
     print_facts(_windows(trajectory, window, split))
     found = statistics.power_spectrum(trajectory)
     if found is None:
-        print("power spectrum: too few consecutive frames, or nothing moves")
+        say("power spectrum: too few consecutive frames, or nothing moves")
         return
     path = figure or Path("runs/data") / f"{slug(source)}_spectrum.png"
     words = f"power spectrum: strongest {peak_and_half(*found, trajectory.time_unit)}"
@@ -84,9 +85,9 @@ def data_info(
     except FileError as error:
         if figure is not None:
             raise
-        print(f"{words}; no figure: {error}")
+        say(f"{words}; no figure: {error}")
         return
-    print(f"{words}; figure: {path}")
+    say(f"{words}; figure: {path}")
 
 
 def _displacements(trajectory: Trajectory) -> str:

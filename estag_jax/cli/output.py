@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.table import Table
 
-from estag_jax.cli.console import wide_console
+from estag_jax.cli.console import say, wide_console
 from estag_jax.evaluation.result import Result
 from estag_jax.report.remarks import remarks
 from estag_jax.report.tables import cells, spread_of
@@ -25,7 +25,7 @@ def print_facts(facts: dict[str, Any]) -> None:
     width = max(FACT, *map(len, facts))
     for name, value in facts.items():
         if value != "":
-            print(f"{name:<{width}}  {value}", flush=True)
+            say(f"{name:<{width}}  {value}", indent=width + 2)
 
 
 def facts_of(trajectory: Trajectory) -> dict[str, Any]:
@@ -60,11 +60,11 @@ def facts_of(trajectory: Trajectory) -> dict[str, Any]:
 def print_task(task: Task) -> None:
     """What was understood of the data, and every note, before anything is compiled."""
     for trajectory in task.trajectories:
-        print(trajectory)
+        say(str(trajectory))
         for note in trajectory.notes:
-            print(f"  note: {note}")
+            say(f"  note: {note}", indent=4)
     counts = ", ".join(f"{task.count(part)} {part}" for part in ("train", "validation", "test"))
-    print(f"windows: {task.window}; {task.describe()['split']} split: {counts}", flush=True)
+    say(f"windows: {task.window}; {task.describe()['split']} split: {counts}")
 
 
 def terminal(result: Result, width: int = 10_000) -> Table:
@@ -92,16 +92,16 @@ def print_result(result: Result) -> None:
     console.print(terminal(result, console.width))
     for row in result.rows:
         if row.status != "finished":
-            print(f"{row.name}: {row.status}, {row.reason}")
+            say(f"{row.name}: {row.status}, {row.reason}")
     for line in remarks(result):
-        print(line)
+        say(line)
     for note in result.about.get("notes", ()):
-        print(f"note: {note}")
+        say(f"note: {note}")
     name, rollout = result.rows[-1].name, result.rollout
     if rollout:
         figures, steps = rollout["predictors"][name], rollout["steps"]
         median = figures["median"][-1]
-        print(
+        say(
             f"{rollout['windows']} rollouts of {steps} frames by {name}: "
             f"{figures['diverged'][-1]:.1%} diverged, median error at the end "
             f"{'infinite' if median is None else f'{median:.3g}'} {result.data['length_unit']}²"

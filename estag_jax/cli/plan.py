@@ -121,6 +121,9 @@ def _facts(
         "operations": f"{found.cost.flops:.3g} a step, and {found.cost.transcendentals:.3g} "
         f"transcendental",
         "bytes": f"{found.cost.bytes:.3g} read and written a step",
+        "frames": "on the device"
+        if found.resident
+        else "on the host, windows of two steps on the device (--train.resident)",
         "memory": f"{found.cost.memory / 1e6:,.1f} MB a device",
     }
 

@@ -12,6 +12,7 @@ import tyro
 from jax.errors import JaxRuntimeError
 
 from estag_jax.cli import signals
+from estag_jax.cli.console import say
 from estag_jax.cli.main import Failure, UsageError
 from estag_jax.cli.output import print_result, print_task
 from estag_jax.cli.progress import Display, Epochs
@@ -86,7 +87,8 @@ def train(
     seconds, row = result.about["seconds"], result.rows[-1]
     times = ", ".join(f"{name} {value:.3g} s" for name, value in seconds.items())
     best = f"best epoch {row.best_epoch[0]}; " if row.best_epoch else ""
-    print(f"{best}{times}\nrun: {out}\nfigures: {', '.join(str(f) for f in figures)}")
+    for line in (f"{best}{times}", f"run: {out}", f"figures: {', '.join(map(str, figures))}"):
+        say(line)
 
 
 def _fitted(
@@ -103,7 +105,7 @@ def _fitted(
     def announce(config, task, skipped) -> None:
         print_task(task)
         for row in skipped:
-            print(f"  without {row.name}: it {row.reason}")
+            say(f"  without {row.name}: it {row.reason}", indent=4)
 
     with Display() as shown, reporting(shown.stage):
         callbacks.append(Epochs(shown, f"training {catalog_label(run)}"))

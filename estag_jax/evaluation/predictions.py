@@ -20,7 +20,7 @@ from estag_jax.io import tell
 from estag_jax.models.base import Predictor
 from estag_jax.models.error_bars import ErrorBars
 from estag_jax.models.error_bars_fit import fit_error_bars
-from estag_jax.models.memory import windows_at_once
+from estag_jax.models.memory import CACHE, windows_at_once
 from estag_jax.ops.rollout import at_horizons
 from estag_jax.ops.sharding import local_mesh, over_processes, over_seeds, split_over_devices
 
@@ -36,12 +36,32 @@ POINTS = 200_000
 """About how many points, those of all windows together, error bars are fitted to at most."""
 
 
-@partial(jax.jit, static_argnames="horizons")
-def _compiled(predictor, history, inputs, horizons):
-    """Forecasts [S, B, P, N, C, 3] of a predictor whose arrays have a leading axis of seeds [S]."""
+@partial(jax.jit, static_argnames=("horizons", "at_once"))
+def _compiled(predictor, history, vectors, inputs, chunks, horizons, at_once):
+    """Forecasts [S, B, P, N, C, 3] of a predictor whose arrays have a leading axis of seeds [S].
+
+    So many windows at once, in a loop over the first ``chunks`` of them; those behind are zero.
+    """
 
     def one(predictor):
-        return forecast(predictor.hastened(), history, inputs, horizons)
+        predictor = predictor.hastened()
+
+        def some(history, vectors):
+            own = predictor.with_vectors(inputs, vectors)
+            return forecast(predictor, history, own, horizons)
+
+        def step(i, frames):
+            part = partial(
+                jax.lax.dynamic_slice_in_dim, start_index=i * at_once, slice_size=at_once
+            )
+            found = some(*jax.tree.map(part, (history, vectors)))
+            return jax.lax.dynamic_update_slice_in_dim(frames, found, i * at_once, 0)
+
+        if at_once == len(history):
+            return some(history, vectors)
+        count, nodes, _, *rest = history.shape
+        frames = jnp.zeros((count, len(horizons), nodes, *rest), history.dtype)
+        return jax.lax.fori_loop(0, chunks, step, frames)
 
     return over_seeds(one, 1)(predictor)
 
@@ -72,7 +92,9 @@ def predictions(
     Yields:
       The windows and their forecasts [W, P, N, C, 3], with ``seeds`` [S, W, P, N, C, 3].
     """
-    width = batch_width(task, hidden)
+    width, at_once = batch_width(task, hidden), 0
+    if predictor.compiled:
+        width, at_once = call_width(task, hidden)
     bound: dict[int, Any] = {}
     every_seed = predictor
     if predictor.compiled and not seeds:
@@ -89,8 +111,8 @@ def predictions(
             bound = {windows.which: jax.tree.map(jnp.asarray, predictor.inputs(system, size))}
         history = _filled(windows.history, width, size[0] if size else system.num_nodes)
         vectors = {name: _repeated(v, width) for name, v in windows.vectors.items()}
-        inputs = predictor.with_vectors(bound[windows.which], vectors)
-        frames = np.asarray(_compiled(every_seed, history, inputs, task.window.horizons))
+        given = history, vectors, bound[windows.which], -(-len(windows.starts) // at_once)
+        frames = np.asarray(_compiled(every_seed, *given, task.window.horizons, at_once))
         frames = frames[:, : len(windows.starts), :, : system.num_nodes]
         yield windows, frames if seeds else frames[0]
 
@@ -179,10 +201,7 @@ def batch_width(task: Task, hidden: int = 16) -> int:
     A multiple of 4, for loops over windows and frames then fill the vectors of a CPU, and such that few
     windows are missing in the last batch.
     """
-    nodes = max(system.num_nodes for system in task.systems)
-    edges = max(system.graph.num_edges for system in task.systems)
-    width = windows_at_once(nodes, edges, task.window.past, hidden, task.dtype.itemsize)
-    count = max(task.count("validation"), task.count("test"))
+    width, count = _windows_at_once(task, hidden), _most(task)
     if width >= count:
         width = count
     elif width >= 4:
@@ -190,6 +209,33 @@ def batch_width(task: Task, hidden: int = 16) -> int:
         width = min(multiples, key=lambda w: math.ceil(count / w) * w)
     devices = jax.local_device_count()
     return -(-width // devices) * devices
+
+
+def call_width(task: Task, hidden: int = 16) -> tuple[int, int]:
+    """Windows of a call of a compiled predictor, and how many of them it computes at once.
+
+    On one CPU device chunks of a third of what the cache may hold, a multiple of 8, are faster by a fifth
+    (docs/performance.md), and a call loops over them, for calls cost time; elsewhere all at once.
+    """
+    width, at_once = batch_width(task, hidden), _windows_at_once(task, hidden) // 3
+    if jax.default_backend() != "cpu" or jax.device_count() > 1 or at_once >= _most(task):
+        return width, width
+    at_once = max(1, at_once - (at_once % 8 if at_once > 8 else 0))
+    history = task.window.past * task.dtype.itemsize
+    history *= max(3 * system.num_nodes * system.channels for system in task.systems)
+    chunks = min(math.ceil(_most(task) / at_once), max(1, CACHE // (at_once * history)))
+    return chunks * at_once, at_once
+
+
+def _windows_at_once(task: Task, hidden: int) -> int:
+    nodes = max(system.num_nodes for system in task.systems)
+    edges = max(system.graph.num_edges for system in task.systems)
+    return windows_at_once(nodes, edges, task.window.past, hidden, task.dtype.itemsize)
+
+
+def _most(task: Task) -> int:
+    """Windows of the larger of validation and test."""
+    return max(task.count("validation"), task.count("test"))
 
 
 def _filled(history: np.ndarray, width: int, nodes: int) -> jax.Array:

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from estag_jax.data.settings import WindowConfig
 from estag_jax.data.system import System
@@ -272,7 +273,10 @@ class Forecaster:
         windows = history if history.ndim == 5 else history[None]
         bars = None if samples is None else self._bars()
         key = jax.random.key(seed)
-        paths = compiled.rollout(self.predictor, windows, inputs, bars, key, steps, samples)
+        # What jax traces may be differentiated, also in forward mode, which the fast path has not.
+        traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((self, windows, inputs)))
+        predictor = self.predictor if traced else self.predictor.hastened()
+        paths = compiled.rollout(predictor, windows, inputs, bars, key, steps, samples)
         return paths if history.ndim == 5 else paths[..., 0, :, :, :]
 
     def save(self, path: str | os.PathLike) -> None:

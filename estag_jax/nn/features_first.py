@@ -109,6 +109,7 @@ def run_layers(
     h = jnp.broadcast_to(h, (windows, *h.shape[1:]))
     h = flat(_moved_axes(h, (3, 1, 2, 0)))
     edges = [_in_every_frame(part.astype(x.dtype), windows, past) for part in edge_features]
+    edges = [part.reshape(*part.shape[:2], -1) for part in edges]
     every = [] if node_features is None else [_in_every_frame(node_features, windows, past)]
     ends = jnp.asarray(graph.receivers)[0], jnp.asarray(graph.senders)[0]
     by_node, by_frame = (nodes, past, windows), (past, nodes, windows)
@@ -128,7 +129,7 @@ _moved_axes = alone(jnp.transpose, (1,))
 
 @partial(alone, static=(1, 2))
 def _in_every_frame(values, windows, past):
-    """Values [B or 1, E, F] that are the same in every frame, as [F, E, T * B]."""
+    """Values [B or 1, E, F] that are the same in every frame, as [F, E, T, B]."""
     values = values.transpose(2, 1, 0)[:, :, None]
     return jnp.broadcast_to(values, (*values.shape[:2], past, windows))
 
@@ -144,20 +145,19 @@ def _perceptron(activation, params, values):
 
 def _spatial(config, params, h, x, ends, edge_features, node_features):
     """nn.messages.SpatialModule: h [H, N * M] and x [3 C, N, M] after one round of messages."""
-    (hidden, _), (coordinates, nodes, last), edges = h.shape, x.shape, ends[0].shape[0]
-    activation, channels = ACTIVATIONS[config.activation], coordinates // 3
+    hidden, (_, nodes, last), edges = len(h), x.shape, len(ends[0])
+    activation = ACTIVATIONS[config.activation]
 
     def by_edge(values):
         return values.reshape(-1, edges, last)
 
     x_ij = difference(x, *ends, nodes)
-    own = [_invariants(x_ij), *edge_features]
-    widths = hidden, hidden, channels**2, *(part.shape[0] for part in edge_features)
+    own = _of_edges(x_ij, *edge_features)
     first = params["phi_m"]["layer_0"]
-    of_receiver, of_sender, *of_edge = _rows(first["kernel"], widths)
+    of_receiver, of_sender, of_edge = _rows(first["kernel"], (hidden, hidden, len(own)))
     at_receiver = biased(product(of_receiver, h), first["bias"]).reshape(hidden, nodes, last)
     at_sender = product(of_sender, h).reshape(hidden, nodes, last)
-    own = [by_edge(product(k, part)) for k, part in zip(of_edge, own, strict=True)]
+    own = by_edge(product(of_edge, own))
     message = activation(flat(joined(own, at_receiver, at_sender, *ends, nodes)))
     message = activation(_linear(params["phi_m"]["layer_1"], message))
     gate = by_edge(_perceptron(activation, params["phi_x"], message))
@@ -182,21 +182,26 @@ def _rows(kernel, widths):
 
 
 @alone
+def _of_edges(x_ij, *features):
+    """The invariants of x_ij and the features of edges [F, E, M]: what is the edge's own of phi_m's input."""
+    return jnp.concatenate([jnp.stack(_invariants(x_ij)), *features])
+
+
 def _invariants(x_ij):
-    """ops.geometry.gram of [3 C, E, M] as [C * C, E, M]."""
+    """ops.geometry.gram of [3 C, E, M] as C * C rows [E, M]."""
     channels, x_ij = x_ij.shape[0] // 3, rows(x_ij)
 
     def scalar(c, d):
         return sum(x_ij[3 * c + i] * x_ij[3 * d + i] for i in range(3))
 
     if channels == 1:
-        return scalar(0, 0)[None]
+        return [scalar(0, 0)]
     gram = {(c, d): scalar(c, d) for c in range(channels) for d in range(c + 1)}
     gram = [gram[max(c, d), min(c, d)] for c in range(channels) for d in range(channels)]
     square = sum(g * g for g in gram)
     positive = square > 0
     length = jnp.sqrt(jnp.where(positive, square, 1))
-    return jnp.stack([jnp.where(positive, g / length, 0) for g in gram])
+    return [jnp.where(positive, g / length, 0) for g in gram]
 
 
 @partial(alone, static=(2, 3))

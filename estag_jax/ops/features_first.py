@@ -98,7 +98,7 @@ _totals = alone(_both_sums, (3,))
 _difference = alone(lambda x, receivers, senders: _at(x, receivers) - _at(x, senders))
 _joined = alone(
     lambda own, at_receiver, at_sender, receivers, senders: (
-        sum(own) + _at(at_receiver, receivers) + _at(at_sender, senders)
+        own + _at(at_receiver, receivers) + _at(at_sender, senders)
     )
 )
 
@@ -138,17 +138,17 @@ difference.defvjp(lambda x, *ends: (difference(x, *ends), ends[:2]), _difference
 
 @partial(jax.custom_vjp, nondiff_argnums=(5,))
 def joined(
-    own: Sequence[jax.Array],
+    own: jax.Array,
     at_receiver: jax.Array,
     at_sender: jax.Array,
     receivers: jax.Array,
     senders: jax.Array,
     nodes: int,
 ) -> jax.Array:
-    """The sum at every edge of its own values, its receiver's and its sender's [H, E, M].
+    """The sum at every edge of its own value, its receiver's and its sender's [H, E, M].
 
     Args:
-      own: arrays [H, E, M].
+      own: [H, E, M].
       at_receiver: node values [H, N, M].
       at_sender: node values [H, N, M].
       receivers: [E].
@@ -161,12 +161,11 @@ def joined(
 
 def _joined_forward(own, at_receiver, at_sender, receivers, senders, nodes):
     value = _joined(own, at_receiver, at_sender, receivers, senders)
-    return value, (len(own), receivers, senders)
+    return value, (receivers, senders)
 
 
-def _joined_backward(nodes, residuals, slope):
-    count, *ends = residuals
-    return [slope] * count, *_totals(slope, *ends, nodes), None, None
+def _joined_backward(nodes, ends, slope):
+    return slope, *_totals(slope, *ends, nodes), None, None
 
 
 joined.defvjp(_joined_forward, _joined_backward)

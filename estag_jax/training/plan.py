@@ -18,7 +18,7 @@ from estag_jax.graph import Graph
 from estag_jax.models.base import NetworkMethod
 from estag_jax.models.memory import chunks_of
 from estag_jax.nn.features_first import hastened
-from estag_jax.training.buckets import Bucket, make_buckets
+from estag_jax.training.buckets import Bucket, Cut, make_buckets
 from estag_jax.training.cost import Cost, Rates, cost
 from estag_jax.training.losses import mse
 from estag_jax.training.settings import TrainConfig, make_optimizer
@@ -35,7 +35,7 @@ class Shapes:
       channels: C.
       features: F of the nodes.
       edge_features: F of the edges.
-      frames: of the trajectory that lie on the device.
+      frames: of the trajectory; they lie on the device as far as ``train.resident`` allows.
       dtype: of the positions.
     """
 
@@ -73,7 +73,9 @@ class Plan(NamedTuple):
       parameters: of the network.
       chunks: parts of the batch whose gradients are summed.
       width: windows of each.
-      cost: of the step; memory includes frames, parameters and the optimiser.
+      resident: whether the frames lie on the device; else windows are cut on the host.
+      cost: of the step; memory includes parameters, the optimiser and the frames, or the windows of two
+        steps, which is what training holds.
       compiled: the program of the step.
       arguments: shapes and types of its state, rows and bucket.
     """
@@ -81,6 +83,7 @@ class Plan(NamedTuple):
     parameters: int
     chunks: int
     width: int
+    resident: bool
     cost: Cost
     compiled: Any
     arguments: tuple[Any, Rows, Bucket]
@@ -135,17 +138,36 @@ def plan(
     chunks = chunks_of(share, train.chunk, state.variables, *sizes)
     width = math.ceil(share / chunks)
     shape = 1, chunks * width
-    rows = Rows(
-        jax.ShapeDtypeStruct(shape, np.int32),
-        jax.ShapeDtypeStruct(shape, np.float32),
-        jax.ShapeDtypeStruct((1,), key.dtype),
-    )
+    resident = _bytes(bucket.positions) <= train.resident * 2**30
+    windows = jax.ShapeDtypeStruct(shape, np.int32)
+    if not resident:
+        windows = _cut((1, chunks, width), bucket, window)
+        positions = jax.ShapeDtypeStruct((0, *bucket.positions.shape[1:]), shapes.dtype)
+        bucket = bucket._replace(positions=positions)
+    weights = jax.ShapeDtypeStruct(shape, np.float32)
+    rows = Rows(windows, weights, jax.ShapeDtypeStruct((1,), key.dtype))
     steps = jax.jit(make_steps(module, mse, optimizer, window, chunks), donate_argnums=0)
     compiled = steps.lower(state, rows, bucket).compile()
     once = cost(compiled)
-    whole = Cost(*(chunks * value for value in once[:3]), once.memory)
+    waiting = 0 if resident else _bytes(windows)  # of the next step
+    whole = Cost(*(chunks * value for value in once[:3]), once.memory + waiting)
     count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.variables["params"]))
-    return Plan(count, chunks, width, whole, compiled, (state, rows, bucket))
+    return Plan(count, chunks, width, resident, whole, compiled, (state, rows, bucket))
+
+
+def _bytes(tree: Any) -> int:
+    leaves = jax.tree.leaves(tree)
+    return sum(math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in leaves)
+
+
+def _cut(leading: tuple[int, ...], bucket: Bucket, window: WindowConfig) -> Cut:
+    """Shapes and types of windows that were cut on the host."""
+    (_, nodes, *rest), dtype = bucket.positions.shape, bucket.positions.dtype
+    return Cut(
+        jax.ShapeDtypeStruct((*leading, nodes, window.past, *rest), dtype),
+        jax.ShapeDtypeStruct((*leading, len(window.horizons), nodes, *rest), dtype),
+        jax.ShapeDtypeStruct(leading, np.int32),
+    )
 
 
 def _bucket(shapes: Shapes) -> Bucket:

@@ -255,6 +255,17 @@ def test_narrow_terminals(columns, command, capsys, monkeypatch):
     assert code == 0 and max(map(len, out.splitlines())) <= columns
 
 
+@pytest.mark.parametrize("columns", [60, 80])
+def test_narrow_terminals_for_facts(columns, capsys, monkeypatch):
+    npz("a.npz")
+    wide = estag(capsys, "data", "info", "a.npz", *WINDOW)[1]
+    monkeypatch.setenv("COLUMNS", str(columns))
+    _, out, _ = estag(capsys, "data", "info", "a.npz", *WINDOW)
+    assert max(map(len, wide.splitlines())) > columns >= max(map(len, out.splitlines()))
+    # Nothing is lost but where lines are broken.
+    assert "".join(out.split()) == "".join(wide.split())
+
+
 def test_a_terminal_without_the_letters():
     npz("a.npz")
     env = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

@@ -187,8 +187,8 @@ def test_rollouts_of_each_predictor_are_in_the_result():
 def test_batches_give_what_single_calls_give(monkeypatch):
     of = task((3, 5))
     predictor = network(of)
-    for width in (7, 500):
-        monkeypatch.setattr(forecasts, "batch_width", lambda *a, w=width: w)
+    for width, at_once in ((7, 7), (500, 500), (6, 2)):
+        monkeypatch.setattr(forecasts, "call_width", lambda *a, w=(width, at_once): w)
         seen = 0
         for windows, found in predictions(predictor, of, "test"):
             assert len(found) == len(windows.starts) <= width

@@ -16,6 +16,7 @@ from estag_jax.data.system import System
 from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.io import FileError, read_npz, write_npz
+from estag_jax.models import compiled
 from estag_jax.models.base import Network, NetworkPredictor, network_inputs
 from estag_jax.models.catalog import settings
 from estag_jax.models.egnn import EgnnConfig
@@ -251,9 +252,25 @@ def test_a_rollout_is_a_loop(network, molecule):
     for _ in range(5):
         expected.append(np.asarray(predict(moving)))
         moving = np.concatenate([moving[:, 1:], expected[-1][:, None]], axis=1)
-    found = jax.jit(lambda f, h: f.rollout(h, 5))(network, history)
-    assert found.shape == (5, 4, 2, 3)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    for roll in (jax.jit(lambda f, h: f.rollout(h, 5)), lambda f, h: f.rollout(h, 5)):
+        found = roll(network, history)
+        assert found.shape == (5, 4, 2, 3)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_rollout_of_numbers_takes_the_fast_path_and_a_traced_one_does_not(network, monkeypatch):
+    taken, rolled = [], compiled.rollout
+
+    def recorded(predictor, *rest):
+        taken.append(predictor.module.features_first)
+        return rolled(predictor, *rest)
+
+    monkeypatch.setattr(compiled, "rollout", recorded)
+    history = jnp.zeros((network.system.num_nodes, network.past, network.system.channels, 3))
+    network.rollout(history, 1)
+    jax.eval_shape(lambda h: network.rollout(h, 1), history)
+    jax.eval_shape(lambda f: f.rollout(history, 1), network)
+    assert taken == [True, False, False]
 
 
 def test_a_forecaster_that_looks_further_cannot_be_rolled_out():

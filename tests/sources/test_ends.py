@@ -1,9 +1,11 @@
 """A text file that ends within its last number is refused, or a note asks; it is never read as another."""
 
 import gzip
+import warnings
 
 import numpy as np
 import pytest
+from ase.build import molecule
 from helpers.files import has_note, read, write_pdb
 from helpers.small_files import FORMATS, _chain
 
@@ -99,3 +101,59 @@ def test_data_of_lammps_that_are_fewer_than_promised(tmp_path, lost):
     (tmp_path / name).write_text(text)
     with pytest.raises(DataError, match=f"a.data: its header promises [23] {lost}, [12] are there"):
         read(tmp_path / name)
+
+
+def written(folder, suffix, form):
+    """Ethanol in a format of ASE's, and its lines."""
+    ethanol = molecule("CH3CH2OH", vacuum=4.0, pbc=True)
+    path = folder / f"a.{suffix}"
+    with warnings.catch_warnings(action="ignore"):  # of ASE's changes
+        ethanol.write(path, format=form)
+    return path, ethanol, path.read_text().splitlines(keepends=True)
+
+
+@pytest.mark.parametrize(
+    "suffix, form", [("res", "res"), ("g96", "gromos"), ("mol", "mol"), ("car", "dmol-car")]
+)
+def test_a_format_whose_end_is_a_line(tmp_path, suffix, form):
+    path, ethanol, lines = written(tmp_path, suffix, form)
+    if form == "mol":
+        path.write_text("".join([*lines, "M  END\n"]))
+    found = read(path, format=form).positions[0, :, 0]
+    whole = np.linalg.norm(ethanol.positions[0] - ethanol.positions, axis=-1)
+    np.testing.assert_allclose(np.linalg.norm(found[0] - found, axis=-1), whole, atol=1e-3)
+    path.write_text("".join(lines[: -3 if form == "mol" else -4]))
+    with pytest.raises(DataError, match=f"a.{suffix}: .*its last line is"):
+        read(path, format=form)
+
+
+@pytest.mark.parametrize("suffix, form", [("ascii", "v-sim"), ("in", "aims")])
+def test_a_format_without_an_end(tmp_path, suffix, form):
+    path, _, lines = written(tmp_path, suffix, form)
+    assert has_note(read(path, format=form), "neither a count nor an end")
+    while lines[-1].isspace():
+        lines.pop()
+    path.write_text("".join(lines[:-2]))
+    assert has_note(read(path, format=form), "1 frame(s) of 7 atoms")
+
+
+@pytest.mark.parametrize(
+    "suffix, form",
+    [
+        ("POSCAR", "vasp"),
+        ("gen", "gen"),
+        ("cell", "castep-cell"),
+        ("cube", "cube"),
+        ("cfg", "cfg"),
+        ("json", "json"),
+    ],
+)
+def test_a_format_whose_rows_are_counted(tmp_path, suffix, form):
+    path, _, lines = written(tmp_path, suffix, form)
+    assert not has_note(read(path, format=form), "neither")
+    for k in range(1, len(lines)):
+        path.write_text("".join(lines[:k]))
+        try:
+            assert read(path, format=form).positions.shape[1] == 9
+        except DataError as error:
+            assert str(path) in str(error)

@@ -1,17 +1,19 @@
 """The cost of a step from shapes alone, beside the program that training compiles."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 from helpers.command import estag
 from helpers.springs import WINDOW, task, training
 
+from estag_jax.cli import plan as command
 from estag_jax.models.estag import EstagConfig
 from estag_jax.models.stgcn import StgcnConfig
-from estag_jax.training.cost import Rates, cost
+from estag_jax.training.cost import Cost, Rates, cost
 from estag_jax.training.loop import Loop
-from estag_jax.training.plan import Shapes, largest, plan
+from estag_jax.training.plan import Plan, Shapes, largest, plan
 
 SMALL = EstagConfig(hidden=4, layers=1)
 
@@ -33,6 +35,20 @@ def test_a_plan_is_of_the_program_that_training_compiles(loop, found):
     assert found.parameters == loop.predictor(loop.state.variables).parameters
     assert found.cost.memory == pytest.approx(cost(compiled).memory, rel=0.25)
     assert found.cost.flops == pytest.approx(4 * cost(compiled).flops, rel=0.1)
+
+
+def test_frames_that_training_leaves_on_the_host_are_not_counted():
+    """The limit is below the frames of the task, and the program again that of training."""
+    config = training(chunk=2, resident=1e-7)
+    held, planned = Loop("ESTAG", SMALL, task(), (1,), config), {}
+    for frames in (300, 30_000):
+        shapes = dataclasses.replace(Shapes.of(task(), SMALL), frames=frames)
+        planned[frames] = plan(SMALL, shapes, WINDOW, config)
+        assert not planned[frames].resident
+    assert planned[300].cost.memory == planned[30_000].cost.memory
+    one = held.compile()[0][1]
+    windows = 8 * 3 * 3 * 4 * (WINDOW.past + 1)  # floats of a step: all chunks, nodes, coordinates
+    assert planned[300].cost.memory - windows == pytest.approx(cost(one).memory, rel=0.25)
 
 
 def test_operations_do_not_depend_on_the_chunks_and_memory_does(found):
@@ -104,6 +120,19 @@ def test_the_command_says_what_a_step_costs(capsys, tmp_path):
     np.save(path, np.random.default_rng(0).normal(size=(400, 3, 3)).astype(np.float32))
     code, out, err = estag(capsys, "plan", "--data", path, *options, "--rates", 1e9, 1e9, 1e9)
     assert code == 0 and "3 nodes, 6 edges" in out, err
+
+
+def test_time_at_other_rates_is_that_here_times_the_ratio_of_what_counts():
+    class Known(Plan):
+        def seconds(self, *_):
+            return 0.5
+
+    here, there = Rates(2e9, 1e9, 4e9), (1e9, 1e9, 1e9)
+    found = Known(1, 1, 1, True, Cost(2e9, 1e9, 4e9, 0), None, ())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command, "measure_rates", lambda: here)
+        text = command._time(found, there)["at the rates"]
+    assert re.findall(r"[\d.e+]+ ms", text) == ["7e+03 ms", "1.17e+03 ms"]  # 2 + 1 + 4 s for 3 s
 
 
 def test_a_closed_form_has_no_step(capsys):

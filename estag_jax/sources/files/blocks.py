@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -238,10 +239,35 @@ def examine_xsf(path: Path) -> None:
             raise lines.error(f"{promised} frames are promised")
 
 
+def examine_end(path: Path, mark: str) -> None:
+    """Checks that the last line of a file is the mark that ends its rows: ASE reads those that are there.
+
+    Raises:
+      DataError: names the line that is missing.
+    """
+    last = ""
+    with opened(path) as file:
+        for line in file:
+            last = line.strip() or last
+    if last.casefold() != mark.casefold():
+        raise damaged(path, 0, f"its last line is {last[:40]!r}, expected {mark}")
+
+
 EXAMINE: dict[str, Callable[[Path], None]] = {
     "vasp-xdatcar": examine_xdatcar,
     "vasp-out": examine_outcar,
     "vasp-xml": examine_vasprun,
     "xsf": examine_xsf,
+    "res": partial(examine_end, mark="END"),
+    "gromos": partial(examine_end, mark="END"),
+    "mol": partial(examine_end, mark="M  END"),
+    "dmol-car": partial(examine_end, mark="end"),
+    "dmol-incoor": partial(examine_end, mark="$end"),
 }
 """What looks at a file before ASE reads it, by ASE's name of its format."""
+
+COUNTED = (
+    *("extxyz", "traj", "db", "json", "vasp", "gen", "castep-cell", "cube", "cfg", "crystal"),
+    *("magres", "lammps-data", "abinit-in", "gpumd", "jsv"),
+)
+"""Formats of ASE's that promise their rows, so that its reader fails where some are missing."""

@@ -14,7 +14,7 @@ from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.io import Report, cause
 from estag_jax.sources.files import boxes, external
-from estag_jax.sources.files.blocks import EXAMINE
+from estag_jax.sources.files.blocks import COUNTED, EXAMINE
 from estag_jax.sources.files.stacks import check_names
 from estag_jax.sources.files.text import compressed, damaged
 from estag_jax.sources.files.timing import Clock, chosen_step, clock, names_of_stretches, unknown
@@ -74,6 +74,11 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
         path.name, dates.step and (dates.step, unit), options.frame_step, "fs"
     )
     notes = [*notes, *chosen, *said, *dates.notes]
+    if form not in EXAMINE and form not in COUNTED:
+        notes.append(
+            f"{path.name} has neither a count nor an end by which a cut would be noticed; read were "
+            f"{len(positions)} frame(s) of {len(first.words)} atoms"
+        )
     atoms, bonds = first.atoms, None
     edges = atoms.cell.lengths()[atoms.pbc]
     spans = boxes.spans(np.stack(cells))
