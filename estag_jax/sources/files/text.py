@@ -13,7 +13,7 @@ import zlib
 from collections import deque
 from collections.abc import Generator
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import TextIO
 
 from estag_jax import memory
 from estag_jax.data.system import DataError
@@ -34,7 +34,7 @@ WORDS = 10
 class _Affordable(io.RawIOBase):
     """The bytes of a file, refused where so many are read that memory would not hold them."""
 
-    def __init__(self, file: BinaryIO, path: Path, held: int):
+    def __init__(self, file: io.BufferedIOBase, path: Path, held: int):
         self.file, self.path, self.held, self.size = file, path, held, 0
 
     def readable(self) -> bool:
