@@ -8,6 +8,7 @@ estag_jax.runs.settings.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import types
 import typing
@@ -17,6 +18,9 @@ from typing import Any, Literal, TypeVar
 C = TypeVar("C")
 
 TYPE_KEY = "type"
+
+hints_of = functools.cache(typing.get_type_hints)
+"""The types of a class's fields by name; they take longer to evaluate than a small file to read."""
 
 Head = Literal["residual", "softmax", "absolute", "last"]
 """The last step of a network (nn.heads); here, for a command offers it before it loads jax."""
@@ -52,7 +56,7 @@ def check(
         if (value := getattr(config, name)) is not None and not fits(value):
             raise ValueError(f"{of} {name} is {value!r}, {expected}")
 
-    for name, hint in typing.get_type_hints(type(config)).items():
+    for name, hint in hints_of(type(config)).items():
         if typing.get_origin(hint) is typing.Literal:
             known = typing.get_args(hint)
             need(name, known.__contains__, f"expected one of {', '.join(known)}")
@@ -92,7 +96,7 @@ def from_dict(kind: type[C], values: dict[str, Any]) -> C:
     Raises:
       ValueError: an unknown field or class name; names it and what is known.
     """
-    hints = typing.get_type_hints(kind)
+    hints = hints_of(kind)
     known = [field.name for field in dataclasses.fields(kind)]
     fields = {}
     for name, value in values.items():
@@ -121,6 +125,13 @@ def conforms(value: Any, hint: Any) -> bool:
         if not isinstance(value, origin) or (same and len(value) != len(args)):
             return False
         return all(map(conforms, value, args if same else [args[0]] * len(value)))
+    if typing.is_typeddict(hint):
+        kinds = hints_of(hint)
+        return (
+            isinstance(value, dict)
+            and hint.__required_keys__ <= value.keys()
+            and all(conforms(value[key], kinds[key]) for key in kinds.keys() & value.keys())
+        )
     if hint is Any:
         return True
     if hint in (int, float):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 from collections.abc import Generator
 from contextvars import ContextVar
@@ -38,7 +39,7 @@ def afford(size: int, what: str) -> None:
         needed = size / GIGABYTE
         raise TooLarge(
             f"{what} takes {needed:,.1f} GB, the limit is {limit:,.1f} GB; keep fewer frames, or raise "
-            f"it with --read.max-memory {needed:.0f}"
+            f"it with --read.max-memory {math.ceil(needed)}"
         )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import platform
+import reprlib
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from estag_jax.config import conforms, from_dict, version_fault
 
@@ -13,6 +14,74 @@ FORMAT = 1
 PACKAGES = ("estag_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 CALIBRATION = ("covers_90", "nats", "error_bar")
 """Names of the figures of error bars, in the order of the tables."""
+
+
+class _Mean(TypedDict):
+    mean: float
+    seeds: list[float]
+
+
+class _Metric(_Mean, total=False):
+    standard_error: float | None
+    blocks: list[float]
+
+
+class _Window(TypedDict):
+    past: int
+    delta: int
+
+
+class _Windows(TypedDict):
+    train: int
+    validation: int
+    test: int
+
+
+class _Share(TypedDict):
+    share: float
+
+
+class _Overlap(TypedDict):
+    test: _Share
+
+
+class _Task(TypedDict):
+    source: str
+    provenance: str
+    length_unit: str
+    nodes: int
+    channels: int
+    edges: int
+    window: _Window
+    windows: _Windows
+    split: str | list[str]
+    overlap_with_train: _Overlap
+
+
+class _Data(_Task, total=False):
+    systems: int
+    blocks: list[int]
+
+
+class _Forecasts(TypedDict):
+    median: list[float | None]
+    diverged: list[float]
+
+
+class _Rollout(TypedDict, total=False):
+    steps: int
+    windows: int
+    predictors: dict[str, _Forecasts]
+
+
+class _About(TypedDict, total=False):
+    notes: list[str]
+    seconds: dict[str, float]
+    config: dict[str, Any]
+
+
+_READ = {"data": _Data, "rollout": _Rollout, "versions": dict[str, str], "about": _About}
+"""What readers rely on in the dictionaries of a result."""
 
 
 def _device_name() -> str:
@@ -124,16 +193,20 @@ class Result:
             found = cls(**fields | {"rows": [_row(row) for row in saved["rows"]]})
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"is no result: {error}") from None
-        if wrong := [name for name in fields if not isinstance(getattr(found, name), list | dict)]:
-            raise ValueError(f"is no result: {wrong[0]} is {fields[wrong[0]]!r}")
+        for name, hint in _READ.items():
+            if not conforms(value := getattr(found, name), hint):
+                raise ValueError(f"is no result: {name} is {reprlib.repr(value)}")
+        forecast, last = found.rollout.get("predictors"), found.rows[-1:]
+        if not last or (found.rollout and last[0].name not in (forecast or ())):
+            raise ValueError("is no result: it has no rows, or no rollouts of the last one")
         return found
 
 
 def _row(saved: dict[str, Any]) -> Row:
     row = from_dict(Row, saved)
     for name, metric in row.metrics.items():
-        if not conforms(metric.get("mean"), float):
-            raise ValueError(f"the mean of {name} of {row.name} is {metric.get('mean')!r}")
+        if not conforms(metric, _Metric):
+            raise ValueError(f"{name} of {row.name} is {reprlib.repr(metric)}")
     if row.status == "finished" and "mse" not in row.metrics:
         raise ValueError(f"{row.name} is finished and has no mse")
     return row

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 import jax
 
+from estag_jax.config import hints_of
 from estag_jax.data.system import System
 from estag_jax.models.base import NetworkMethod, NetworkPredictor, network_inputs
 from estag_jax.models.corrected import CorrectedPredictor
@@ -69,7 +70,7 @@ def _neighbours(method: NetworkMethod, found: Shapes) -> Iterator[tuple[Any, str
     if not isinstance(method, NetworkConfig):
         return
     sizes = {size for shape in found.values() for size in shape} | set(range(1, MOST_LAYERS + 1))
-    hints = get_type_hints(type(method))
+    hints = hints_of(type(method))
     for field in dataclasses.fields(method):
         own, kind = getattr(method, field.name), hints[field.name]
         values: Any = get_args(kind) if isinstance(own, str) else ()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar, Literal, get_args, get_origin, get_type_hints
+from typing import ClassVar, Literal, get_args, get_origin
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from estag_jax.config import Elements, Head
+from estag_jax.config import Elements, Head, hints_of
 
 Activation = Literal["silu", "leaky_relu"]
 
@@ -51,7 +51,7 @@ class NetworkConfig:
                 f"hidden={self.hidden}, layers={self.layers}: hidden must be at least 1, layers at "
                 f"least 0"
             )
-        for name, hint in get_type_hints(type(self)).items():
+        for name, hint in hints_of(type(self)).items():
             if get_origin(hint) is Literal and getattr(self, name) not in get_args(hint):
                 raise ValueError(
                     f"{name} is {getattr(self, name)!r}, expected one of "

@@ -259,6 +259,11 @@ def test_a_result_survives_json():
         ({"format": 1}, "is no result"),
         (saved | {"more": 1}, "is no result"),
         (saved | {"rows": [{"nme": "x"}]}, "is no result"),
+        (saved | {"rows": []}, "no rows"),
+        (saved | {"data": {**saved["data"], "windows": {"test": 17}}}, "data is"),
+        (saved | {"about": {"notes": 3}}, "about is"),
+        (saved | {"rollout": saved["rollout"] | {"predictors": {}}}, "no rollouts"),
+        (saved | {"rows": [saved["rows"][0] | {"metrics": {"mse": {"mean": 1.0}}}]}, "mse of VAR"),
     ):
         with pytest.raises(ValueError, match=message) as raised:
             Result.from_dict(bad)

@@ -11,6 +11,7 @@ last what was done.
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 import random
@@ -48,14 +49,19 @@ OUT = "o"
 
 def load() -> None:
     """Loads what the commands need, before anything is forked, and leaves out what they only compute."""
+    import estag_jax.cli.arguments
     import estag_jax.cli.data_prepare
     import estag_jax.cli.table
-    import estag_jax.simulate.synthetic  # noqa: F401
+    import estag_jax.runs.grid
+    import estag_jax.simulate.synthetic
+    import estag_jax.sources.files.reader  # noqa: F401
 
     usual = readers.closed_forms
     readers.ROLLOUT_STEPS = 0
     runs.closed_forms = lambda *given: (usual(*given)[0][:1], [])
     train_command.draw = lambda out, finished: []
+    gc.collect()
+    gc.freeze()  # a child that collects would copy all that it shares
 
 
 def command(name: str):
@@ -166,6 +172,7 @@ def sweep(name: str, base: Path, count: int, seed: int) -> dict:
         why = None if code == -9 and error == "kill" else answered(code, said)
         why = why or went_on(name, work, expected, base / "log.again")
         done[error] += 1
+        (base / "done").write_text(json.dumps(done))
         if why:
             wrong += 1
             print(

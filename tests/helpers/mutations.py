@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import os
 import re
 import sys
@@ -112,6 +113,7 @@ def fault(spec: str) -> str | None:
 def main(names: str, count: str, seed: str, folder: str) -> None:
     """Reads the mutants; the one at work is kept in a file, should the process end there."""
     warnings.simplefilter("ignore")
+    logging.disable()  # MDAnalysis says something of each file
     for name in names.split(","):
         place = Path(folder, name)
         place.mkdir()

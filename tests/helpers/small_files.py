@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -28,7 +29,7 @@ def npy(folder):
 def xyz(folder):
     frames = [
         "3\nstep\n" + "".join(f"C {x:.4f} {y:.4f} {z:.4f}\n" for x, y, z in frame)
-        for frame in _chain()
+        for frame in _chain(5)
     ]
     (folder / "a.xyz").write_text("".join(frames))
     return "a.xyz", "a.xyz"
@@ -82,7 +83,7 @@ def psf(folder):
         f"PSF\n\n       1 !NTITLE\n REMARKS a chain\n\n       3 !NATOM\n{atoms}\n       2 !NBOND: bonds\n"
         f"{bonds}\n\n"
     )
-    write_frames(folder / "a.dcd", _chain(40, 3))
+    write_frames(folder / "a.dcd", _chain(5))
     return "top.psf,a.dcd", "top.psf"
 
 
@@ -130,6 +131,12 @@ def _of_a_run(target):
     def make(folder):
         released = ROOT / "tests" / "runs" / "released" / "0.2"
         shutil.copytree(released, folder, dirs_exist_ok=True)
+        result = folder / "run" / "result.json"
+        if target == "run/result.json":  # a table of two rows is read and shown in half the time
+            whole = json.loads(result.read_text())
+            result.write_text(json.dumps(whole | {"rows": whole["rows"][-2:]}, indent=1))
+        else:  # as during a training: its table would be shown for each mutant of another file
+            result.unlink()
         return target, target
 
     return make

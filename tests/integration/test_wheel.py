@@ -10,6 +10,8 @@ import pytest
 from helpers.paths import ROOT
 from helpers.springs import frames
 
+from estag_jax.runs.folder import read_result
+
 SMOKE = (
     "import numpy as np, estag_jax\n"
     "assert 'site-packages' in estag_jax.__file__ or 'unpacked' in estag_jax.__file__\n"
@@ -20,9 +22,7 @@ SMOKE = (
     "fitted.forecaster.save('mine.npz')\n"
     "print(estag_jax.evaluate(fitted, task).rows[0].mse, estag_jax.load_trajectory('demo').num_frames)\n"
 )
-TRAIN = (
-    "train --data springs.npy --graph.kind full --window.past 4 --window.delta 2 --out run".split()
-)
+DEMO = "train --preset demo --train.epochs 5 --out run".split()
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +60,10 @@ def test_a_wheel_in_an_empty_environment(wheel, tmp_path):
         [binaries / "python", "-m", "pip", "install", "--quiet", wheel],
         [binaries / "python", "-m", "pip", "check"],
         [binaries / "python", "-c", SMOKE],
-        [binaries / "estag", *TRAIN, "--train.epochs", "2"],
+        [binaries / "estag", *DEMO],
         [binaries / "estag", "rollout", "run", "--steps", "3"],
     ):
         subprocess.run(command, cwd=tmp_path, env=environment, check=True)
     assert (tmp_path / "rollout.xyz").exists()
+    (row,) = read_result(tmp_path / "run").rows[-1:]
+    assert row.name.startswith("ESTAG") and np.isfinite(row.mse)

@@ -1,5 +1,6 @@
 """What a header claims is compared with the limit before it is allocated or unpacked."""
 
+import gzip
 import zipfile
 
 import pytest
@@ -72,6 +73,28 @@ def test_hdf5_that_claims_more_than_it_holds(tmp_path):
         file.create_dataset("coordinates", (10**12, 20, 3), "f4", chunks=(1, 20, 3))
         file["topology"] = "{}"
     refused(path, None, f"[{10**12}, 20, 3]")
+
+
+BVH = (
+    "HIERARCHY\nROOT hip\n{\nOFFSET 0 0 0\nCHANNELS 3 Zrotation Xrotation Yrotation\nEnd Site\n{\n"
+    "OFFSET 0 -4 1\n}\n}\nMOTION\nFrames: 1000000\nFrame Time: 0.01\n"
+)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize(
+    "name, head, rest",
+    [
+        ("a.xyz", "", "2\n\nC 0 0 0\nC 1 0 0\n"),
+        ("a.xyz", "2\n", " "),  # a line that does not end
+        ("a.bvh", BVH, "0 0 0\n"),
+        ("a.pdb", "", "REMARK\n"),
+    ],
+)
+def test_a_text_that_goes_on_and_on(name, head, rest, suffix, tmp_path):
+    path, text = tmp_path / f"{name}{suffix}", (head + rest * (300_000 // len(rest))).encode()
+    path.write_bytes(gzip.compress(text) if suffix else text)
+    refused(path, 1e-4, "the limit is 0.0 GB")
 
 
 def test_the_limit_is_half_of_the_machine_by_default():

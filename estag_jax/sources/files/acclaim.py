@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from estag_jax.data.system import DataError
-from estag_jax.sources.files.text import opened
+from estag_jax.sources.files.text import WORDS, opened
 
 _ROOT_DOF = ("tx", "ty", "tz", "rx", "ry", "rz")
 
@@ -188,7 +188,7 @@ def turn(columns: np.ndarray, angles: Mapping[str, np.ndarray], order: str, degr
 
 def _lines(path: str | Path) -> Iterator[_Line]:
     """Lines that are neither empty nor comments."""
-    with opened(Path(path)) as file:
+    with opened(Path(path), held=WORDS) as file:
         text = file.read()
     if not text.strip():
         raise DataError(f"{path}: is empty; get it again")

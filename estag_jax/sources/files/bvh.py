@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from estag_jax.data.system import DataError
-from estag_jax.sources.files.text import opened
+from estag_jax.sources.files.text import WORDS, opened
 
 
 class Bvh(NamedTuple):
@@ -40,7 +40,7 @@ def read(path: Path) -> Bvh:
     Raises:
       DataError: names the line that is wrong, or the number of frames that are there.
     """
-    with opened(path) as file:
+    with opened(path, held=WORDS) as file:
         lines = [
             (n, words)
             for n, line in enumerate(file, 1)

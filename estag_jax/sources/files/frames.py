@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from ase.io import iread
 
+from estag_jax import memory
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.io import Report, cause
@@ -56,6 +57,7 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
     def points() -> Iterator[np.ndarray]:
         for k, frame in enumerate(chain([first], frames)):
             _check_same(path, k, frame, first)
+            memory.afford(24 * len(first.words) * (k + 1), f"{path}: {k + 1} frames")
             cell = frame.atoms.cell
             known = cell.array[first.atoms.pbc].any(axis=1).all()
             cells.append(cell.complete().array if known else _NO_CELL)

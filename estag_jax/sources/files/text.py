@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import contextlib
 import gzip
+import io
 import lzma
 import os
 import re
@@ -14,6 +15,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TextIO
 
+from estag_jax import memory
 from estag_jax.data.system import DataError
 from estag_jax.io import cause
 
@@ -25,17 +27,43 @@ UNPACK = {
 """By the suffix of a compressed file, what opens it and the command that unpacks it."""
 
 
+WORDS = 10
+"""Bytes that the words of a line take in memory for each byte of it, about."""
+
+
+class _Affordable(io.RawIOBase):
+    """The bytes of a file, refused where so many are read that memory would not hold them."""
+
+    def __init__(self, file: io.BufferedIOBase, path: Path, held: int):
+        self.file, self.path, self.held, self.size = file, path, held, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        count = self.file.readinto(buffer)
+        self.size += count
+        memory.afford(self.held * self.size, f"{self.path}: what is read of it so far")
+        return count
+
+
 @contextlib.contextmanager
-def opened(path: Path) -> Generator[TextIO]:
+def opened(path: Path, held: int = 1) -> Generator[TextIO]:
     """A text file, compressed or not; bytes that are no UTF-8 are replaced.
 
+    Args:
+      path: the file.
+      held: bytes of memory for each byte of text, of a reader that keeps it: WORDS where it is split first.
+
     Raises:
-      DataError: it cannot be read, or the compressed data end too early.
+      DataError: it cannot be read, or the compressed data end too early. memory.TooLarge: it holds, or
+        unpacks to, more than the limit.
     """
     kind, _ = UNPACK.get(path.suffix.lower(), (open, ""))
     try:
-        with kind(path, "rt", encoding="utf-8-sig", errors="replace") as file:
-            yield file
+        with kind(path, "rb") as file:
+            bounded = io.BufferedReader(_Affordable(file, path, held), 2**16)
+            yield io.TextIOWrapper(bounded, encoding="utf-8-sig", errors="replace")
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise DataError(f"{path}: cannot be read ({cause(error)}); copy it again") from error
 
