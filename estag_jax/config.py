@@ -26,7 +26,7 @@ Head = Literal["residual", "softmax", "absolute", "last"]
 """The last step of a network (nn.heads); here, for a command offers it before it loads jax."""
 
 Elements = Literal["one-hot", "number"]
-"""How atoms enter a network: one-hot by element, or (released program) the atomic number as one float."""
+"""How atoms enter a network (nn.config.NetworkConfig)."""
 
 
 def check(

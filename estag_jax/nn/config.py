@@ -43,7 +43,7 @@ class NetworkConfig:
     head: Head = "residual"
     """How frames become the prediction; residual is ESTAG's own last step."""
     elements: Elements = "one-hot"
-    """How atoms enter."""
+    """How atoms enter: one-hot by element, or (released program) the atomic number as one float."""
 
     def __post_init__(self):
         if self.hidden < 1 or self.layers < 0:
