@@ -110,6 +110,11 @@ def test_what_stands_for_elements(tmp_path, words, numbers, note):
         (text()[:-4], r"ends within the number"),
         (text(comment='Lattice="9 0 0 0 9 0"'), r"frame 0 .*Lattice is not understood"),
         (text(comment="Properties=species:S:1:forces:R:3"), r"frame 0 .*expected species and pos"),
+        (
+            text(comment="Properties=species:S:1:pos:R:1000000000"),
+            r"pos 1000000000 columns, expected 3",
+        ),
+        (text(comment="Properties=species:S:1:pos:R:3:forces:R:3"), r"line 3 .*expected 7 columns"),
         (text().replace("frame 3\nC", "frame 3\nN"), "atom 0 is N in frame 3 and C in frame 0"),
     ],
 )

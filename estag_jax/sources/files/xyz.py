@@ -61,15 +61,16 @@ def read_xyz(path: Path) -> Iterator[Frame]:
             texts = [text for _, (_, text) in zip(range(count), lines, strict=False)]
             rows = [text.split() for text in texts]
             info = _info(where, comment)
-            symbol, place = _columns(where, info)
+            symbol, place, width = _columns(where, info)
+            wanted = (
+                f"{width} columns, as Properties says" if width > 4 else "an element and 3 numbers"
+            )
             try:
                 if len(rows) < count:
                     raise ValueError(f"{len(rows)} of {count} atoms are there")
-                if short := [
-                    i for i, row in enumerate(rows) if len(row) < max(place + 3, symbol + 1)
-                ]:
+                if short := [i for i, row in enumerate(rows) if len(row) < width]:
                     line, text = number + 2 + short[0], texts[short[0]].strip()[:40]
-                    raise ValueError(f"line {line} is {text!r}, expected an element and 3 numbers")
+                    raise ValueError(f"line {line} is {text!r}, expected {wanted}")
                 points = np.array([row[place : place + 3] for row in rows], np.float64)
                 words = tuple(row[symbol] for row in rows)
             except ValueError as error:
@@ -154,16 +155,18 @@ def _info(where: str, comment: str) -> dict[str, Any]:
     return info
 
 
-def _columns(where: str, info: dict[str, Any]) -> tuple[int, int]:
-    """The columns of the symbol and of the first coordinate, by Properties."""
+def _columns(where: str, info: dict[str, Any]) -> tuple[int, int, int]:
+    """The columns of the symbol and of the first coordinate, and how many there are, by Properties."""
     names, at = {}, 0
     parts = str(info.pop("Properties", "species:S:1:pos:R:3")).split(":")
     for name, _, width in zip(*(parts[i::3] for i in range(3)), strict=False):
         names[name] = at
-        at += int(width) if width.isdigit() else 1
+        if name == "pos" and width != "3":
+            raise DataError(f"{where}: Properties gives pos {width[:20]} columns, expected 3")
+        at += int(width[:9]) if width.isdigit() else 1
     symbol = next((names[key] for key in ("species", "Z", "element") if key in names), None)
     if symbol is None or "pos" not in names:
         raise DataError(
             f"{where}: Properties names {', '.join(names)}, expected species and pos among them"
         )
-    return symbol, names["pos"]
+    return symbol, names["pos"], at
