@@ -183,10 +183,10 @@ def superimposed(trajectory: Trajectory) -> Trajectory:
             if known.size:
                 u, _, v = np.linalg.svd(np.einsum("fpi,pj->fij", points[known], first))
                 u[..., -1] *= np.sign(np.linalg.det(u @ v))[:, None]  # no reflection
-                points[known] = points[known] @ (u @ v)
+                turn, rows = u @ v, begin + known
+                points[known] = points[known] @ turn
                 for vector in vectors.values():
-                    rows = begin + known
-                    vector[rows] = np.einsum("fi,fij->fj", vector[rows], u @ v)
+                    vector[rows] = np.einsum("fi,fij->fj", vector[rows], turn)
             flat[block] = points if origin is None else points + origin
     return trajectory.with_vectors(vectors).noted(
         "superimposed: each frame on the first of its run, over all points", positions=positions

@@ -94,7 +94,7 @@ class Loop:
         if nodes > 1:
             buckets = [split_nodes(bucket, nodes) for bucket in buckets]
         specs = bucket_spec(nodes)
-        resident = sum(b.positions.nbytes for b in buckets) / nodes <= config.resident * 2**30
+        resident = config.holds(sum(b.positions.nbytes for b in buckets) / nodes)
         self.host = [] if resident else buckets
         if not resident:
             buckets = [b._replace(positions=b.positions[:0]) for b in buckets]

@@ -138,7 +138,7 @@ def plan(
     chunks = chunks_of(share, train.chunk, state.variables, *sizes)
     width = math.ceil(share / chunks)
     shape = 1, chunks * width
-    resident = _bytes(bucket.positions) <= train.resident * 2**30
+    resident = train.holds(_bytes(bucket.positions))
     windows = jax.ShapeDtypeStruct(shape, np.int32)
     if not resident:
         windows = _cut((1, chunks, width), bucket, window)

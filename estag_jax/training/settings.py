@@ -69,6 +69,10 @@ class TrainConfig:
         if not self.resident >= 0:
             raise ValueError(f"resident is {self.resident}, it must be at least 0")
 
+    def holds(self, frames: float) -> bool:
+        """Whether a device holds the training frames, of so many bytes, or windows are cut on the host."""
+        return frames <= self.resident * 2**30
+
 
 WHERE = ("mesh", "resident")
 """Settings of where training is computed, on which results do not depend."""

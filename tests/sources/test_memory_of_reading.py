@@ -79,7 +79,7 @@ def test_a_text_file_takes_no_more_than_three_times_its_size(tmp_path):
             )
     size = path.stat().st_size
     taken, trajectory = peak(lambda: load(path))
-    assert trajectory.num_frames == frames and taken < 3 * size, taken / size
+    assert trajectory.num_frames == frames and taken < 2 * size, taken / size
 
 
 def test_training_windows_lie_on_the_device_without_another_copy(folder):

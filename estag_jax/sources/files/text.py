@@ -26,7 +26,6 @@ UNPACK = {
 }
 """By the suffix of a compressed file, what opens it and the command that unpacks it."""
 
-
 WORDS = 10
 """Bytes that the words of a line take in memory for each byte of it, about."""
 
@@ -121,10 +120,9 @@ def _last_lines(path: Path) -> tuple[str, str]:
 
 def compressed(path: Path) -> DataError | None:
     """Refuses a file that its reader does not unpack; nothing where it is not compressed."""
-    _, tool = UNPACK.get(path.suffix.lower(), (open, ""))
-    if not tool:
+    if (known := UNPACK.get(path.suffix.lower())) is None:
         return None
-    return DataError(f"{path}: is compressed; unpack it first ({tool} {path.name})")
+    return DataError(f"{path}: is compressed; unpack it first ({known[1]} {path.name})")
 
 
 def damaged(path: Path, frame: int, why: str) -> DataError:

@@ -62,14 +62,13 @@ def read_xyz(path: Path) -> Iterator[Frame]:
             rows = [text.split() for text in texts]
             info = _info(where, comment)
             symbol, place, width = _columns(where, info)
-            wanted = (
-                f"{width} columns, as Properties says" if width > 4 else "an element and 3 numbers"
-            )
             try:
                 if len(rows) < count:
                     raise ValueError(f"{len(rows)} of {count} atoms are there")
                 if short := [i for i, row in enumerate(rows) if len(row) < width]:
                     line, text = number + 2 + short[0], texts[short[0]].strip()[:40]
+                    more = f"{width} columns, as Properties says"
+                    wanted = more if width > 4 else "an element and 3 numbers"
                     raise ValueError(f"line {line} is {text!r}, expected {wanted}")
                 points = np.array([row[place : place + 3] for row in rows], np.float64)
                 words = tuple(row[symbol] for row in rows)
