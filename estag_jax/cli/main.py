@@ -14,8 +14,10 @@ import platform
 import shutil
 import sys
 import textwrap
+import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from estag_jax.cli import signals
 from estag_jax.io import cache_folder, did_you_mean, one_line, printable
@@ -75,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="replace")
     if own_process:
         signals.install()
+        sys.unraisablehook = _unraisable
     try:
         if argv[:1] == ["--version"]:
             print(f"estag {importlib.metadata.version('estag_jax')}")
@@ -116,6 +119,15 @@ def check_out(out: Path, *read: str | os.PathLike, option: str = "--out") -> Non
     names = {name for spec in whole for name in (spec, *spec.split(","))}
     if out.exists() and any(os.path.exists(name) and out.samefile(name) for name in names):
         raise UsageError(f"{option} is {out}, which is read from; choose another name")
+
+
+def _unraisable(what: Any) -> None:
+    """Reports an exception that no caller can be told, but for those of C code's own threads.
+
+    After a save has failed, which says so itself, they come from operations that nobody waits for any more.
+    """
+    if what.object is not None or threading.current_thread() is threading.main_thread():
+        sys.__unraisablehook__(what)
 
 
 def _fail(message: str, code: int, own_process: bool) -> None:

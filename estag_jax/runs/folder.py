@@ -1,6 +1,7 @@
 """A run's folder: what it holds, and what may be deleted.
 
-run.json        format, settings, label, fingerprint of the data: a folder with it is a run
+run.json        format, settings, label, fingerprint of the data, names of the run's files: a folder with it
+                is a run
 forecaster.npz  the best forecaster so far (estag_jax.load reads this file alone)
 checkpoints/    the state of training, for --resume (runs.checkpoint)
 checkpoints.sums  SHA-256 of its files
@@ -21,7 +22,8 @@ import contextlib
 import hashlib
 import json
 import shutil
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from estag_jax.config import from_dict, to_dict, version_fault
@@ -36,8 +38,9 @@ RUN, FORECASTER, CHECKPOINTS = "run.json", "forecaster.npz", "checkpoints"
 SUMS, EARLIER = f"{CHECKPOINTS}.sums", "metrics.earlier.jsonl"
 METRICS, RESULT, TABLE = "metrics.jsonl", "result.json", "table.md"
 FIGURES, REPORT, LOCK = "figures", "report.html", "lock"
-FILES = (FORECASTER, CHECKPOINTS, SUMS, METRICS, EARLIER, RESULT, TABLE, FIGURES, REPORT, RUN)
-"""All that a run writes; nothing else is ever deleted. RUN last: without it the folder is no run."""
+DRAWN = tuple(f"{FIGURES}/{name}.png" for name in ("loss", "overlay", "rollout", "spectrum"))
+FILES = (FORECASTER, CHECKPOINTS, SUMS, METRICS, EARLIER, RESULT, TABLE, *DRAWN, REPORT, RUN)
+"""All that a run of this version writes, as run.json names it. RUN last: without it the folder is no run."""
 
 
 def sums_of(checkpoints: Path) -> Path:
@@ -127,7 +130,7 @@ def write_run(folder: Path, config: RunConfig, label: str, **about: Any) -> None
       **about: further facts.
     """
     given = {"label": label, "config": to_dict(config)}
-    saved = {"format": FORMAT, "version": VERSION, **given, "sha256": _sum(given)}
+    saved = {"format": FORMAT, "version": VERSION, **given, "sha256": _sum(given), "files": FILES}
     write_json(folder / RUN, saved | about)
 
 
@@ -201,13 +204,40 @@ def _is_evaluation(line: Any) -> bool:
     )
 
 
+def files(folder: Path) -> tuple[str, ...]:
+    """The names of the files of a run, RUN last: nothing else in its folder is ever moved or deleted.
+
+    They are those that run.json names; where it names none (an older run), those of this version.
+
+    Raises:
+      RunError: a name leads out of the folder.
+    """
+    try:
+        paths = [PurePosixPath(name) for name in read_json(folder / RUN)["files"]]
+    except (FileError, KeyError, TypeError):
+        return FILES
+    for path in paths:
+        if path.is_absolute() or not path.parts or ".." in path.parts:
+            raise RunError(
+                f"{folder / RUN}: names {path} as a file of the run, which lies elsewhere"
+            )
+    return (*(str(path) for path in paths if str(path) != RUN), RUN)
+
+
 def set_aside(folder: Path) -> None:
-    """Moves the run that is there to PREVIOUS, for a new one to take its place."""
+    """Moves the run that is there to PREVIOUS, for a new one to take its place.
+
+    Raises:
+      RunError: something else lies among its checkpoints, or run.json names what is not its own.
+    """
+    own = files(folder)
+    if others := _among_checkpoints(folder / CHECKPOINTS):
+        raise RunError(
+            f"{folder / CHECKPOINTS}: holds {others[0]}, which no run wrote; move it elsewhere first"
+        )
     _delete(folder / PREVIOUS)
     (folder / PREVIOUS).mkdir()
-    for name in reversed(FILES):
-        if (folder / name).exists():
-            (folder / name).rename(folder / PREVIOUS / name)
+    _move(folder, folder / PREVIOUS, reversed(own))
 
 
 def forget_previous(folder: Path) -> None:
@@ -218,18 +248,33 @@ def forget_previous(folder: Path) -> None:
 def bring_back(folder: Path) -> None:
     """Puts a run that was set aside back, where the new one was killed before it had a forecaster."""
     if (folder / PREVIOUS / RUN).exists() and not (folder / FORECASTER).exists():
-        for name in FILES:
+        for name in files(folder):
             _delete(folder / name)
-            if (folder / PREVIOUS / name).exists():
-                (folder / PREVIOUS / name).rename(folder / name)
+        _move(folder / PREVIOUS, folder, files(folder / PREVIOUS))
         _delete(folder / PREVIOUS)
+
+
+def _move(here: Path, there: Path, names: Iterable[str]) -> None:
+    """Moves files, and takes along the folders that they leave empty."""
+    for path in filter(Path.exists, (here / name for name in names)):
+        target = there / path.relative_to(here)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target)
+    with contextlib.suppress(OSError):  # there is none, or a user's own files are in it
+        (here / FIGURES).rmdir()
+
+
+def _among_checkpoints(folder: Path) -> list[str]:
+    """What neither orbax nor runs.checkpoint call a state, or the facts about all."""
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return sorted(n for n in names if not (n[:1].isdigit() or n.startswith("metadata")))
 
 
 def foreign(folder: Path) -> list[str]:
     """What lies in a folder besides the files of a run and leftovers of their writing."""
     if not folder.is_dir():
         return []
-    own = (*FILES, LOCK, PREVIOUS)
+    own = (*(PurePosixPath(name).parts[0] for name in FILES), LOCK, PREVIOUS)
     return sorted(
         path.name
         for path in folder.iterdir()

@@ -6,6 +6,8 @@ last what was done.
   sweep COMMAND FOLDER COUNT SEED  the n-th operation of a kind fails, for all n, kinds and errors, or, where
                                    COUNT is not 0, for so many of them
   kills COMMAND FOLDER COUNT SEED  kills at random moments, each start going on from the last
+  signals COMMAND FOLDER COUNT SEED  SIGINT, SIGTERM or SIGHUP by turns at an operation, so within saves and
+                                   the last writes, and at a random moment, so in compilation and evaluation
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import sys
 import time
 from functools import partial
@@ -31,6 +34,7 @@ from estag_jax.runs import run as runs
 from helpers import faults
 from helpers.springs import frames
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ERRORS = {"ENOSPC": (errno.ENOSPC, True), "EIO": (errno.EIO, False), "kill": (0, False)}
 """By name: errno, and whether all later operations of the kind fail too, as on a disk that is full."""
 
@@ -127,6 +131,13 @@ def answered(code: int, said: str) -> str | None:
     return None if f"{OUT}/" in lines[0] else f"names no file: {lines[0]}"
 
 
+def stopped(code: int, said: str, number: int) -> str | None:
+    """What is wrong with how a command ended by a signal: its exit code, and one line."""
+    lines = [line for line in said.splitlines() if line.startswith("estag: ")]
+    right = code == 128 + number and len(lines) == 1 and "Traceback" not in said
+    return None if right else f"exit code {code}: {said[-700:]}"
+
+
 def begun(base: Path, name: str) -> Path:
     shutil.rmtree(base / name, ignore_errors=True)
     work = base / name
@@ -187,6 +198,28 @@ def sweep(name: str, base: Path, count: int, seed: int) -> dict:
     }
 
 
+def signals(name: str, base: Path, count: int, seed: int) -> dict:
+    expected, counts, seconds = reference(name, base)
+    draw, wrong, late = random.Random(seed), 0, 0
+    operations = [(kind, nth) for kind in faults.KINDS for nth in range(1, counts[kind] + 1)]
+    for number in range(count):
+        work, which = begun(base, "work"), draw.choice(SIGNALS)
+        if number % 2:
+            kind, nth = draw.choice(operations)
+            before, after = partial(within, work, kind, nth, -which), None
+        else:
+            kind, nth, before = "moment", round(draw.uniform(0.05, 1), 3), partial(within, work)
+            after = nth * seconds
+        code, said = faults.forked(command(name), base / "log", before, after, which)
+        late += code == 0
+        why = None if code == 0 and after else stopped(code, said, which)
+        why = why or went_on(name, work, expected, base / "log.again")
+        if why:
+            wrong += 1
+            print(json.dumps({"case": [kind, nth, which.name], "fault": why}), flush=True)
+    return {"signals": count, "after the end": late, "wrong": wrong}
+
+
 def kills(name: str, base: Path, count: int, seed: int) -> dict:
     expected, _, seconds = reference(name, base)
     draw, done, wrong, finished = random.Random(seed), 0, 0, 0
@@ -222,7 +255,8 @@ def kills(name: str, base: Path, count: int, seed: int) -> dict:
 def main(mode: str, name: str, base: str, one: str, other: str) -> None:
     load()
     Path(base).mkdir(parents=True, exist_ok=True)
-    done = {"sweep": sweep, "kills": kills}[mode](name, Path(base).resolve(), int(one), int(other))
+    run = {"sweep": sweep, "kills": kills, "signals": signals}[mode]
+    done = run(name, Path(base).resolve(), int(one), int(other))
     print(json.dumps({"command": name} | done), flush=True)
 
 

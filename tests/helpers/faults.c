@@ -23,7 +23,7 @@ static long nth;
 static atomic_long counts[KINDS];
 
 /* Counts operations below `path` from here on. The n-th of `kind` fails with errno `error`, 0 for SIGKILL; with
-   `last`, all behind it too. */
+   `last`, all behind it too. A negative `error` is a signal that the process gets; the operation succeeds. */
 void faults_arm(const char *path, int kind, long n, int error, int last) {
   strncpy(folder, path, sizeof folder - 1);
   nth = n, code = error, lasting = last, armed = kind;
@@ -36,6 +36,7 @@ static int fails(enum kind kind, const char *path) {
   if (armed < 0 || strncmp(path, folder, strlen(folder))) return 0;
   long count = ++counts[kind];
   if (kind != armed || !nth || (lasting ? count < nth : count != nth)) return 0;
+  if (code < 0) return kill(getpid(), -code);
   errno = code;
   return 1;
 }

@@ -46,7 +46,15 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def arm(below: Path, kind: str = "write", nth: int = 0, error: int = 0, last: bool = False) -> None:
-    """Makes the n-th operation below a folder fail; error 0 ends the process, n = 0 only counts."""
+    """Makes the n-th operation below a folder fail.
+
+    Args:
+      below: the folder.
+      kind: of KINDS.
+      nth: n from 1; with 0 operations are only counted.
+      error: errno; 0 ends the process; -k sends it signal k, and the operation succeeds.
+      last: all operations behind it fail too.
+    """
     library = ctypes.CDLL(os.environ[LIBRARY])
     library.faults_arm(os.fsencode(below), KINDS.index(kind), ctypes.c_long(nth), error, int(last))
 
@@ -58,7 +66,7 @@ def counts() -> dict[str, int]:
 
 
 def forked(
-    work, log: Path, before=lambda: None, kill_after: float | None = None
+    work, log: Path, before=lambda: None, kill_after: float | None = None, number: int = 9
 ) -> tuple[int, str]:
     """Runs a function in a child, its output in a file.
 
@@ -66,7 +74,8 @@ def forked(
       work: what the child does; an exit code by SystemExit.
       log: file of its output.
       before: called in the child first.
-      kill_after: seconds until it is killed.
+      kill_after: seconds until it gets a signal.
+      number: of the signal.
 
     Returns:
       Exit code, minus the signal that ended it, and its output.
@@ -94,11 +103,14 @@ def forked(
                     print(f"Traceback of a thread that does not end: {one}")
             sys.stdout.flush(), sys.stderr.flush()
         os._exit(code)
-    until = time.monotonic() + (600 if kill_after is None else kill_after)
-    while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        if time.monotonic() > until:
-            os.kill(child, 9)
+    for seconds, which in ((600 if kill_after is None else kill_after, number), (600, 9)):
+        until = time.monotonic() + seconds
+        while not (over := os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT)):
+            if time.monotonic() > until:
+                os.kill(child, which)
+                break
+            time.sleep(0.002)
+        if over:
             break
-        time.sleep(0.002)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     return code, log.read_text(errors="replace")

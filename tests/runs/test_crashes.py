@@ -1,6 +1,7 @@
 """Operations on files that fail, and processes that are killed: what goes on equals an undisturbed command.
 
-A sample; make soak lets every operation fail (ESTAG_SWEEP=0) and kills each command 50 times (ESTAG_KILLS).
+A sample; make soak lets every operation fail (ESTAG_SWEEP=0), kills each command 50 times (ESTAG_KILLS) and
+sends it as many signals.
 """
 
 import json
@@ -43,6 +44,12 @@ def tried(mode, command, count, folder):
 def test_an_operation_fails(command, tmp_path):
     done = tried("sweep", command, os.environ.get("ESTAG_SWEEP", "2"), tmp_path)
     assert min(done["operations"][kind] for kind in ("write", "rename", "create")) > 0
+
+
+@pytest.mark.parametrize("command", SOME)
+def test_signals_within_saves_and_at_random_moments(command, tmp_path):
+    count = int(os.environ.get("ESTAG_KILLS", "2"))
+    assert tried("signals", command, count, tmp_path)["signals"] == count
 
 
 @pytest.mark.slow

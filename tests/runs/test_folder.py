@@ -10,6 +10,7 @@ import sys
 import pytest
 from helpers.springs import QUICK, Stop, config
 
+from estag_jax.report.run_figures import draw
 from estag_jax.runs import folder
 from estag_jax.runs.folder import RunError
 from estag_jax.runs.lock import locked
@@ -47,6 +48,48 @@ def test_overwrite_deletes_what_a_run_wrote_and_nothing_else(springs, tmp_path):
     assert (out / "precious.txt").read_text() == "mine" and (out / "springs.npy").exists()
     assert finished.result.rows[-1].epochs == 4
     assert not (out / folder.PREVIOUS).exists()
+
+
+def test_what_a_run_wrote_stands_in_run_json(springs, tmp_path):
+    out = tmp_path / "run"
+    draw(out, train(config(springs, epochs=2), out))
+    written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    named = json.loads((out / folder.RUN).read_text())["files"]
+    assert {name for name in written if not name.startswith(folder.CHECKPOINTS + "/")} <= {*named}
+    assert {"run.json", "figures/loss.png", "figures/overlay.png"} <= written & {*named}
+
+
+def test_a_users_files_in_the_folders_of_a_run_stay(springs, tmp_path):
+    quick = dataclasses.replace(config(springs), method="var-ridge", model=None)
+    out = tmp_path / "run"
+    train(quick, out)
+    mine = [out / folder.FIGURES / "mine.png", out / folder.CHECKPOINTS / "notes.txt"]
+    for path in (*mine, mine[0].with_name("loss.png")):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    before = (out / folder.RUN).read_text()
+    with pytest.raises(RunError, match=r"checkpoints: holds notes\.txt"):
+        train(quick, out, overwrite=True)
+    assert (out / folder.RUN).read_text() == before
+    mine[1].unlink()
+    train(quick, out, overwrite=True)
+    assert mine[0].read_text() == "mine" and not mine[0].with_name("loss.png").exists()
+
+
+@pytest.mark.parametrize("name", ["../precious.txt", "/precious.txt", "figures/../../precious.txt"])
+def test_a_run_that_names_files_elsewhere_as_its_own_is_refused(name, springs, tmp_path):
+    quick = dataclasses.replace(config(springs), method="var-ridge", model=None)
+    out, precious = tmp_path / "run", tmp_path / "precious.txt"
+    train(quick, out)
+    precious.write_text("mine")
+    saved = json.loads((out / folder.RUN).read_text())
+    saved["files"].append(
+        name.replace("/precious", f"{tmp_path}/precious") if name[0] == "/" else name
+    )
+    (out / folder.RUN).write_text(json.dumps(saved))
+    with pytest.raises(RunError, match=r"run\.json: names .*precious\.txt"):
+        train(quick, out, overwrite=True)
+    assert precious.read_text() == "mine" and (out / folder.FORECASTER).exists()
 
 
 def test_a_run_killed_while_it_replaces_another_does_not_lose_it(springs, tmp_path):
