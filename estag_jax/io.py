@@ -38,7 +38,8 @@ _DAMAGE = (
     KeyError,
     MemoryError,
     RuntimeError,  # an encrypted archive, an unknown compression
-    tokenize.TokenError,  # the header of an array
+    SyntaxError,  # the header of an array, as is the next
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
 )
