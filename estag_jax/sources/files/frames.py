@@ -59,14 +59,17 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
             _check_same(path, k, frame, first)
             memory.afford(24 * len(first.words) * (k + 1), f"{path}: {k + 1} frames")
             cell = frame.atoms.cell
-            known = cell.array[first.atoms.pbc].any(axis=1).all()
+            known = first.atoms.pbc.any() and cell.array[first.atoms.pbc].any(axis=1).all()
             cells.append(cell.complete().array if known else _NO_CELL)
             about.append(frame.atoms.info)
             report(path.name, k + 1, 0)
             yield frame.atoms.positions
 
-    # An array that grows: a list of frames and then their array would take twice the room.
-    positions = np.fromiter(points(), np.dtype((np.float64, (len(first.words), 3))))
+    # Grows in its place: a list of frames and then their array would take twice the room.
+    data = bytearray()
+    for frame in points():
+        data += frame.astype(np.float64, copy=False).tobytes()
+    positions = np.frombuffer(data, np.float64).reshape(-1, len(first.words), 3)
     numbers, notes = elements(path, first.words)
     plain = numbers is None and first.words[0].upper() == "X"
     dates, unit, said = _dates(path, about, options.frame_step is not None)
