@@ -13,6 +13,10 @@ from contextvars import ContextVar
 
 GIGABYTE = 10**9
 
+JOINT, RUN, PAIR = 10**6, 64_000, 16
+"""Bytes reckoned for a joint of a skeleton (its turns in 10,000 frames), for a run (its windows, name and
+figures), and for a pair of nodes."""
+
 _LIMIT: ContextVar[float | None] = ContextVar("limit", default=None)
 
 
@@ -30,16 +34,16 @@ def at_most(gigabytes: float | None) -> Generator[None]:
         _LIMIT.reset(token)
 
 
-def afford(size: int, what: str) -> None:
-    """Raises TooLarge where ``size`` bytes of an array are more than the limit."""
+def afford(size: int, what: str, remedy: str = "keep fewer frames") -> None:
+    """Raises TooLarge, which names the remedy, where ``size`` bytes are more than the limit."""
     limit = _LIMIT.get()
     if limit is None:
         limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2 / GIGABYTE
     if size > limit * GIGABYTE:
         needed = size / GIGABYTE
         raise TooLarge(
-            f"{what} takes {needed:,.1f} GB, the limit is {limit:,.1f} GB; keep fewer frames, or raise "
-            f"it with --read.max-memory {math.ceil(needed)}"
+            f"{what} takes {needed:,.1f} GB, the limit is {limit:,.1f} GB; {remedy}, or raise it with "
+            f"--read.max-memory {math.ceil(needed)}"
         )
 
 

@@ -15,6 +15,10 @@ from ase.neighborlist import natural_cutoffs
 from scipy.sparse import csr_array
 from scipy.spatial import KDTree
 
+from estag_jax import memory
+
+FEWER = "take fewer edges (--graph.kind nearest)"
+
 
 def bonds(positions: np.ndarray, atomic_numbers: np.ndarray, unit: float = 1.0) -> np.ndarray:
     """Covalent bonds: pairs whose median distance is within 1.2 times the sum of their radii (ASE's).
@@ -63,6 +67,20 @@ def distance_bonds(positions: np.ndarray, cutoff: float) -> np.ndarray:
     return pairs[np.linalg.norm(frame[pairs[:, 0]] - frame[pairs[:, 1]], axis=-1) < cutoff]
 
 
+def near_pairs(points: np.ndarray, cutoff: float) -> np.ndarray:
+    """Pairs [P, 2] at most ``cutoff`` apart in positions [N, 3], i < j.
+
+    Raises:
+      TooLarge: there are more of them than memory can be expected to hold.
+    """
+    tree = KDTree(points)
+    if memory.PAIR * len(points) ** 2 > memory.GIGABYTE:  # else there cannot be too many
+        count = (int(tree.count_neighbors(tree, cutoff)) - len(points)) // 2
+        what = f"a list of {count:,} pairs of nodes within {cutoff:g}"
+        memory.afford(memory.PAIR * count, what, "take a shorter cut-off, or check the unit")
+    return tree.query_pairs(cutoff, output_type="ndarray")
+
+
 def hops(
     edges: np.ndarray, num_nodes: int, maximum: int = 2
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -76,6 +94,9 @@ def hops(
     Returns:
       senders, receivers and the number of bonds between them, integers [E] each; shorter paths
       first.
+
+    Raises:
+      TooLarge: there are more paths than memory can be expected to hold.
     """
     edges = np.asarray(edges, np.int64).reshape(-1, 2)
     ends = np.concatenate([edges, edges[:, ::-1]])
@@ -85,15 +106,21 @@ def hops(
         return csr_array((ones, (keys // num_nodes, keys % num_nodes)), (num_nodes, num_nodes))
 
     adjacency = matrix(np.unique(ends[:, 0] * num_nodes + ends[:, 1]))
+    degrees = np.diff(adjacency.indptr)
     reached = adjacency
     seen = np.arange(num_nodes) * (num_nodes + 1)  # the diagonal: every node reaches itself
     found = []
-    for _ in range(maximum):
+    for hop in range(maximum):
+        if hop:
+            paths = int(degrees[found[-1] % num_nodes].sum())
+            memory.afford(
+                memory.PAIR * paths, f"a list of {paths:,} paths of {hop + 1} bonds", FEWER
+            )
+            reached = matrix(found[-1]) @ adjacency
         senders, receivers = reached.nonzero()
         keys = senders.astype(np.int64) * num_nodes + receivers
         found.append(np.setdiff1d(keys, seen))
         seen = np.concatenate([seen, found[-1]])
-        reached = matrix(found[-1]) @ adjacency
     keys = np.concatenate(found)
     hop = np.repeat(np.arange(1, maximum + 1), [len(part) for part in found])
     return keys // num_nodes, keys % num_nodes, hop
@@ -115,7 +142,13 @@ def radius_edges(frame: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarr
 
 
 def fully_connected(num_nodes: int) -> tuple[np.ndarray, np.ndarray]:
-    """All ordered pairs of different nodes: senders and receivers, integers [N (N - 1)] each."""
+    """All ordered pairs of different nodes: senders and receivers, integers [N (N - 1)] each.
+
+    Raises:
+      TooLarge: they are more than memory can be expected to hold.
+    """
+    count = num_nodes * (num_nodes - 1)
+    memory.afford(memory.PAIR * count, f"a list of {count:,} pairs of nodes", FEWER)
     senders, receivers = np.nonzero(~np.eye(num_nodes, dtype=bool))
     return senders, receivers
 
@@ -195,5 +228,5 @@ def inside(bonds: np.ndarray, nodes: np.ndarray, num_nodes: int) -> tuple[np.nda
 
 def _pairs_within(frame: np.ndarray, cutoff: float) -> np.ndarray:
     """Pairs [P, 2] at most ``cutoff`` apart in positions [N, 3], i < j, in increasing order."""
-    pairs = KDTree(frame).query_pairs(cutoff, output_type="ndarray").astype(np.int64)
+    pairs = near_pairs(frame, cutoff).astype(np.int64)
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from ase.data import chemical_symbols
 
+from estag_jax import memory
 from estag_jax.data.settings import Suggested
 from estag_jax.data.system import DataError, System, checked_vectors
 from estag_jax.io import printable
@@ -91,10 +92,15 @@ class Trajectory:
             )
         if not self.lengths:
             object.__setattr__(self, "lengths", (self.num_frames,))
+        runs = len(self.lengths)
         if sum(self.lengths) != self.num_frames:
+            shown = self.lengths if runs < 9 else f"of {runs} runs"
             raise DataError(
-                f"{self.source}: lengths {self.lengths} do not add up to {self.num_frames} frames"
+                f"{self.source}: lengths {shown} do not add up to {self.num_frames} frames"
             )
+        memory.afford(
+            memory.RUN * runs, f"{self.source}: what belongs to {runs:,} runs", "keep fewer"
+        )
         for name, values, wanted in (
             ("missing", self.missing, self.num_frames),
             ("run_names", self.run_names or None, len(self.lengths)),

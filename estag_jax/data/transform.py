@@ -238,7 +238,15 @@ def _check_finite(trajectory: Trajectory) -> None:
 def _check_apart(trajectory: Trajectory, k: int) -> None:
     frame = trajectory.positions[k]
     points = frame.reshape(-1, 3)
-    pairs = KDTree(points).query_pairs(1e-6 * max(np.ptp(points), 1e-30), output_type="ndarray")
+    reach = 1e-6 * max(np.ptp(points), 1e-30)
+    # Points of one cell are within reach; a tree of many such would list all pairs of them.
+    cells = np.floor((points - points.min(axis=0)) * (3**0.5 / reach)).astype(np.int64)
+    keys = cells @ np.array([1, 2**21, 2**42])
+    order = np.argsort(keys, kind="stable")
+    shared = np.flatnonzero(np.diff(keys[order]) == 0)
+    pairs = np.stack([order[shared], order[shared + 1]], axis=1)
+    if not len(pairs):
+        pairs = KDTree(points).query_pairs(reach, output_type="ndarray")
     if len(pairs):
         one, other = (trajectory.system.node_name(i // frame.shape[1]) for i in pairs[0])
         raise DataError(

@@ -201,25 +201,39 @@ def load(
       >>> demo.num_frames, demo.system.num_nodes, demo.frame_step, demo.time_unit
       (20000, 13, 0.5, 'fs')
     """
-    from estag_jax.data import checks, transform
+    from estag_jax.data import checks
     from estag_jax.data.graphs import with_graph
     from estag_jax.data.system import DataError
-    from estag_jax.sources.files import keys
 
-    spec = os.fspath(spec)
-    source, name = find(spec)
+    source, name = find(spec := os.fspath(spec))
     try:
         with memory.at_most(read.max_memory):
-            trajectory = source.read(name, _options(spec, source, read), report or silent)
+            whole = _whole(spec, source, name, read, report or silent)
+            asked = _as_asked(whole, source, name, read)
+            return checks.connected(with_graph(asked, graph or DEFAULT_GRAPH))
     except memory.TooLarge as why:
-        raise DataError(str(why)) from None
+        named = any(part in str(why) for part in name.split(","))
+        raise DataError(str(why) if named else f"{name}: {why}") from None
+
+
+def _whole(spec: str, source: Source, name: str, read: ReadConfig, report: Report) -> Trajectory:
+    """What a source holds, without a graph."""
+    from estag_jax.data.system import DataError
+
+    try:
+        return source.read(name, _options(spec, source, read), report)
     except _STUMBLES as why:
         if not source.function.startswith("files."):
             raise
-        raise DataError(
-            f"{name}: cannot be read, it may be damaged ({cause(why)}); copy it again, or save positions "
-            f"[frames, N, 3] as .npz"
-        ) from why
+        text = f"cannot be read, it may be damaged ({cause(why)}); copy it again, or save positions"
+        raise DataError(f"{name}: {text} [frames, N, 3] as .npz") from why
+
+
+def _as_asked(trajectory: Trajectory, source: Source, name: str, read: ReadConfig) -> Trajectory:
+    """The runs and nodes that are asked for, in the unit and the frame of reference that are."""
+    from estag_jax.data import checks, transform
+    from estag_jax.sources.files import keys
+
     if read.up is not None:
         trajectory = trajectory.with_vectors({"up": parse_direction(read.up)})
     transform.check(trajectory)  # first, so that messages number atoms and frames as the file does
@@ -228,17 +242,15 @@ def load(
     if not read.hydrogens and not read.select:
         trajectory = transform.without_hydrogens(trajectory)
     trajectory = transform.take_runs(trajectory, read.min_frames)
-    centre = read.centre
-    if centre == "source":
-        centre = source.centre.get(name, source.centre.get("", "none"))
+    of_source = source.centre.get(name, source.centre.get("", "none"))
+    centre = of_source if read.centre == "source" else read.centre
     if centre != "none":
         trajectory = transform.centred(trajectory, centre)
     if read.align:
         trajectory = transform.superimposed(trajectory)
     if unit is not None:
         trajectory = transform.converted(trajectory, unit)
-    trajectory = trajectory.changed(suggested=source.suggested)
-    return checks.connected(with_graph(trajectory, graph or DEFAULT_GRAPH))
+    return trajectory.changed(suggested=source.suggested)
 
 
 def find(spec: str) -> tuple[Source, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from estag_jax import memory
 from estag_jax.data.system import DataError
 from estag_jax.sources.files.text import WORDS, opened
 
@@ -96,6 +97,9 @@ def read_asf(path: str | Path) -> Skeleton:
             tables[section][key] = number, rest
         elif section == ":bonedata" and key == "begin":
             bones.append((number, {}))
+            memory.afford(
+                memory.JOINT * len(bones), f"{path}: a motion of {len(bones)} joints", "keep fewer"
+            )
         elif section == ":bonedata" and bones:
             bones[-1][1].setdefault(key, (number, rest))
         elif section == ":hierarchy" and key not in ("begin", "end"):
@@ -264,23 +268,26 @@ def _tree(
     path: str | Path, names: tuple[str, ...], hierarchy: list[_Line]
 ) -> tuple[np.ndarray, tuple[int, ...]]:
     """The parent of each joint [J], and the joints such that parents go before children."""
+    places = {name: i for i, name in enumerate(names)}
     for i, name in enumerate(names):
-        if name in names[:i]:
+        if places[name] != i:
             raise DataError(f"{path}: there are two joints {name!r}; rename or delete one")
-    parents = np.full(len(names), -1)
+    parents, children = np.full(len(names), -1), [[] for _ in names]
     for number, words in hierarchy:
         for i, word in enumerate(words):
-            if word not in names:
+            if word not in places:
                 text = f"the {'child' if i else 'parent'} {word!r} in :hierarchy is not a joint"
                 raise _error(path, number, f"{text} of :bonedata; correct the name")
-        for child in map(names.index, words[1:]):
+        parent = places[words[0]]
+        for child in (places[word] for word in words[1:]):
             if parents[child] >= 0 or child == 0:
                 text = f"joint {names[child]!r} is the root or has a parent already"
                 raise _error(path, number, f"{text}; delete it here or there")
-            parents[child] = names.index(words[0])
+            parents[child] = parent
+            children[parent].append(child)
     order = [0]
     for joint in order:  # grows on the way
-        order += np.flatnonzero(parents == joint).tolist()
+        order += sorted(children[joint])
     if lost := set(range(len(names))) - set(order):
         text = f"joint {names[min(lost)]!r} is not connected to the root in :hierarchy"
         raise DataError(f"{path}: {text}; add it there")

@@ -12,8 +12,8 @@ from ase.geometry import find_mic
 from ase.neighborlist import natural_cutoffs
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
-from scipy.spatial import KDTree
 
+from estag_jax.data.edges import near_pairs
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.data.transform import FARTHEST
 from estag_jax.data.windows import evenly
@@ -151,7 +151,7 @@ def _near_images(
         high = scaled[:, axis] > 1 - margin
         scaled = np.concatenate([scaled, scaled[high] - np.eye(3)[axis]])
         atom = np.concatenate([atom, atom[high]])
-    pairs = np.sort(atom[KDTree(scaled @ cell).query_pairs(cutoff, output_type="ndarray")], axis=1)
+    pairs = np.sort(atom[near_pairs(scaled @ cell, cutoff)], axis=1)
     pairs = np.unique(pairs[pairs[:, 0] < pairs[:, 1]], axis=0)
     return pairs[:, 0], pairs[:, 1]
 

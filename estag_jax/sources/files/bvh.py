@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 import numpy as np
 
+from estag_jax import memory
 from estag_jax.data.system import DataError
 from estag_jax.sources.files.text import WORDS, opened
 
@@ -41,14 +42,9 @@ def read(path: Path) -> Bvh:
       DataError: names the line that is wrong, or the number of frames that are there.
     """
     with opened(path, held=WORDS) as file:
-        lines = [
-            (n, words)
-            for n, line in enumerate(file, 1)
-            for part in re.split("([{}])", line)  # which may stand behind a name
-            if (words := part.split())
-        ]
-    words = iter(lines)
-    names, offsets, parents, channels = _hierarchy(path, words)
+        lines = _lines(file)
+        names, offsets, parents, channels = _hierarchy(path, lines)
+        words = iter(list(lines))
     try:
         (_, count), (_, rate) = next(words), next(words)
         frames, step = int(count[1]), float(rate[2])
@@ -77,6 +73,14 @@ def read(path: Path) -> Bvh:
     return Bvh(names, offsets, parents, _positions(offsets, parents, channels, values), step)
 
 
+def _lines(file: TextIO) -> Iterator[tuple[int, list[str]]]:
+    """The number of a line and its words; a brace, which may stand behind a name, comes by itself."""
+    for number, line in enumerate(file, 1):
+        for part in re.split("([{}])", line):
+            if words := part.split():
+                yield number, words
+
+
 def _hierarchy(
     path: Path, lines: Iterator[tuple[int, list[str]]]
 ) -> tuple[tuple[str, ...], np.ndarray, np.ndarray, list[list[str]]]:
@@ -94,6 +98,11 @@ def _hierarchy(
                 names.append(f"{names[parent]}_end" if key == "END" else " ".join(words[1:]))
                 parents.append(parent)
                 channels.append([])
+                memory.afford(
+                    memory.JOINT * len(names),
+                    f"{path}: a motion of {len(names)} joints",
+                    "keep fewer",
+                )
             elif key == "{":
                 open_joints.append(len(names) - 1)
             elif key == "}":
@@ -108,6 +117,8 @@ def _hierarchy(
                     raise ValueError(f"channels {' '.join(words[1:])}")
             elif key != "HIERARCHY":
                 raise ValueError(f"{words[0][:40]!r} is no word of the format")
+        except memory.TooLarge:
+            raise
         except (ValueError, IndexError) as error:
             raise DataError(f"{path}, line {number}: {error}; is this a .bvh file?") from None
     if not names or len(offsets) != len(names) or open_joints:

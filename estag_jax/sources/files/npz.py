@@ -149,7 +149,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
         return arrays, keys.noted(path, names, there)
     near = keys.nearest(there)
     missing = "key z is" if "R" in arrays else "key R is" if "z" in arrays else "keys R and z are"
-    listed = ", ".join(sorted(there)) or "no keys"
+    listed = ", ".join(sorted(there)[:20]) + " …" * (len(there) > 20) or "no keys"
     raise DataError(
         f"{path}: {missing} missing, the file has {listed}{near}; expected is {EXPECTED}"
     )
