@@ -10,7 +10,6 @@ from typing import Any, Literal
 import numpy as np
 from ase.data import chemical_symbols
 
-from estag_jax import memory
 from estag_jax.data.settings import Suggested
 from estag_jax.data.system import DataError, System, checked_vectors
 from estag_jax.io import printable
@@ -98,9 +97,6 @@ class Trajectory:
             raise DataError(
                 f"{self.source}: lengths {shown} do not add up to {self.num_frames} frames"
             )
-        memory.afford(
-            memory.RUN * runs, f"{self.source}: what belongs to {runs:,} runs", "keep fewer"
-        )
         for name, values, wanted in (
             ("missing", self.missing, self.num_frames),
             ("run_names", self.run_names or None, len(self.lengths)),

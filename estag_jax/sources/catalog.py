@@ -15,13 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from estag_jax import memory
-from estag_jax.data.settings import (
-    DEFAULT_GRAPH,
-    GraphConfig,
-    SplitConfig,
-    Suggested,
-    WindowConfig,
-)
+from estag_jax.data.settings import DEFAULT_GRAPH, GraphConfig, SplitConfig, Suggested, WindowConfig
 from estag_jax.io import Report, cause, did_you_mean, silent
 from estag_jax.simulate.settings import MOLECULES
 from estag_jax.sources.options import (
@@ -209,6 +203,8 @@ def load(
     try:
         with memory.at_most(read.max_memory):
             whole = _whole(spec, source, name, read, report or silent)
+            runs = len(whole.lengths)
+            memory.afford(memory.RUN * runs, f"{name}: what belongs to {runs:,} runs", "keep fewer")
             asked = _as_asked(whole, source, name, read)
             return checks.connected(with_graph(asked, graph or DEFAULT_GRAPH))
     except memory.TooLarge as why:

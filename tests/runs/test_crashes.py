@@ -15,9 +15,8 @@ from helpers.paths import ROOT
 
 SEED = os.environ.get("ESTAG_SEED", "0")
 COMMANDS = ("train", "closed form", "table", "data prepare")
-SOME = [
-    name if name == "train" else pytest.param(name, marks=pytest.mark.slow) for name in COMMANDS
-]
+SLOW = ("table", "data prepare")  # tables are killed and go on in test_grid too
+SOME = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in COMMANDS]
 
 pytestmark = pytest.mark.skipif(
     faults.COMPILER is None or sys.platform != "linux", reason="needs Linux and a C compiler, cc"
