@@ -45,5 +45,6 @@ def is_alive(pid: int) -> bool:
 def leftovers(path: Path) -> list[Path]:
     """Temporary files of a file whose process has ended."""
     ours = re.compile(re.escape(path.name) + r"\.(\d+)-\d+\.partial")
-    found = ((path.with_name(name), ours.fullmatch(name)) for name in os.listdir(path.parent))
+    names = os.listdir(path.parent) if path.parent.is_dir() else []
+    found = ((path.with_name(name), ours.fullmatch(name)) for name in names)
     return [left for left, match in found if match and not is_alive(int(match[1]))]
