@@ -15,6 +15,9 @@ MUTATIONS ?= 1000
 SWEEP ?= 0
 KILLS ?= 50
 LATEST ?= python3.12
+# Most of the tests' time is compilation of what runs once; XLA optimises it for those who run it often.
+# make test QUICK= tests what users run; so do make test-slow and make soak.
+QUICK ?= JAX_DISABLE_MOST_OPTIMIZATIONS=true
 
 .PHONY: bench demo docs licences pretrained test test-slow test-latest soak lint format install clean
 
@@ -37,7 +40,7 @@ pretrained: install
 	$(BIN)/python experiments/pretrained.py
 
 test: install
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(QUICK) $(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow
@@ -47,7 +50,7 @@ test-latest:
 	  $(LATEST) -m venv .venv-latest && \
 	  .venv-latest/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-latest.txt && \
 	  .venv-latest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e . && \
-	  .venv-latest/bin/python -m pip check && .venv-latest/bin/python -m pytest -n auto; \
+	  .venv-latest/bin/python -m pip check && $(QUICK) .venv-latest/bin/python -m pytest -n auto; \
 	else echo "test-latest: not run, $(LATEST) is no Python 3.12 or newer; name one with make test-latest LATEST=..."; fi
 
 licences: install
