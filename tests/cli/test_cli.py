@@ -7,7 +7,7 @@ import sys
 import ase.io
 import numpy as np
 import pytest
-from helpers.command import estag
+from helpers.command import estag, one_line
 
 from estag_jax import cli
 from estag_jax.cli.main import COMMANDS
@@ -18,24 +18,6 @@ SMALL = (
     "--window.past 4 --window.delta 2 --split.train 20 --split.validation 10 --split.test 10 "
     "--model.hidden 3 --model.layers 1 --train.epochs 2 --train.evaluate-every 1"
 ).split()
-
-
-def one_line(capsys, *argv):
-    """The message of a command that must fail with exit code 2 after one line and no output."""
-    code, out, err = estag(capsys, *argv)
-    assert (code, out) == (2, ""), err
-    assert err.startswith("estag: ") and err.count("\n") == 1, err
-    return err
-
-
-@pytest.fixture(scope="module")
-def ethanol(tmp_path_factory):
-    """300 frames of something like ethanol in MD17's format."""
-    rest = np.array([[0, 0, 0], [1.5, 0, 0], [2.1, 1.3, 0], [-0.5, 0.9, 0], [-0.5, -0.9, 0]])
-    steps = RNG.normal(size=(300, 5, 3)).cumsum(0) * 0.002
-    path = tmp_path_factory.mktemp("data") / "ethanol.npz"
-    np.savez(path, R=(rest + steps).astype(np.float32), z=np.array([6, 6, 8, 1, 1]))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -263,51 +245,6 @@ def test_any_network_is_trained_by_its_name(ethanol, capsys, tmp_path):
     assert "no method 'stgnc', did you mean 'STGCN'" in message and "EqMotion" in message
     code, out, _ = estag(capsys, "train", "--model", "eqmotion", "--help")
     assert code == 0 and "--model.geometric-channels" in out
-
-
-def test_table_prints_every_method_and_goes_on_where_it_stopped(ethanol, capsys, tmp_path):
-    argv = ["table", "--data", f"ethanol={ethanol}", "--out", tmp_path, "--seeds", 2]
-    argv += "--protocol blocked --models egnn-t PT-t --past 4 --delta 2 --train.epochs 4".split()
-    code, out, err = estag(capsys, *argv)
-    assert code == 0, err
-    assert "EGNN-t" in out and "VAR ridge" in out and "Published" in out
-    # Off a terminal, a line each quarter of a network's epochs.
-    assert [x for x in err.splitlines() if "EGNN-t: " in x][-1].startswith(
-        "ethanol: EGNN-t: 4 of 4"
-    )
-    written = (tmp_path / "table.md").read_text()
-    assert (
-        re.search(r"\| EGNN-t \| absolute \| \d+\.\d{4} ± ", written)
-        and "estag table --data" in written
-    )
-    cell = tmp_path / "cells" / "ethanol" / "EGNN-t.json"
-    before = cell.stat().st_mtime_ns
-    code, again, err = estag(capsys, *argv)
-    assert code == 0 and "EGNN-t: " not in err and cell.stat().st_mtime_ns == before
-    assert again == out
-
-
-def test_table_refuses_what_it_does_not_know_before_it_starts(ethanol, capsys, tmp_path):
-    out = ("--out", tmp_path / "table")
-    typo = one_line(capsys, "table", "--data", ethanol, "--models", "ESTGA", *out)
-    assert "no method 'ESTGA', did you mean 'ESTAG'" in typo
-    assert "did you mean" in one_line(capsys, "table", "--data", "synthetic:sprngs", *out)
-    assert "--data" in one_line(capsys, "table", *out)
-    assert "a column twice" in one_line(capsys, "table", "--data", ethanol, ethanol, *out)
-    assert "at least 1" in one_line(capsys, "table", "--data", ethanol, "--seeds", 0, *out)
-    assert not (tmp_path / "table").exists()
-
-
-def test_table_reports_what_fails_and_exits_with_one(ethanol, capsys, tmp_path):
-    options = ("--models", "PT-t", "--out", tmp_path, "--past", 4, "--delta", 2)
-    (tmp_path / "bad.npz").write_text("no archive")
-    argv = ("table", "--data", f"ethanol={ethanol}", f"bad={tmp_path / 'bad.npz'}", *options)
-    code, out, err = estag(capsys, *argv, "--protocol", "blocked")
-    assert code == 1 and "1 of 3 cells failed" in err and "blocked" not in err, err
-    assert "- (data): failed, " in (tmp_path / "table.md").read_text() and "VAR ridge" in out
-    # The published windows begin at frame 10,000.
-    code, _, err = estag(capsys, "table", "--data", ethanol, *options)
-    assert code == 1 and "1 of 1 cells failed" in err and "need --protocol blocked" in err
 
 
 def test_help_lists_presets_and_options(capsys):

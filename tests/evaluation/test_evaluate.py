@@ -1,61 +1,18 @@
 """``evaluate``: errors of fits, predictors and forecasters, and how forecasts are computed."""
 
-import dataclasses
-import json
-
-import flax.linen as nn
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers.springs import FULL, QUICK, task, training
+from helpers.random_walks import apply, network, walk
+from helpers.springs import QUICK, task, training
 
 from estag_jax.data.settings import SplitConfig, WindowConfig
 from estag_jax.data.task import Task
-from estag_jax.data.trajectory import Trajectory
-from estag_jax.evaluation import predictions as forecasts
 from estag_jax.evaluation.evaluate import evaluate
-from estag_jax.evaluation.predictions import batch_width, predictions
-from estag_jax.evaluation.result import CALIBRATION, Result
+from estag_jax.evaluation.result import CALIBRATION
 from estag_jax.evaluation.rollout import rollout_errors
-from estag_jax.models.base import NetworkPredictor, network_inputs
 from estag_jax.models.linear import LinearPredictor
 from estag_jax.sources.catalog import load
-from estag_jax.testing import randomize
 from estag_jax.training.fit import Fit, fit
-
-TRACES = []
-
-
-class Counting(nn.Module):
-    """A network that says when it is traced."""
-
-    @nn.compact
-    def __call__(self, history, node_features, graph):
-        if isinstance(history, jax.core.Tracer):
-            TRACES.append(history.shape)
-        return QUICK.build()(history, node_features, graph)
-
-
-def network(of, module=None, key=0):
-    """A network predictor with random weights."""
-    module = module or QUICK.build()
-    (windows, *_) = of.windows("test")
-    inputs = network_inputs(of.systems[0], "one-hot")
-    shapes = jax.eval_shape(module.init, jax.random.key(0), windows.history[:1], *inputs)
-    return NetworkPredictor(jax.tree.map(jnp.asarray, randomize(shapes, key, scale=0.3)), module)
-
-
-@jax.jit
-def apply(predictor, history, inputs):
-    return predictor.predict(history, inputs)
-
-
-def walk(bodies=3, **split):
-    """Of random walks, so that errors differ by node and window."""
-    x = np.random.default_rng(bodies).normal(size=(400, bodies, 3)).cumsum(axis=0)
-    window, given = WindowConfig(past=4, delta=2), dict(train=9, validation=13, test=17) | split
-    return Task(Trajectory.from_arrays(x.astype(np.float32)), window, SplitConfig(**given), FULL)
 
 
 def test_fits_predictors_and_forecasters_have_the_same_errors():
@@ -182,92 +139,6 @@ def test_rollouts_of_each_predictor_are_in_the_result():
     assert evaluate(given, of).rollout == {}
     further = task(window=WindowConfig(past=4, delta=2, horizons=(2,)))
     assert evaluate(fit("last frame", further), further, rollout_steps=4).rollout == {}
-
-
-def test_batches_give_what_single_calls_give(monkeypatch):
-    of = task((3, 5))
-    predictor = network(of)
-    for width, at_once in ((7, 7), (500, 500), (6, 2)):
-        monkeypatch.setattr(forecasts, "call_width", lambda *a, w=(width, at_once): w)
-        seen = 0
-        for windows, found in predictions(predictor, of, "test"):
-            assert len(found) == len(windows.starts) <= width
-            inputs = predictor.inputs(of.systems[windows.which])
-            single = [apply(predictor, h[None], inputs)[0] for h in windows.history[-2:]]
-            np.testing.assert_allclose(found[-2:, 0], single, rtol=1e-5, atol=1e-5)
-            seen += len(found)
-        assert seen == of.count("test")
-
-
-def test_systems_that_are_padded_have_the_same_forecasts():
-    of = task((3, 5))
-    predictor = network(of)
-    both = [
-        [found for _, found in predictions(predictor, of, "test", sizes)]
-        for sizes in (None, [(6, 40)] * 2)
-    ]
-    for plain, padded in zip(*both, strict=True):
-        assert plain.shape == padded.shape
-        np.testing.assert_allclose(padded, plain, rtol=1e-5, atol=1e-5)
-
-
-def test_seeds_together_are_seeds_one_by_one():
-    of = walk()
-    several = [network(of, key=k) for k in (1, 2, 3)]
-    for chosen in (several, several[:1]):
-        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *chosen)
-        ((_, found),) = predictions(stacked, of, "test", seeds=True)
-        single = [next(predictions(p, of, "test"))[1] for p in chosen]
-        assert found.shape == (len(chosen), 17, 1, 3, 1, 3)
-        np.testing.assert_allclose(found, single, rtol=1e-5, atol=1e-5)
-
-
-def test_one_compilation_serves_all_parts_weights_and_systems_of_a_size():
-    of = task((4, 4), split=SplitConfig(train=9, validation=11, test=30))
-    assert of.count("validation") != of.count("test")
-    predictor = network(of, Counting())
-    other = jax.tree.map(lambda leaf: leaf * 0.5, predictor)
-    TRACES.clear()
-    found = [
-        np.concatenate([frames for _, frames in predictions(p, of, part)])
-        for p in (predictor, other)
-        for part in ("validation", "test", "validation")
-    ]
-    assert TRACES == [(batch_width(of), 4, 4, 1, 3)]
-    np.testing.assert_array_equal(found[0], found[2])
-    assert np.abs(found[0] - found[3]).max() > 1e-4
-
-
-def test_a_result_survives_json():
-    of = walk()
-    trained = Fit("net", QUICK, of, (network(of),), (1,), log=({"epoch": 1},))
-    given = [fit("var-ridge", of), trained]
-    result = evaluate(given, of, ("mse", "rmsd"), rollout_steps=2)
-    result.about["key"] = "value"
-    saved = json.loads(json.dumps(result.to_dict(), allow_nan=False))
-    again = Result.from_dict(saved)
-    assert json.loads(json.dumps(again.to_dict())) == saved
-    assert [dataclasses.asdict(r) for r in again.rows] == saved["rows"]
-    assert again.row("VAR ridge").mse == result.rows[0].mse and again.row("nothing") is None
-    assert again.rows[1].head == "residual" and again.rows[0].head == ""
-    assert again.data["windows"] == {"train": 9, "validation": 13, "test": 17}
-    assert "jax" in again.versions and again.rows[0].device
-    for bad, message in (
-        (saved | {"format": 99}, "newer estag_jax .format 99"),
-        ([1], "names no format"),
-        (saved | {"rows": [saved["rows"][0] | {"epochs": 1.5}]}, "Row epochs is 1.5, expected int"),
-        ({"format": 1}, "is no result"),
-        (saved | {"more": 1}, "is no result"),
-        (saved | {"rows": [{"nme": "x"}]}, "is no result"),
-        (saved | {"rows": []}, "no rows"),
-        (saved | {"data": {**saved["data"], "windows": {"test": 17}}}, "data is"),
-        (saved | {"about": {"notes": 3}}, "about is"),
-        (saved | {"rollout": saved["rollout"] | {"predictors": {}}}, "no rollouts"),
-        (saved | {"rows": [saved["rows"][0] | {"metrics": {"mse": {"mean": 1.0}}}]}, "mse of VAR"),
-    ):
-        with pytest.raises(ValueError, match=message) as raised:
-            Result.from_dict(bad)
-        assert "\n" not in str(raised.value)
 
 
 def test_predictors_go_to_a_system_of_another_size():
