@@ -39,7 +39,10 @@ SUMS, EARLIER = f"{CHECKPOINTS}.sums", "metrics.earlier.jsonl"
 METRICS, RESULT, TABLE = "metrics.jsonl", "result.json", "table.md"
 FIGURES, REPORT, LOCK = "figures", "report.html", "lock"
 DRAWN = tuple(f"{FIGURES}/{name}.png" for name in ("loss", "overlay", "rollout", "spectrum"))
-FILES = (FORECASTER, CHECKPOINTS, SUMS, METRICS, EARLIER, RESULT, TABLE, *DRAWN, REPORT, RUN)
+SHOWN = (*DRAWN, REPORT)
+"""What commands write and none reads."""
+
+FILES = (FORECASTER, CHECKPOINTS, SUMS, METRICS, EARLIER, RESULT, TABLE, *SHOWN, RUN)
 """All that a run of this version writes, as run.json names it. RUN last: without it the folder is no run."""
 
 
