@@ -192,14 +192,15 @@ def turn(columns: np.ndarray, angles: Mapping[str, np.ndarray], order: str, degr
 
 def _lines(path: str | Path) -> Iterator[_Line]:
     """Lines that are neither empty nor comments."""
+    empty = True
     with opened(Path(path), held=WORDS) as file:
-        text = file.read()
-    if not text.strip():
+        for number, line in enumerate(file, 1):
+            empty = empty and not line.strip()
+            words = line.partition("#")[0].split()
+            if words:
+                yield number, words
+    if empty:
         raise DataError(f"{path}: is empty; get it again")
-    for number, line in enumerate(text.splitlines(), 1):
-        words = line.partition("#")[0].split()
-        if words:
-            yield number, words
 
 
 def _error(path: str | Path, number: int, text: str) -> DataError:

@@ -13,7 +13,7 @@ from ase.neighborlist import natural_cutoffs
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
-from estag_jax.data.edges import near_pairs
+from estag_jax.data.edges import distinct, near_pairs
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.data.transform import FARTHEST
 from estag_jax.data.windows import evenly
@@ -120,7 +120,7 @@ def bonds_through(
             i, j = _near_images(x, cell, periodic, 2 * radii.max())
             ends = find_mic(x[j] - x[i], cell, periodic)[0]
             bonded = np.linalg.norm(ends, axis=1) <= radii[i] + radii[j]
-            keys = np.union1d(keys, (i * size + j)[bonded])
+            keys = distinct(np.concatenate([keys, (i * size + j)[bonded]]))
     bonds = np.stack([keys // size, keys % size], axis=1)
     apart = [
         np.linalg.norm(find_mic(x[bonds[:, 1]] - x[bonds[:, 0]], cell, periodic)[0], axis=1)
