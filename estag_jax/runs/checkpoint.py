@@ -22,7 +22,7 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from estag_jax.disk import unwritable
+from estag_jax.disk import leftovers, unwritable
 from estag_jax.io import FileError, read_json, write_json
 from estag_jax.runs.folder import RunError, Unwritable, sums_of
 from estag_jax.training import distributed, interrupts
@@ -61,6 +61,9 @@ class Checkpoints(Callback):
         self._saved: float = np.inf
 
     def begin(self, loop: Loop) -> None:
+        # Of a process that was killed at its last save: a training that has ended writes no sums any more.
+        for left in leftovers(sums_of(self.folder)) if distributed.is_first() else ():
+            left.unlink(missing_ok=True)
         damaged = {step: why for step in self._steps() if (why := self._damage(step))}
         for step in damaged:
             _rename(self._path(step), self._aside(step))

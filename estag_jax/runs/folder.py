@@ -27,7 +27,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from estag_jax.config import from_dict, to_dict, version_fault
-from estag_jax.disk import leftovers, unwritable
+from estag_jax.disk import unwritable
 from estag_jax.evaluation.result import Result
 from estag_jax.io import FileError, read_json, write_json, write_text
 
@@ -225,13 +225,6 @@ def files(folder: Path) -> tuple[str, ...]:
                 f"{folder / RUN}: names {path} as a file of the run, which lies elsewhere"
             )
     return (*(str(path) for path in paths if str(path) != RUN), RUN)
-
-
-def tidy(folder: Path) -> None:
-    """Removes what a process that was killed has left of writing a file that is not written again."""
-    for name in FILES:
-        for left in leftovers(folder / name):
-            _delete(left)
 
 
 def set_aside(folder: Path) -> None:

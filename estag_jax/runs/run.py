@@ -130,7 +130,6 @@ def train(
 
         def begin() -> None:
             held.enter_context(locked(out, take_over))
-            folder.tidy(out)
             folder.bring_back(out)
             if folder.is_run(out) and not overwrite:
                 _check_resumable(config, fingerprints, units, out)

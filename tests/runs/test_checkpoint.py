@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -55,6 +57,16 @@ def path(tmp_path):
         checkpoints.evaluated(loop.at(epoch), {})
     checkpoints.end(loop)
     return tmp_path / "checkpoints"
+
+
+def test_what_a_process_killed_at_its_last_save_left_is_removed(path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    sums = folder.sums_of(path)
+    left, mine = (sums.with_name(f"{name}.{ended.pid}-7.partial") for name in (sums.name, "notes"))
+    for file in (left, mine):
+        file.write_text("half")
+    assert resumed(path).epoch == 6 and mine.exists() and not left.exists()
 
 
 def flipped(file):

@@ -107,20 +107,6 @@ def test_a_run_killed_while_it_replaces_another_does_not_lose_it(springs, tmp_pa
     assert back.result.rows[-1].metrics == before
 
 
-def test_what_a_killed_process_left_of_its_last_file_goes(springs, tmp_path):
-    quick = dataclasses.replace(config(springs), method="var-ridge", model=None)
-    out = tmp_path / "run"
-    train(quick, out)
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    left = [out / f"{name}.{ended.pid}-7.partial" for name in (folder.SUMS, folder.RESULT)]
-    mine = out / f"notes.{ended.pid}-7.partial"
-    for path in (*left, mine):
-        path.write_text("half")
-    train(quick, out, resume=True)
-    assert mine.exists() and not any(path.exists() for path in left)
-
-
 def test_a_second_writer_is_refused_and_a_dead_one_forgotten(springs, tmp_path):
     out = tmp_path / "run"
     train(config(springs, epochs=2), out)
