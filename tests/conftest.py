@@ -32,6 +32,18 @@ def compilation_cache(tmp_path_factory):
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
+QUICK = jax.config.read("jax_disable_most_optimizations")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def optimised(request):
+    """Files that compute for longer than they compile are optimised under ``make test`` too."""
+    chosen = request.node.get_closest_marker("optimised") is not None
+    jax.config.update("jax_disable_most_optimizations", QUICK and not chosen)
+    yield
+    jax.config.update("jax_disable_most_optimizations", QUICK)
+
+
 @pytest.fixture(autouse=True)
 def width_of_the_terminal(monkeypatch):
     """Workers of pytest-xdist set COLUMNS to 80; commands print tables as wide as they are without it."""

@@ -26,6 +26,8 @@ from estag_jax.training.settings import TrainConfig
 
 RUN = """
 import json, sys, importlib.abc
+
+pytestmark = pytest.mark.optimised
 class Refuse(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
         if name.partition(".")[0] in ("estag_jax", "flax"):

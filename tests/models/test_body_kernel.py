@@ -20,6 +20,8 @@ from estag_jax.ops.linalg import NUMPY
 from estag_jax.testing.symmetry import random_symmetry
 from estag_jax.training.fit import fit
 
+pytestmark = pytest.mark.optimised
+
 QUICK = BodyKernel(steps=6, samples=160)
 UNSEARCHED = BodyKernel(steps=0, samples=160)
 

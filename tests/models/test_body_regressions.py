@@ -12,6 +12,8 @@ from estag_jax.models.body_kernel import BodyKernel
 from estag_jax.models.body_regressions import other_shapes, seen_by
 from estag_jax.models.linear import fitting_windows
 
+pytestmark = pytest.mark.optimised
+
 WINDOW = WindowConfig(past=4, delta=4)
 
 

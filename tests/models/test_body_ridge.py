@@ -22,6 +22,8 @@ from estag_jax.ops.linalg import NUMPY
 from estag_jax.testing.symmetry import random_symmetry
 from estag_jax.training.fit import fit
 
+pytestmark = pytest.mark.optimised
+
 
 @pytest.fixture(scope="module")
 def task():

@@ -22,6 +22,8 @@ from estag_jax.models.copies import (
 from estag_jax.models.linear import LinearPredictor
 from estag_jax.models.ridge import VarRidge
 
+pytestmark = pytest.mark.optimised
+
 SHAPES = [(3, 1), (2, 4)]  # (N, C)
 METHOD = {name: METHODS[name].config(1) for name in YARDSTICKS}
 METHOD = {name: method for name, method in METHOD.items() if not method.vectors}

@@ -18,6 +18,8 @@ from estag_jax.models.egnn import EgnnConfig
 from estag_jax.testing import random_symmetry
 from estag_jax.training.fit import fit
 
+pytestmark = pytest.mark.optimised
+
 BONDS = np.array([[0, 1], [1, 2], [2, 3]])
 UP = [0, 0, 1]
 

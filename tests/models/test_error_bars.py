@@ -15,6 +15,8 @@ from estag_jax.models.error_bars_fit import fit_error_bars
 from estag_jax.models.frames import choose_axes
 from estag_jax.testing.symmetry import random_symmetry
 
+pytestmark = pytest.mark.optimised
+
 
 def drawn(windows, rest=noise.BENT, seed=0, normal=None):
     """History, forecast (the last frame) and truth with Gaussian errors in the frames."""

@@ -12,6 +12,8 @@ from estag_jax.models.error_bars import ErrorBars
 from estag_jax.models.forecaster import Forecaster
 from estag_jax.training.fit import fit
 
+pytestmark = pytest.mark.optimised
+
 
 @pytest.fixture(scope="module")
 def forecaster():

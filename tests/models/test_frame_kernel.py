@@ -24,6 +24,8 @@ from estag_jax.sources.catalog import load
 from estag_jax.testing.symmetry import random_symmetry
 from estag_jax.training.fit import fit
 
+pytestmark = pytest.mark.optimised
+
 QUICK = FrameKernel(steps=(6, 4))
 
 

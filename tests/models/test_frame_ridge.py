@@ -21,6 +21,8 @@ from estag_jax.models.ridge import VarRidge
 from estag_jax.ops.frames import local_frames
 from estag_jax.testing.symmetry import random_symmetry
 
+pytestmark = pytest.mark.optimised
+
 SHAPES = [(4, 1), (2, 4)]  # (N, C)
 
 

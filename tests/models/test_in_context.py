@@ -11,6 +11,8 @@ from estag_jax.models.autoregression import ArLs
 from estag_jax.models.in_context import STRENGTHS, InContextAr, InContextPredictor
 from estag_jax.testing.symmetry import random_symmetry
 
+pytestmark = pytest.mark.optimised
+
 
 def swings(windows, nodes=4, frames=10, channels=1, seed=0):
     """Every window swings at a frequency of its own: x(t) = a cos(ωt) + b sin(ωt) + c."""

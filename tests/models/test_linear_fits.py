@@ -14,6 +14,8 @@ from estag_jax.models.autoregression import ArLs, ArLsPerNode
 from estag_jax.models.linear import LinearPredictor
 from estag_jax.models.ridge import VarRidge
 
+pytestmark = pytest.mark.optimised
+
 SHAPES = [(3, 1), (2, 4)]  # (N, C)
 
 

@@ -8,6 +8,8 @@ from estag_jax.data.system import System
 from estag_jax.models.mirror import find_mirror, given_mirror, is_mirror
 from estag_jax.ops.body_frames import mean_structure
 
+pytestmark = pytest.mark.optimised
+
 
 def skeleton(order=None):
     order = np.arange(11) if order is None else order

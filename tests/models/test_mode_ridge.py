@@ -21,6 +21,8 @@ from estag_jax.ops.body_frames import THIN
 from estag_jax.testing.symmetry import random_symmetry
 from estag_jax.training.fit import fit
 
+pytestmark = pytest.mark.optimised
+
 SHAPES = [(5, 1), (3, 2)]  # (N, C)
 
 

@@ -23,6 +23,8 @@ from estag_jax.simulate.synthetic import read
 from estag_jax.testing.symmetry import random_symmetry
 from estag_jax.training.fit import fit
 
+pytestmark = pytest.mark.optimised
+
 SHAPES = [(3, 1), (2, 2)]  # (N, C)
 
 

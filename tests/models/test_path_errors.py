@@ -8,6 +8,8 @@ from scipy.stats import chi2
 from estag_jax.models.path_errors import LeftOut, error_bars, quantiles, variances
 from estag_jax.models.path_ridge import PathRidge
 
+pytestmark = pytest.mark.optimised
+
 TREE = {"all": (0, ""), "C": (1, "all"), "C1 (C2)": (2, "C"), "C2 (C1 C1)": (2, "C")}
 
 

@@ -33,6 +33,8 @@ from estag_jax.ops.linalg import NUMPY
 from estag_jax.ops.paths import path_features
 from estag_jax.testing.symmetry import random_symmetry
 
+pytestmark = pytest.mark.optimised
+
 
 @pytest.fixture(scope="module")
 def fitted():

@@ -17,6 +17,8 @@ from estag_jax.models.frame_ridge import FrameRidge
 from estag_jax.models.symmetries import automorphisms
 from estag_jax.testing.symmetry import random_symmetry
 
+pytestmark = pytest.mark.optimised
+
 RING = [[0, 1], [1, 2], [2, 3], [0, 3]]
 
 

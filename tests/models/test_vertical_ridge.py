@@ -25,6 +25,8 @@ from estag_jax.runs.readers import closed_forms
 from estag_jax.testing import assert_equivariant
 from estag_jax.training.fit import fit
 
+pytestmark = pytest.mark.optimised
+
 NAME = "VAR ridge, vertical apart"
 UP = np.array([0.0, 0.0, 2.0])
 

@@ -23,6 +23,8 @@ from estag_jax.simulate.integrate import (
 )
 from estag_jax.simulate.lyapunov import largest_exponent
 
+pytestmark = pytest.mark.optimised
+
 FREE = {
     "springs": lambda: springs(5, np.random.default_rng(0), rest_length=1.0),
     "charged": lambda: charged(5, np.random.default_rng(0)),

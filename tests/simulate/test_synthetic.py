@@ -11,6 +11,8 @@ from estag_jax.data.system import DataError
 from estag_jax.simulate import synthetic
 from estag_jax.simulate.synthetic import _KINDS, SyntheticConfig, exponents, read
 
+pytestmark = pytest.mark.optimised
+
 SHORT = {"runs": 3, "frames": 12}
 
 

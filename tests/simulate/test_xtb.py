@@ -21,6 +21,8 @@ from estag_jax.data.system import DataError
 from estag_jax.simulate import molecules, xtb
 from estag_jax.simulate.xtb import XtbConfig, read
 
+pytestmark = pytest.mark.optimised
+
 
 @pytest.fixture
 def chunks_of_8(monkeypatch):
