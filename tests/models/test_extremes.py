@@ -4,6 +4,7 @@ Value and both gradients are finite, or one line says what is missing.
 """
 
 import dataclasses
+import re
 
 import jax
 import jax.numpy as jnp
@@ -59,7 +60,10 @@ def forecaster(name, nodes=5, past=5):
         config = dataclasses.replace(config, **{k: v for k, v in small.items() if k in known})
         module, inputs = config.build(), network_inputs(task.system, config.elements)
         history = jax.ShapeDtypeStruct((1, nodes, past, 1, 3), "float32")
-        shapes = jax.eval_shape(module.init, jax.random.key(0), history, *inputs)
+        try:
+            shapes = jax.eval_shape(module.init, jax.random.key(0), history, *inputs)
+        except ValueError as why:  # jax writes lines of its own below
+            return str(why).partition("\n")[0]
         variables = jax.tree.map(jnp.asarray, randomize(shapes))
         if "batch_stats" in variables:  # variances are positive
             variables["batch_stats"] = jax.tree.map(jnp.abs, variables["batch_stats"])
@@ -126,7 +130,7 @@ def test_few_nodes_edges_and_frames(name):
     for nodes, past in ((1, 5), (5, 1), (5, 2)):
         of = forecaster(name, nodes, past)
         if isinstance(of, str):
-            assert of.startswith("needs ") and f"T is {past}" in of and "\n" not in of
+            assert re.search(rf"needs .*(T is|the window has) {past}\b", of) and "\n" not in of
             continue
         x = np.asarray(of.history(frames(nodes)))
         assert_finite(of, {"generic": x, "all zero": np.zeros_like(x)})
