@@ -33,7 +33,7 @@ def report(
     if not steps or min(steps) < 2:
         raise UsageError(f"--steps is {' '.join(map(str, steps))}, each must be at least 2")
     if out is not None:
-        check_out(out, *data, *(run / name for name in folder.FILES if name not in folder.SHOWN))
+        check_out(out, *data, *(run / name for name in folder.KEPT))
     if (run / CELLS).is_dir() and not folder.is_run(run):
         results = stored(run)
         if not results:

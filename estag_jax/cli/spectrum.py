@@ -54,8 +54,7 @@ def spectrum(
     if surrogates < 200:
         raise UsageError(f"--surrogates is {surrogates}, it must be at least 200")
     if out is not None:
-        own = (Path(what) / name for name in folder.FILES if name not in folder.SHOWN)
-        check_out(out, what, *data, *own)
+        check_out(out, what, *data, *(Path(what) / name for name in folder.KEPT))
     filters = None
     if folder.is_run(Path(what)):
         forecaster = runs.load(Path(what))

@@ -39,11 +39,11 @@ SUMS, EARLIER = f"{CHECKPOINTS}.sums", "metrics.earlier.jsonl"
 METRICS, RESULT, TABLE = "metrics.jsonl", "result.json", "table.md"
 FIGURES, REPORT, LOCK = "figures", "report.html", "lock"
 DRAWN = tuple(f"{FIGURES}/{name}.png" for name in ("loss", "overlay", "rollout", "spectrum"))
-SHOWN = (*DRAWN, REPORT)
-"""What commands write and none reads."""
+KEPT = (FORECASTER, CHECKPOINTS, SUMS, METRICS, EARLIER, RESULT, TABLE, RUN)
+"""What no picture or page may be written over. RUN last: without it the folder is no run."""
 
-FILES = (FORECASTER, CHECKPOINTS, SUMS, METRICS, EARLIER, RESULT, TABLE, *SHOWN, RUN)
-"""All that a run of this version writes, as run.json names it. RUN last: without it the folder is no run."""
+FILES = (*DRAWN, REPORT, *KEPT)
+"""All that a run of this version writes, as run.json names it."""
 
 
 def sums_of(checkpoints: Path) -> Path:
@@ -250,8 +250,10 @@ def forget_previous(folder: Path) -> None:
 
 def bring_back(folder: Path) -> None:
     """Puts a run that was set aside back, where the new one was killed before it had a forecaster."""
-    if (folder / PREVIOUS / RUN).exists() and not (folder / FORECASTER).exists():
-        for name in files(folder):
+    own, before = folder / RUN, folder / PREVIOUS / RUN
+    if before.exists() and not (own.exists() and (folder / FORECASTER).exists()):
+        # Without run.json what lies here is of the earlier run, whose way there or back was cut short.
+        for name in files(folder) if own.exists() else ():
             _delete(folder / name)
         _move(folder / PREVIOUS, folder, files(folder / PREVIOUS))
         _delete(folder / PREVIOUS)

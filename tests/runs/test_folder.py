@@ -1,11 +1,13 @@
 """A run's folder belongs to one writer, and only what a run wrote is deleted."""
 
 import dataclasses
+import itertools
 import json
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from helpers.springs import QUICK, Stop, config
@@ -105,6 +107,49 @@ def test_a_run_killed_while_it_replaces_another_does_not_lose_it(springs, tmp_pa
         train(config(springs, epochs=4), out)
     back = train(config(springs, epochs=4), out, resume=True)
     assert back.result.rows[-1].metrics == before
+
+
+def test_no_file_is_lost_wherever_setting_aside_and_bringing_back_are_cut(
+    springs, tmp_path, monkeypatch
+):
+    quick = dataclasses.replace(config(springs), method="var-ridge", model=None)
+    made = tmp_path / "made"
+    train(quick, made)
+    for name in (f"{folder.CHECKPOINTS}/2/state", folder.SUMS, folder.DRAWN[0]):
+        (made / name).parent.mkdir(parents=True, exist_ok=True)
+        (made / name).write_text(name)
+    rename, left = Path.rename, [0]
+
+    def cut(path, target):
+        left[0] -= 1
+        if left[0] == 0:
+            raise Stop
+        return rename(path, target)
+
+    def contents(out):
+        return {p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+
+    monkeypatch.setattr(Path, "rename", cut)
+    cuts = 0
+    for there, back in itertools.product(range(1, 9), range(1, 9)):
+        out = tmp_path / f"{there}-{back}"
+        shutil.copytree(made, out)
+        try:
+            left[0] = there
+            folder.set_aside(out)
+            folder.write_run(out, quick, "another")
+            (out / folder.RESULT).write_text("of another")
+        except Stop:
+            cuts += 1
+        try:
+            left[0] = back
+            folder.bring_back(out)
+        except Stop:
+            cuts += 1
+            left[0] = 0
+            folder.bring_back(out)
+        assert contents(out) == contents(made), (there, back)
+    assert cuts > 60  # of either
 
 
 def test_a_second_writer_is_refused_and_a_dead_one_forgotten(springs, tmp_path):
