@@ -13,9 +13,12 @@ from contextvars import ContextVar
 
 GIGABYTE = 10**9
 
-JOINT, RUN, PAIR = 10**6, 64_000, 16
-"""Bytes reckoned for a joint of a skeleton (its turns in 10,000 frames), for a run (its windows, name and
-figures), and for a pair of nodes."""
+PARTS = {"joints": 10**6, "runs": 64_000}
+"""Bytes reckoned for a joint of a skeleton (its turns in 10,000 frames) and for a run (its windows, name and
+figures)."""
+
+PAIR = 16
+"""Bytes of a pair of nodes in a list of pairs."""
 
 _LIMIT: ContextVar[float | None] = ContextVar("limit", default=None)
 
@@ -45,6 +48,17 @@ def afford(size: int, what: str, remedy: str = "keep fewer frames") -> None:
             f"{what} takes {needed:,.1f} GB, the limit is {limit:,.1f} GB; {remedy}, or raise it with "
             f"--read.max-memory {math.ceil(needed)}"
         )
+
+
+def afford_parts(count: int, kind: str, where: object) -> None:
+    """Raises TooLarge where so many of a kind in PARTS are more than the limit."""
+    what = f"{where}: what belongs to {count:,} {kind}"
+    afford(PARTS[kind] * count, what, "keep fewer")
+
+
+def afford_pairs(count: int, what: str, remedy: str) -> None:
+    """Raises TooLarge where a list of so many pairs of nodes, named by ``what``, is more than the limit."""
+    afford(PAIR * count, f"a list of {count:,} {what}", remedy)
 
 
 def give_back() -> None:

@@ -10,6 +10,9 @@ import jax
 import pytest
 from helpers.server import Server
 
+UNOPTIMISED = jax.config.read("jax_disable_most_optimizations")
+"""Under make test: see QUICK in the Makefile."""
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
@@ -32,16 +35,13 @@ def compilation_cache(tmp_path_factory):
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
-QUICK = jax.config.read("jax_disable_most_optimizations")
-
-
 @pytest.fixture(scope="module", autouse=True)
 def optimised(request):
     """Files that compute for longer than they compile are optimised under ``make test`` too."""
     chosen = request.node.get_closest_marker("optimised") is not None
-    jax.config.update("jax_disable_most_optimizations", QUICK and not chosen)
+    jax.config.update("jax_disable_most_optimizations", UNOPTIMISED and not chosen)
     yield
-    jax.config.update("jax_disable_most_optimizations", QUICK)
+    jax.config.update("jax_disable_most_optimizations", UNOPTIMISED)
 
 
 @pytest.fixture(autouse=True)

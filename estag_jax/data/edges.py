@@ -82,8 +82,8 @@ def near_pairs(points: np.ndarray, cutoff: float) -> np.ndarray:
     tree = KDTree(points)
     if memory.PAIR * len(points) ** 2 > memory.GIGABYTE:  # else there cannot be too many
         count = (int(tree.count_neighbors(tree, cutoff)) - len(points)) // 2
-        what = f"a list of {count:,} pairs of nodes within {cutoff:g}"
-        memory.afford(memory.PAIR * count, what, "take a shorter cut-off, or check the unit")
+        remedy = "take a shorter cut-off, or check the unit"
+        memory.afford_pairs(count, f"pairs of nodes within {cutoff:g}", remedy)
     return tree.query_pairs(cutoff, output_type="ndarray")
 
 
@@ -116,12 +116,10 @@ def hops(
     reached = adjacency
     seen = np.arange(num_nodes) * (num_nodes + 1)  # the diagonal: every node reaches itself
     found = []
-    for hop in range(maximum):
-        if hop:
+    for shorter in range(maximum):
+        if shorter:
             paths = int(degrees[found[-1] % num_nodes].sum())
-            memory.afford(
-                memory.PAIR * paths, f"a list of {paths:,} paths of {hop + 1} bonds", FEWER
-            )
+            memory.afford_pairs(paths, f"paths of {shorter + 1} bonds", FEWER)
             reached = matrix(found[-1]) @ adjacency
         senders, receivers = reached.nonzero()
         keys = senders.astype(np.int64) * num_nodes + receivers
@@ -153,8 +151,7 @@ def fully_connected(num_nodes: int) -> tuple[np.ndarray, np.ndarray]:
     Raises:
       TooLarge: they are more than memory can be expected to hold.
     """
-    count = num_nodes * (num_nodes - 1)
-    memory.afford(memory.PAIR * count, f"a list of {count:,} pairs of nodes", FEWER)
+    memory.afford_pairs(num_nodes * (num_nodes - 1), "pairs of nodes", FEWER)
     senders, receivers = np.nonzero(~np.eye(num_nodes, dtype=bool))
     return senders, receivers
 

@@ -203,8 +203,7 @@ def load(
     try:
         with memory.at_most(read.max_memory):
             whole = _whole(spec, source, name, read, report or silent)
-            runs = len(whole.lengths)
-            memory.afford(memory.RUN * runs, f"{name}: what belongs to {runs:,} runs", "keep fewer")
+            memory.afford_parts(len(whole.lengths), "runs", name)
             asked = _as_asked(whole, source, name, read)
             return checks.connected(with_graph(asked, graph or DEFAULT_GRAPH))
     except memory.TooLarge as why:

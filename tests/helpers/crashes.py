@@ -121,9 +121,13 @@ def went_on(name: str, work: Path, expected: dict, log: Path) -> str | None:
     return f"left {left}" if (left := leftovers(work)) else None
 
 
+def own_lines(said: str) -> list[str]:
+    return [line for line in said.splitlines() if line.startswith("estag: ")]
+
+
 def answered(code: int, said: str) -> str | None:
     """What is wrong with how a command ended by a fault: one line with a file, no traceback."""
-    lines = [line for line in said.splitlines() if line.startswith("estag: ")]
+    lines = own_lines(said)
     if code == 0:
         return None
     if code not in (1, 2) or len(lines) != 1 or "Traceback" in said:
@@ -133,8 +137,7 @@ def answered(code: int, said: str) -> str | None:
 
 def stopped(code: int, said: str, number: int) -> str | None:
     """What is wrong with how a command ended by a signal: its exit code, and one line."""
-    lines = [line for line in said.splitlines() if line.startswith("estag: ")]
-    right = code == 128 + number and len(lines) == 1 and "Traceback" not in said
+    right = code == 128 + number and len(own_lines(said)) == 1 and "Traceback" not in said
     return None if right else f"exit code {code}: {said[-700:]}"
 
 

@@ -103,14 +103,18 @@ def forked(
                     print(f"Traceback of a thread that does not end: {one}")
             sys.stdout.flush(), sys.stderr.flush()
         os._exit(code)
-    for seconds, which in ((600 if kill_after is None else kill_after, number), (600, 9)):
-        until = time.monotonic() + seconds
-        while not (over := os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT)):
-            if time.monotonic() > until:
-                os.kill(child, which)
-                break
-            time.sleep(0.002)
-        if over:
-            break
+    if not _ends_within(child, 600 if kill_after is None else kill_after):
+        os.kill(child, number)
+        if not _ends_within(child, 600):
+            os.kill(child, 9)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     return code, log.read_text(errors="replace")
+
+
+def _ends_within(child: int, seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.002)
+    return True

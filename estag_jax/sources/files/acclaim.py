@@ -97,9 +97,7 @@ def read_asf(path: str | Path) -> Skeleton:
             tables[section][key] = number, rest
         elif section == ":bonedata" and key == "begin":
             bones.append((number, {}))
-            memory.afford(
-                memory.JOINT * len(bones), f"{path}: a motion of {len(bones)} joints", "keep fewer"
-            )
+            memory.afford_parts(len(bones), "joints", path)
         elif section == ":bonedata" and bones:
             bones[-1][1].setdefault(key, (number, rest))
         elif section == ":hierarchy" and key not in ("begin", "end"):

@@ -90,6 +90,7 @@ def _hierarchy(
         key = words[0].upper()
         if key == "MOTION":
             break
+        memory.afford_parts(len(names), "joints", path)
         try:
             if key in ("ROOT", "JOINT", "END"):
                 parent = open_joints[-1] if open_joints else -1
@@ -98,11 +99,6 @@ def _hierarchy(
                 names.append(f"{names[parent]}_end" if key == "END" else " ".join(words[1:]))
                 parents.append(parent)
                 channels.append([])
-                memory.afford(
-                    memory.JOINT * len(names),
-                    f"{path}: a motion of {len(names)} joints",
-                    "keep fewer",
-                )
             elif key == "{":
                 open_joints.append(len(names) - 1)
             elif key == "}":
@@ -117,8 +113,6 @@ def _hierarchy(
                     raise ValueError(f"channels {' '.join(words[1:])}")
             elif key != "HIERARCHY":
                 raise ValueError(f"{words[0][:40]!r} is no word of the format")
-        except memory.TooLarge:
-            raise
         except (ValueError, IndexError) as error:
             raise DataError(f"{path}, line {number}: {error}; is this a .bvh file?") from None
     if not names or len(offsets) != len(names) or open_joints:

@@ -54,21 +54,17 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
             f"{path}: holds zero {what} as {form}; copy or save it again, or name its format (--read.format)"
         )
 
-    def points() -> Iterator[np.ndarray]:
-        for k, frame in enumerate(chain([first], frames)):
-            _check_same(path, k, frame, first)
-            memory.afford(24 * len(first.words) * (k + 1), f"{path}: {k + 1} frames")
-            cell = frame.atoms.cell
-            known = first.atoms.pbc.any() and cell.array[first.atoms.pbc].any(axis=1).all()
-            cells.append(cell.complete().array if known else _NO_CELL)
-            about.append(frame.atoms.info)
-            report(path.name, k + 1, 0)
-            yield frame.atoms.positions
-
     # Grows in its place: a list of frames and then their array would take twice the room.
     data = bytearray()
-    for frame in points():
-        data += frame.astype(np.float64, copy=False).tobytes()
+    for k, frame in enumerate(chain([first], frames)):
+        _check_same(path, k, frame, first)
+        memory.afford(24 * len(first.words) * (k + 1), f"{path}: {k + 1} frames")
+        cell = frame.atoms.cell
+        known = first.atoms.pbc.any() and cell.array[first.atoms.pbc].any(axis=1).all()
+        cells.append(cell.complete().array if known else _NO_CELL)
+        about.append(frame.atoms.info)
+        report(path.name, k + 1, 0)
+        data += frame.atoms.positions.astype(np.float64, copy=False).tobytes()
     positions = np.frombuffer(data, np.float64).reshape(-1, len(first.words), 3)
     numbers, notes = elements(path, first.words)
     plain = numbers is None and first.words[0].upper() == "X"
