@@ -24,10 +24,10 @@ from estag_jax.runs.readers import load
 from estag_jax.training.fit import fit
 from estag_jax.training.settings import TrainConfig
 
+pytestmark = pytest.mark.optimised
+
 RUN = """
 import json, sys, importlib.abc
-
-pytestmark = pytest.mark.optimised
 class Refuse(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
         if name.partition(".")[0] in ("estag_jax", "flax"):

@@ -8,6 +8,8 @@ import pytest
 import estag_jax
 from estag_jax.runs.pretrained import FOLDER, PRETRAINED, load_pretrained
 
+pytestmark = pytest.mark.optimised
+
 BUNDLED = [name for name, entry in PRETRAINED.items() if "--data demo" in entry.command]
 
 
