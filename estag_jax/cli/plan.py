@@ -18,7 +18,6 @@ from estag_jax.models.base import NetworkMethod
 from estag_jax.models.memory import CACHE, DEVICE, TRAINING
 from estag_jax.ops.sharding import device_name
 from estag_jax.runs import folder
-from estag_jax.runs.readers import load_task
 from estag_jax.runs.settings import RunConfig, prepare
 from estag_jax.training.cost import Rates, measure_rates
 from estag_jax.training.plan import Plan, Shapes, largest
@@ -66,6 +65,8 @@ def plan(
         if run is None:
             settings, task = prepare(settings)
         else:  # options change what the run's settings say
+            from estag_jax.runs.readers import load_task  # all that evaluates
+
             _, task = load_task(run)
         method = settings.model
     if not isinstance(method, NetworkMethod):

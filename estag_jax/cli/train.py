@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import io
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 from jax.errors import JaxRuntimeError
@@ -18,17 +18,17 @@ from estag_jax.cli.output import print_result, print_task
 from estag_jax.cli.progress import Display, Epochs
 from estag_jax.io import did_you_mean, one_line, reporting, write_text
 from estag_jax.models import catalog
-from estag_jax.report.run_figures import draw
 from estag_jax.report.tables import markdown
 from estag_jax.runs import folder
-from estag_jax.runs import run as runs
 from estag_jax.runs.presets import PRESETS, RENAMED
-from estag_jax.runs.readers import catalog_label
 from estag_jax.runs.settings import RunConfig
 from estag_jax.sources.catalog import find
 from estag_jax.training import distributed as processes
 from estag_jax.training.callbacks import Callback, TrainingDiverged
 from estag_jax.training.distributed import DistributedConfig
+
+if TYPE_CHECKING:
+    from estag_jax.runs.run import Finished
 
 _ALONE = DistributedConfig()
 
@@ -80,6 +80,8 @@ def train(
         raise Failure(f"{one_line(error)[:300]}; go on with --resume", processes.RESUME) from None
     if finished is None:
         return
+    from estag_jax.report.run_figures import draw  # matplotlib, which training need not hold
+
     result = finished.result
     write_text(out / folder.TABLE, markdown([result]))
     figures = draw(out, finished)
@@ -93,14 +95,17 @@ def train(
 
 def _fitted(
     run: RunConfig, out: Path, distributed: DistributedConfig, **flags: bool
-) -> runs.Finished | None:
+) -> Finished | None:
     """The run, shown as it goes on; None in processes other than the first, which show nothing."""
+    from estag_jax.runs.readers import catalog_label
+    from estag_jax.runs.run import train as train_run
+
     callbacks: list[Callback] = []
     if distributed.asked:
         signals.GRACE = distributed.grace
         callbacks.append(processes.Watchdog(distributed.watchdog))
     if not processes.is_first():
-        return runs.train(run, out, callbacks=callbacks, **flags)
+        return train_run(run, out, callbacks=callbacks, **flags)
 
     def announce(config, task, skipped) -> None:
         print_task(task)
@@ -109,7 +114,7 @@ def _fitted(
 
     with Display() as shown, reporting(shown.stage):
         callbacks.append(Epochs(shown, f"training {catalog_label(run)}"))
-        return runs.train(
+        return train_run(
             run, out, callbacks=callbacks, report=shown.report, announce=announce, **flags
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 
 from estag_jax.data.system import System
 from estag_jax.models.error_bars import JOINT_UP_TO, PERCENTS, ErrorBars
@@ -56,7 +56,7 @@ def fit_error_bars(
 
     moments = errors.fit()
     distances = [errors.distances(held, kept) for held, kept in _blocks(windows)]
-    quantiles = chi2.ppf(PERCENTS, 3)
+    quantiles = 2 * gammaincinv(3 / 2, PERCENTS)  # of chi squared in three dimensions
     if distances:
         quantiles = np.quantile(np.concatenate(distances), PERCENTS)
     factor = None

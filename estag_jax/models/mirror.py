@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from estag_jax.data.edges import bonded, refined
 from estag_jax.data.system import System
@@ -110,6 +109,8 @@ def plane_of(points: np.ndarray, nodes: np.ndarray) -> np.ndarray:
 
 def _exchanged(first: int, second: int, near: list[set[int]], squares: np.ndarray) -> np.ndarray:
     """An exchange of nodes that starts with a pair and goes along the bonds, by least squared distances."""
+    from scipy.optimize import linear_sum_assignment  # loads slowly; few systems need it
+
     nodes, reached = np.full(len(near), -1), [(first, second)]
     while (nodes < 0).any():
         if not reached:

@@ -27,8 +27,8 @@ from pathlib import Path
 import numpy as np
 
 from estag_jax.cli import main as estag
-from estag_jax.cli import train as train_command
 from estag_jax.io import read_json, read_npz
+from estag_jax.report import run_figures
 from estag_jax.runs import folder, readers
 from estag_jax.runs import run as runs
 from helpers import faults
@@ -63,7 +63,7 @@ def load() -> None:
     usual = readers.closed_forms
     readers.ROLLOUT_STEPS = 0
     runs.closed_forms = lambda *given: (usual(*given)[0][:1], [])
-    train_command.draw = lambda out, finished: []
+    run_figures.draw = lambda out, finished: []
     gc.collect()
     gc.freeze()  # a child that collects would copy all that it shares
 
