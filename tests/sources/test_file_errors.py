@@ -33,10 +33,10 @@ XYZ = "3\n\nC 0 0 0\nO 1.2 0 0\nH 2 0 0\n"
         ("a.xyz", XYZ.replace("C", "X"), "element of atom 0 .*X"),
         ("a.xyz", "", "empty"),
         ("a.xyz", "0\n\n", "zero atoms|frame 0"),
-        ("a.traj", XYZ, "frame 0 .*traj"),
+        ("a.traj", XYZ, "ASE cannot read it as traj"),
         ("a.pkl", XYZ, "pickled"),
         ("a.foo", XYZ, r"'\.foo'.*ASE .*MDAnalysis"),
-        ("a.gro", XYZ, "MDAnalysis cannot read"),
+        ("a.gro", XYZ, "line 2 is '', expected the number of atoms"),
         ("a.mol2", mol2(2, "1 1 2 1\n").replace(" C", " Q"), r"element of atom 0 \(Q0\)"),
     ],
 )

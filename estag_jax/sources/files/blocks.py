@@ -6,10 +6,7 @@ they say of a cut file names neither its frame nor its line.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -124,32 +121,6 @@ def examine_history(path: Path) -> History:
     return History(np.array(times), notes)
 
 
-def examine_data(path: Path) -> None:
-    """Checks that a LAMMPS data file holds as many atoms, bonds and angles as its header promises.
-
-    Raises:
-      DataError: names what there are too few of.
-    """
-    promised: dict[str, int] = {}
-    rows: Counter[str] = Counter()
-    section = ""
-    with opened(path) as file:
-        for line in islice(file, 1, None):  # behind the title
-            words = line.partition("#")[0].split()
-            if not section and len(words) == 2 and words[0].isdecimal():
-                promised[words[1]] = int(words[0])
-            elif words and words[0].isalpha() and words[0][0].isupper():
-                section = words[0].lower()
-            elif words:
-                rows[section] += 1
-    for kind in ("atoms", "bonds", "angles", "dihedrals", "impropers"):
-        if promised.get(kind, 0) != rows[kind]:
-            raise DataError(
-                f"{path}: its header promises {promised.get(kind, 0)} {kind}, {rows[kind]} are there; copy "
-                f"it again"
-            )
-
-
 def examine_xdatcar(path: Path) -> None:
     """Checks every line of an XDATCAR: 7 lines of a cell, and before each frame's atoms a line "Direct …".
 
@@ -239,30 +210,11 @@ def examine_xsf(path: Path) -> None:
             raise lines.error(f"{promised} frames are promised")
 
 
-def examine_end(path: Path, mark: str) -> None:
-    """Checks that the last line of a file is the mark that ends its rows: ASE reads those that are there.
-
-    Raises:
-      DataError: names the line that is missing.
-    """
-    last = ""
-    with opened(path) as file:
-        for line in file:
-            last = line.strip() or last
-    if last.casefold() != mark.casefold():
-        raise damaged(path, 0, f"its last line is {last[:40]!r}, expected {mark}")
-
-
 EXAMINE: dict[str, Callable[[Path], None]] = {
     "vasp-xdatcar": examine_xdatcar,
     "vasp-out": examine_outcar,
     "vasp-xml": examine_vasprun,
     "xsf": examine_xsf,
-    "res": partial(examine_end, mark="END"),
-    "gromos": partial(examine_end, mark="END"),
-    "mol": partial(examine_end, mark="M  END"),
-    "dmol-car": partial(examine_end, mark="end"),
-    "dmol-incoor": partial(examine_end, mark="$end"),
 }
 """What looks at a file before ASE reads it, by ASE's name of its format."""
 

@@ -17,6 +17,7 @@ from estag_jax.sources.files import hdf5, keys, motion, netcdf, text
 from estag_jax.sources.files.frames import read_frames
 from estag_jax.sources.files.npz import read_npz
 from estag_jax.sources.files.topology import (
+    OWN_NAMES,
     format_suffix,
     guess,
     known_to_mdanalysis,
@@ -97,6 +98,8 @@ def _read(spec: str, paths: list[Path], options: FileOptions, report: Report) ->
     """The trajectory, by the reader of its format."""
     first = paths[0]
     form = options.format.lower().lstrip(".")
+    form = OWN_NAMES.get(form, form)
+    options = dataclasses.replace(options, format=form)
     suffix = f".{form}" if form else format_suffix(first)
     if any(format_suffix(path) in NUMPY for path in paths) and len(paths) > 1:
         raise DataError(

@@ -23,6 +23,7 @@ FORMATS = {
     ".lmpdat": "DATA",
     ".lammps": "DATA",
     ".his": "HISTORY",
+    ".rst7": "INPCRD",
     ".netcdf": "NCDF",
     ".h5": "H5MD",
     ".hdf5": "H5MD",
@@ -66,7 +67,7 @@ def known_to_mdanalysis(suffix: str) -> bool:
         import MDAnalysis
     except ImportError:
         return True
-    form = _name(suffix)
+    form = mdanalysis_name(suffix)
     return form in MDAnalysis._PARSERS or form in MDAnalysis._READERS
 
 
@@ -83,11 +84,11 @@ def check_order(paths: list[Path], kinds: dict[Path, str]) -> None:
     import MDAnalysis
 
     def of(path: Path, formats: Any) -> bool:
-        return _name(kinds[path]) in formats
+        return mdanalysis_name(kinds[path]) in formats
 
     first, *others = paths
     dump = (
-        _name(kinds[first]) == "LAMMPSDUMP"
+        mdanalysis_name(kinds[first]) == "LAMMPSDUMP"
     )  # which tells types of atoms, and is a topology so far
     topologies = {name for name in MDAnalysis._PARSERS if not dump or name != "LAMMPSDUMP"}
     behind = next((p for p in others if of(p, topologies)), None)
@@ -141,11 +142,11 @@ def open_topology(topology: Path, suffix: str) -> Any:
     """MDAnalysis' universe of one file, with the suffix of its format."""
     import MDAnalysis
 
-    form, more = _name(suffix), {}
+    form, more = mdanalysis_name(suffix), {}
     if form == "DATA" and (style := _atom_style(topology)):
         more = {"atom_style": style}
     try:
-        return MDAnalysis.Universe(
+        universe = MDAnalysis.Universe(
             str(topology), to_guess=(), topology_format=form, format=form, **more
         )
     except Exception as error:  # parsers raise errors of any kind
@@ -155,9 +156,14 @@ def open_topology(topology: Path, suffix: str) -> Any:
             why = "without id the order of atoms is not known; dump it with the other columns"
             raise DataError(f"{topology}: {why}") from error
         raise unreadable(topology, "it", error) from error
+    if not len(universe.atoms):
+        raise DataError(
+            f"{topology}: holds no atoms; copy it again, or name its format (--read.format)"
+        )
+    return universe
 
 
-def _name(suffix: str) -> str:
+def mdanalysis_name(suffix: str) -> str:
     """MDAnalysis' name of a format."""
     return FORMATS.get(suffix, suffix[1:].upper())
 
@@ -182,7 +188,16 @@ def guess(path: Path) -> str | None:
     return found if found in ioformats else None
 
 
-_SHARED = ("proteindatabank", "gromacs", "extxyz", "xyz", "cif", "cp2k-dcd", "dlp-history", "dlp4")
+OWN_NAMES = {
+    "proteindatabank": "pdb",
+    "gromacs": "gro",
+    "xyz": "extxyz",
+    "dlp-history": "history",
+    "lammps-dump-text": "dump",
+}
+"""Our names of ASE's formats that are read here or by MDAnalysis, whichever name is given."""
+
+_SHARED = (*OWN_NAMES, "extxyz", "cif", "cp2k-dcd", "dlp4")
 """ASE's names of formats that MDAnalysis has too."""
 
 
