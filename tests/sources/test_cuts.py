@@ -151,11 +151,13 @@ def test_what_is_wrong_is_said_by_frame_and_line(tmp_path):
     path.write_text(tinker(0)(tmp_path, 3).rpartition("\n")[0].rpartition("\n")[0] + "\n")
     with pytest.raises(DataError, match="a.arc: frame 2 .*9 of its 10 lines .* its 2 whole frames"):
         read(path)
-    path.write_text(tinker(0)(tmp_path, 3).rpartition(" 1 2\n")[0] + "\n")
+    path.write_text(tinker(0)(tmp_path, 3)[:-5])
     with pytest.raises(
-        DataError, match="a.arc: frame 2 .*line 30 has 5 words, 7 in the frame before"
+        DataError, match="a.arc: frame 2 .*line 30 has 5 words and no end, 7 in the"
     ):
         read(path)
+    path.write_text(tinker(0)(tmp_path, 3).removesuffix(" 2\n") + "\n")  # another bond
+    assert len(read(path).positions) == 3
     path = tmp_path / "a.car"
     path.write_text("!BIOSYM archive 3\nPBC=OFF\n\n!DATE\nC1 0.0 0.0 0.0 XXXX 1 xx C 0.000\n")
     with pytest.raises(
@@ -191,6 +193,38 @@ def test_fewer_rows_than_promised(tmp_path):
     (tmp_path / "a.mol2").write_text(2 * mol2(3, "1 1 2 1\n2 2 3 1\n").replace("3 2 1", "4 2 1"))
     with pytest.raises(DataError, match="a.mol2: the molecule in line 1 promises 4 atoms, 3 are"):
         read(tmp_path / "a.mol2")
+
+
+@pytest.mark.parametrize(
+    "name, form",
+    [
+        ("POSCAR", "vasp"),
+        ("a.res", "res"),
+        ("a.g96", "gromos"),
+        ("a.gen", "gen"),
+        ("coord", "turbomole"),
+    ],
+)
+def test_frames_one_after_another_of_which_one_would_be_read(tmp_path, name, form):
+    path = tmp_path / name
+    texts = []
+    for image in images(3):
+        ase.io.write(path, image, format=form)
+        texts.append(path.read_text())
+    assert read(path, format=form).positions.shape[:2] == (1, 9)
+    path.write_text("".join(texts))
+    with pytest.raises(DataError, match=f"{name}: its lines repeat 3 times and one frame"):
+        read(path, format=form)
+
+
+def test_rows_of_one_frame_repeat_without_being_frames(tmp_path):
+    rows = "".join(f"{s}\n{x} {y} {z}\n" for s, (x, y, z) in ROWS[0])
+    (tmp_path / "a.config").write_text(f"title\n0 0 9\n{rows}")
+    found = read(tmp_path / "a.config")
+    assert found.positions.shape == (1, 9, 1, 3) and has_note(found, "neither a count nor an end")
+    rows = "".join(f"atom {x} {y} {z} {s}\n" for s, (x, y, z) in ROWS[0])
+    (tmp_path / "a.fhiaims").write_text(rows)
+    assert read(tmp_path / "a.fhiaims").positions.shape == (1, 9, 1, 3)
 
 
 def test_models_that_would_be_one_frame(tmp_path):

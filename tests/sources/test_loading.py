@@ -169,7 +169,7 @@ def test_formats_by_name(tmp_path, monkeypatch):
     refused(
         "nothing", "nothing: 'no suffix' is no format .*--read.format.*save positions .* as .npz"
     )
-    refused("plain", "MDAnalysis cannot read it", format="pdb")
+    refused("plain", "plain: holds no ATOM", format="pdb")
     refused("plain", "read format is 'extxzy', .*did you mean 'extxyz'", format="extxzy")
     for name in ("a.zip", "a.tar.gz", "a.tgz"):
         (tmp_path / name).write_text("?")

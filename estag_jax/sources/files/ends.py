@@ -77,11 +77,11 @@ LAST = {
     "turbomole": "$end",
     "turbomole-gradient": "$end",
     "runnerdata": "end",
-    "qbox": "</fpmd:simulation>",
+    "qbox": ":simulation>",
     "xsd": "</XSD>",
     "xtd": "</XSD>",
 }
-"""The last line of a file."""
+"""How the last line of a file ends."""
 
 DONE = {
     "gms": "EXECUTION OF GAMESS TERMINATED NORMALLY",
@@ -117,7 +117,7 @@ def examine(path: Path, form: str) -> End:
     begin, last, done = BEGINS.get(form), LAST.get(form), DONE.get(form)
     if not (begin or last or done):
         return End(None, False)
-    before, now, frames, rows, tail = [], [], 0, 0, deque(maxlen=_TAIL)
+    before, now, frames, rows, line, tail = [], [], 0, 0, "", deque(maxlen=_TAIL)
     with opened(path) as file:
         for number, line in enumerate(file, 1):
             if line.strip():
@@ -132,11 +132,11 @@ def examine(path: Path, form: str) -> End:
             if not frames:
                 del now[: len(now) - begin.lead]
     if frames:
-        _compare(path, frames, before, now, rows)
+        _compare(path, frames, before, now, rows, not line.endswith("\n"))
         if begin.close and begin.close not in (line for _, line in now):
             raise damaged(path, frames - 1, f"it has no {begin.close}")
     number, line = tail[-1] if tail else (0, "")
-    if last and line.casefold() != last.casefold():
+    if last and not line.casefold().endswith(last.casefold()):
         raise DataError(
             f"{path}: is cut short, its last line, {number}, is {line[:40]!r}, expected {last}; copy it again"
         )
@@ -147,6 +147,31 @@ def examine(path: Path, form: str) -> End:
             f"cut",
         )
     return End(frames if begin else None, bool(last or done or frames > 1), notes)
+
+
+def refuse_repeated(path: Path) -> None:
+    """Refuses a text file of which one frame is read where its lines are those of several.
+
+    Their kinds repeat to the last: rows of as many words, as many of them with a point, and other lines.
+
+    Raises:
+      DataError: says how many frames there seem to be.
+    """
+    kinds = []
+    with opened(path) as file:
+        for line in file:
+            if "\0" in line:
+                return
+            if line.strip():
+                row = 1 + len(line.split()) + 256 * line.count(".") if _is_row(line) else 0
+                kinds.append(chr(row % 0xD800))
+    text = "".join(kinds)
+    period = (text + text).find(text, 1)
+    count = len(text) // max(period, 1)
+    if count > 1 and len(set(text)) > 1 and "\0" in text:
+        raise DataError(
+            f"{path}: its lines repeat {count} times and one frame would be read; write its frames as .xyz"
+        )
 
 
 def unsure(path: Path, frames: int, atoms: int) -> str:
@@ -164,7 +189,9 @@ def other_count(path: Path, frames: int, found: int) -> DataError:
     )
 
 
-def _compare(path: Path, frames: int, before: list[_Line], now: list[_Line], rows: int) -> None:
+def _compare(
+    path: Path, frames: int, before: list[_Line], now: list[_Line], rows: int, cut: bool
+) -> None:
     """Refuses a last frame that has other lines than the frame before it, or fewer rows than it promises."""
     for lines in (before, now):
         while lines and not lines[-1][1]:  # blank ones between frames
@@ -174,13 +201,13 @@ def _compare(path: Path, frames: int, before: list[_Line], now: list[_Line], row
         raise damaged(path, frames - 1, f"{len(now)} of its {expected} lines are there")
     if frames == 1:
         return
-    for (_, there), (number, here) in zip(before, now, strict=False):
-        words, found = len(there.split()), len(here.split())
-        if words != found and _is_row(there):
-            why = f"line {number} has {found} words, {words} in the frame before"
-            raise damaged(path, frames - 1, why)
     if len(now) > expected:
         raise damaged(path, frames, f"line {now[expected][0]} and what follows is no whole frame")
+    number, last = now[-1]
+    words, found = len(before[-1][1].split()), len(last.split())
+    if cut and found < words:
+        why = f"line {number} has {found} words and no end, {words} in the frame before"
+        raise damaged(path, frames - 1, why)
 
 
 def _is_row(line: str) -> bool:

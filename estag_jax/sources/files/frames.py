@@ -9,6 +9,7 @@ from pathlib import Path
 import ase.units
 import numpy as np
 from ase.io import iread
+from ase.io.formats import ioformats
 
 from estag_jax import memory
 from estag_jax.data.system import DataError
@@ -18,7 +19,14 @@ from estag_jax.sources.files import boxes, ends, external
 from estag_jax.sources.files.blocks import COUNTED, EXAMINE
 from estag_jax.sources.files.stacks import check_names
 from estag_jax.sources.files.text import compressed, damaged
-from estag_jax.sources.files.timing import Clock, chosen_step, clock, names_of_stretches, unknown
+from estag_jax.sources.files.timing import (
+    Clock,
+    chosen_step,
+    clock,
+    names_of_stretches,
+    stated_step,
+    unknown,
+)
 from estag_jax.sources.files.xyz import Frame, elements, read_xyz
 from estag_jax.sources.options import FileOptions
 
@@ -68,14 +76,15 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
         report(path.name, k + 1, 0)
         data += frame.atoms.positions.astype(np.float64, copy=False).tobytes()
     positions = np.frombuffer(data, np.float64).reshape(-1, len(first.words), 3)
+    if ioformats[form].single:
+        ends.refuse_repeated(path)
     if end.frames not in (None, len(positions)):
         raise ends.other_count(path, end.frames, len(positions))
     numbers, notes = elements(path, first.words)
     plain = numbers is None and first.words[0].upper() == "X"
     dates, unit, said = _dates(path, about, options.frame_step is not None)
-    (step, unit), chosen = chosen_step(
-        path.name, dates.step and (dates.step, unit), options.frame_step, "fs"
-    )
+    stated = (dates.step, unit) if dates.step else stated_step(path, form)
+    (step, unit), chosen = chosen_step(path.name, stated, options.frame_step, "fs")
     notes = [*notes, *chosen, *said, *dates.notes, *end.notes]
     if not end.sure and form not in EXAMINE and form not in COUNTED:
         notes.append(ends.unsure(path, len(positions), len(first.words)))

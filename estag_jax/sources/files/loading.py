@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from ase.geometry import cell_to_cellpar, cellpar_to_cell
 
-from estag_jax.data.system import DataError
+from estag_jax.data.system import DataError, needed
 from estag_jax.sources.files import blocks, dcd, ends, hdf5, netcdf, pdb, stacks, text, xdr
 from estag_jax.sources.files.stacks import Stack
 from estag_jax.sources.files.timing import Clock, clock, has_time, unknown
@@ -25,6 +25,10 @@ HISTORY = (".history", ".his")
 
 OPEN_ENDED = (".pqr", ".fhiaims", ".config")
 """Formats of single frames that say neither how many atoms there are nor where they end."""
+
+
+PACKAGES = {".gsd": "gsd", ".tng": "pytng", ".mmcif": "gemmi", ".mmtf": "mmtf"}
+"""What MDAnalysis needs to read a format, which its extras do not install."""
 
 
 class Seen(NamedTuple):
@@ -47,6 +51,8 @@ class Seen(NamedTuple):
 
 def examined(path: Path, suffix: str) -> Seen:
     """Checks that a file of a format is whole."""
+    if (package := PACKAGES.get(suffix)) is not None:
+        needed(package, f"{path}: reading this file", package)
     if suffix == ".dcd":
         believed, notes = dcd.examine(path)
         return Seen(notes, believed)

@@ -44,6 +44,10 @@ def examine(path: Path, suffix: str = "") -> tuple[np.ndarray, tuple[str, ...]]:
                         notes = (f"{path.name} has no END; read were {len(names)} atoms",)
                     names, frames = [], frames + 1
                     boxes.append(box)
+    if not frames:
+        raise DataError(
+            f"{path}: holds no ATOM or HETATM; copy it again, or name its format (--read.format)"
+        )
     if frames > max(models, 1):
         raise DataError(
             f"{path}: has {frames} blocks of atoms that END closes and {models} MODEL records, the first "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import warnings
 from collections.abc import Callable
@@ -62,6 +63,14 @@ BINARY = (".xtc", ".trr", ".dcd", *netcdf.SUFFIXES, ".h5", ".hdf5", ".h5md", ".t
 ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar")
 
 PICKLES = (".pkl", ".pickle", ".pckl")
+
+FOREIGN = {
+    b"version https://git-lfs": "is a pointer to the file in Git LFS; fetch the file (git lfs pull)",
+    b"<!doctype html": "is a page of the web, as a download leaves that fails; get the file again",
+    b"<html": "is a page of the web, as a download leaves that fails; get the file again",
+    b"\xff\xfe": "is text in UTF-16, as PowerShell writes it; save it as UTF-8",
+}
+"""How files begin, in lower case, that stand where another should, and what to do."""
 
 MOTION: dict[str, Callable] = {
     ".asf": motion.read_acclaim,
@@ -196,6 +205,12 @@ def _check_path(path: Path) -> None:
         )
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file is empty; copy or save it again")
+    head = b""
+    with contextlib.suppress(OSError), path.open("rb") as file:  # its reader says what is wrong
+        head = file.read(64).lower()
+    for begin, what in FOREIGN.items():
+        if head.lstrip().startswith(begin):
+            raise DataError(f"{path}: {what}")
     if format_suffix(path) in BINARY and (refused := text.compressed(path)):
         raise refused
     if format_suffix(path) in ARCHIVES:

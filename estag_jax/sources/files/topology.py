@@ -203,7 +203,8 @@ _SHARED = (*OWN_NAMES, "extxyz", "cif", "cp2k-dcd", "dlp4")
 
 def unreadable(path: Path, what: str, error: Exception) -> DataError:
     """What another library's error says, with the file and what to look at."""
-    if isinstance(error, TypeError | UnicodeError) and (refused := compressed(path)):
+    binary = isinstance(error, TypeError | UnicodeError) or "codec can't decode" in str(error)
+    if binary and (refused := compressed(path)):
         return refused
     other = guess(path)
     remedy = f", or is it ASE's format {other} (--read.format {other})"

@@ -90,6 +90,8 @@ def read_universe(
                 pdb.give_boxes(reader, seen[path].boxes)
             if seen[path].frames not in (None, len(reader)):
                 raise ends.other_count(path, seen[path].frames, len(reader))
+            if len(reader) == 1 and stack is None:
+                ends.refuse_repeated(path)
             if kinds[path] in OPEN_ENDED and not runs:
                 notes.append(ends.unsure(path, len(reader), len(universe.atoms)))
             if (
