@@ -255,7 +255,8 @@ def cause(error: BaseException) -> str:
         return "the file ends"  # which these say without words
     # A long preface may name the file once more; a letter that is none may become four.
     text = printable(one_line(error).split(" Error: ")[-1])
-    return f"{type(error).__name__}: {text[:200]}{' …' if len(text) > 200 else ''}"
+    kind = type(error).__name__
+    return kind if text == kind else f"{kind}: {text[:200]}{' …' if len(text) > 200 else ''}"
 
 
 def _escaped(character: str) -> str:

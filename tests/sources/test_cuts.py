@@ -16,6 +16,7 @@ from estag_jax.data.system import DataError
 
 ETHANOL = molecule("CH3CH2OH")
 FRAMES = (ETHANOL.positions + _chain(3, 9).cumsum(1) * 0.01 + 3).round(6)
+ROWS_OF_THREE = FRAMES[0, :3]
 ROWS = [list(zip(ETHANOL.symbols, frame.tolist(), strict=True)) for frame in FRAMES]
 
 
@@ -156,6 +157,11 @@ def test_what_is_wrong_is_said_by_frame_and_line(tmp_path):
         DataError, match="a.arc: frame 2 .*line 30 has 5 words and no end, 7 in the"
     ):
         read(path)
+    path.write_text(tinker(0)(tmp_path, 3).rpartition("9 H")[0] + "9 H")
+    with pytest.raises(
+        DataError, match="a.arc: frame 2 .*line 30 has 2 words and no end, 7 in the"
+    ):
+        read(path)
     path.write_text(tinker(0)(tmp_path, 3).removesuffix(" 2\n") + "\n")  # another bond
     assert len(read(path).positions) == 3
     path = tmp_path / "a.car"
@@ -255,3 +261,23 @@ def test_time_of_castep(tmp_path):
     found = read(path)
     assert found.time_unit == "fs" and found.frame_step == pytest.approx(1.0, rel=1e-6)
     assert read(path, frame_step="2 fs").frame_step == 2.0
+
+
+def test_what_stands_behind_a_whole_file(tmp_path):
+    path = tmp_path / "a.traj"
+    ase.io.write(path, images(3))
+    assert len(read(path).positions) == 3
+    path.write_bytes(2 * path.read_bytes())
+    with pytest.raises(DataError, match="a.traj: holds another trajectory from byte"):
+        read(path)
+    top = write_pdb(tmp_path / "top.pdb", [(f"{s}{i}", "LIG", 1, s) for i, s in enumerate("CCO")])
+    path = tmp_path / "a.coor"
+    data = np.array([3], "<i4").tobytes() + np.array(ROWS_OF_THREE, "<f8").tobytes()
+    for more, right in [(data, True), (data[:-1], False), (2 * data, False), (b"\3", False)]:
+        path.write_bytes(more)
+        if right:
+            found = read(f"{top},{path}").positions[0, :, 0]
+            np.testing.assert_allclose(found, ROWS_OF_THREE, atol=1e-5)
+            continue
+        with pytest.raises(DataError, match=f"a.coor: has {len(more)} bytes, 3 atoms take 76"):
+            read(f"{top},{path}")

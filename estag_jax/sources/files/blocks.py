@@ -7,6 +7,7 @@ they say of a cut file names neither its frame nor its line.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -210,16 +211,31 @@ def examine_xsf(path: Path) -> None:
             raise lines.error(f"{promised} frames are promised")
 
 
+def examine_traj(path: Path) -> None:
+    """Checks that an ASE trajectory is one: of several behind each other ASE reads the first.
+
+    Raises:
+      DataError: another begins behind the first.
+    """
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        if (begin := data.find(b"- of UlmASE-Trajectory", 1)) > 0:
+            raise DataError(
+                f"{path}: holds another trajectory from byte {begin} on, which would not be read; read each "
+                f"by itself, or write them to one file"
+            )
+
+
 EXAMINE: dict[str, Callable[[Path], None]] = {
     "vasp-xdatcar": examine_xdatcar,
     "vasp-out": examine_outcar,
     "vasp-xml": examine_vasprun,
     "xsf": examine_xsf,
+    "traj": examine_traj,
 }
 """What looks at a file before ASE reads it, by ASE's name of its format."""
 
 COUNTED = (
-    *("extxyz", "traj", "db", "json", "vasp", "gen", "castep-cell", "cube", "cfg", "crystal"),
+    *("extxyz", "db", "json", "vasp", "gen", "castep-cell", "cube", "cfg", "crystal"),
     *("magres", "lammps-data", "abinit-in", "gpumd", "jsv"),
 )
 """Formats of ASE's that promise their rows, so that its reader fails where some are missing."""

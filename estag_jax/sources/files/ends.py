@@ -124,7 +124,8 @@ def examine(path: Path, form: str) -> End:
                 tail.append((number, line.strip()))
             if begin is None:
                 continue
-            if match := re.match(begin.line, line):
+            # Of a row that is cut what is left may look like a beginning.
+            if line.endswith("\n") and (match := re.match(begin.line, line)):
                 cut = max(len(now) - begin.lead, 0)
                 before, now, frames = now[:cut], now[cut:], frames + 1
                 rows = 1 + int(match.groupdict().get("rows", -1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,9 @@ AMBER = (".mdcrd", ".crdbox", ".trj")
 HISTORY = (".history", ".his")
 """Trajectories of DL_POLY."""
 
+
+NAMD = (".coor", ".namdbin")
+"""Coordinates of NAMD: the number of atoms, and three numbers of 8 bytes for each."""
 
 OPEN_ENDED = (".pqr", ".fhiaims", ".config")
 """Formats of single frames that say neither how many atoms there are nor where they end."""
@@ -66,6 +70,13 @@ def examined(path: Path, suffix: str) -> Seen:
     if suffix in HISTORY:
         history = blocks.examine_history(path)
         return Seen(history.notes, times=history.times)
+    if suffix in NAMD:
+        with path.open("rb") as file:
+            (atoms,) = struct.unpack("<i", file.read(4).ljust(4, b"\0"))
+        if path.stat().st_size != 4 + 24 * atoms:
+            raise DataError(
+                f"{path}: has {path.stat().st_size} bytes, {atoms} atoms take {4 + 24 * atoms}; copy it again"
+            )
     end = ends.examine(path, mdanalysis_name(suffix).lower())
     return Seen(end.notes, frames=end.frames)
 

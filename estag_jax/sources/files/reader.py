@@ -68,6 +68,7 @@ FOREIGN = {
     b"version https://git-lfs": "is a pointer to the file in Git LFS; fetch the file (git lfs pull)",
     b"<!doctype html": "is a page of the web, as a download leaves that fails; get the file again",
     b"<html": "is a page of the web, as a download leaves that fails; get the file again",
+    b"pathfiletype": "is motion capture in a format that is not read; save positions [frames, N, 3] as .npz",
     b"\xff\xfe": "is text in UTF-16, as PowerShell writes it; save it as UTF-8",
 }
 """How files begin, in lower case, that stand where another should, and what to do."""

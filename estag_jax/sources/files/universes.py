@@ -201,6 +201,8 @@ def _frames(
 def _frame(path: Path, universe: Any, k: int) -> Any:
     """Frame k; frames are read in order."""
     reader, atoms = universe.trajectory, len(universe.atoms)
+    if not len(reader):
+        raise DataError(f"{path}: MDAnalysis finds no whole number of frames in it; copy it again")
     try:
         ts = reader[0] if k == 0 else reader.next()
     except Exception as error:  # StopIteration too: the end came before it was announced
