@@ -281,3 +281,21 @@ def test_what_stands_behind_a_whole_file(tmp_path):
             continue
         with pytest.raises(DataError, match=f"a.coor: has {len(more)} bytes, 3 atoms take 76"):
             read(f"{top},{path}")
+
+
+def test_a_dump_that_begins_with_its_units_and_its_time(tmp_path):
+    """As LAMMPS writes it (dump_modify units yes time yes); MDAnalysis reads the types, and knows neither."""
+    frames = dump(tmp_path, 3).split("ITEM: TIMESTEP\n")[1:]
+    timed = [f"ITEM: TIME\n{50.0 * k}\nITEM: TIMESTEP\n{text}" for k, text in enumerate(frames)]
+    (tmp_path / "a.dump").write_text("ITEM: UNITS\nreal\n" + "".join(timed))
+    found = read(tmp_path / "a.dump", unwrap=False)
+    np.testing.assert_allclose(found.positions[:, :, 0], FRAMES, atol=1e-5)
+    assert (found.frame_step, found.time_unit) == (0.05, "ps")
+
+
+def test_tinker_files_that_are_called_xyz(tmp_path):
+    path = tmp_path / "a.xyz"
+    path.write_text(tinker(0)(tmp_path, 3))
+    with pytest.raises(DataError, match="a.xyz: frame 0.*Tinker's is --read.format txyz"):
+        read(path)
+    np.testing.assert_allclose(read(path, format="txyz").positions[:, :, 0], FRAMES, atol=1e-5)

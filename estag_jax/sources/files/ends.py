@@ -71,6 +71,7 @@ LAST = {
     "gromos": "END",
     "trc": "END",
     "mol": "M  END",
+    "sdf": "$$$$",
     "dmol-arc": "end",
     "dmol-car": "end",
     "dmol-incoor": "$end",

@@ -28,6 +28,7 @@ FORMATS = {
     ".lammps": "DATA",
     ".his": "HISTORY",
     ".rst7": "INPCRD",
+    ".cor": "CRD",
     ".netcdf": "NCDF",
     ".h5": "H5MD",
     ".hdf5": "H5MD",
@@ -142,16 +143,18 @@ def kinds_of(paths: list[Path], form: str) -> dict[Path, str]:
     return kinds | dict.fromkeys(unknown if len(paths) > 1 else paths if form else (), named)
 
 
-def open_topology(topology: Path, suffix: str) -> Any:
-    """MDAnalysis' universe of one file, with the suffix of its format."""
+def open_topology(topology: Path, suffix: str, folder: Path) -> Any:
+    """MDAnalysis' universe of one file, with the suffix of its format; the folder is for a part of it."""
     import MDAnalysis
 
-    form, more = mdanalysis_name(suffix), {}
+    form, more, path = mdanalysis_name(suffix), {}, topology
+    if form == "LAMMPSDUMP":
+        path = _first_frame(topology, folder / "first.dump")
     if form == "DATA" and (style := _atom_style(topology)):
         more = {"atom_style": style}
     try:
         universe = MDAnalysis.Universe(
-            str(topology), to_guess=(), topology_format=form, format=form, **more
+            str(path), to_guess=(), topology_format=form, format=form, **more
         )
     except Exception as error:  # parsers raise errors of any kind
         if "isn't a valid topology format" in str(error):
@@ -165,6 +168,21 @@ def open_topology(topology: Path, suffix: str) -> Any:
             f"{topology}: holds no atoms; copy it again, or name its format (--read.format)"
         )
     return universe
+
+
+def _first_frame(dump: Path, to: Path) -> Path:
+    """Writes the first frame of a LAMMPS dump without items that MDAnalysis does not know."""
+    frames = 0
+    with opened(dump) as file, to.open("w", encoding="utf-8") as out:
+        for line in file:
+            if line.strip() in ("ITEM: UNITS", "ITEM: TIME"):
+                next(file, "")
+                continue
+            frames += line.startswith("ITEM: TIMESTEP")
+            if frames > 1:
+                break
+            out.write(line)
+    return to
 
 
 def mdanalysis_name(suffix: str) -> str:

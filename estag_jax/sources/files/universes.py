@@ -64,7 +64,7 @@ def read_universe(
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         # MDAnalysis warns of every field that a format lacks; what matters here becomes a note.
         warnings.simplefilter("ignore")
-        universe = open_topology(topology, kinds[topology])
+        universe = open_topology(topology, kinds[topology], Path(folder))
         shown = getattr(universe, "trajectory", ()) if runs else ()
         if len(shown) > 1:
             notes.append(
