@@ -251,9 +251,12 @@ def one_line(error: BaseException) -> str:
 
 def cause(error: BaseException) -> str:
     """Kind and text of another library's error, on one line of moderate length."""
+    if isinstance(error, EOFError) or "StopIteration" in repr(error):
+        return "the file ends"  # which these say without words
     # A long preface may name the file once more; a letter that is none may become four.
     text = printable(one_line(error).split(" Error: ")[-1])
-    return f"{type(error).__name__}: {text[:200]}{' …' if len(text) > 200 else ''}"
+    kind = type(error).__name__
+    return kind if text == kind else f"{kind}: {text[:200]}{' …' if len(text) > 200 else ''}"
 
 
 def _escaped(character: str) -> str:

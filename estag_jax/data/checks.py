@@ -105,7 +105,7 @@ def _lengths(trajectory: Trajectory, wanted: str | None) -> tuple[Trajectory, li
         note = f"{found}: lengths are taken to be in {wanted} already (--read.unit {wanted})"
         return trajectory.changed(length_unit=wanted), [note]
     if CLOSE <= ratio <= (APART if fitting else ALONE):
-        if not fitting or trajectory.system.bonds is not None:
+        if not fitting or _along_bonds(trajectory) <= FAR:
             return trajectory, []
         return trajectory, [f"{found}: is this {fitting[0]}? (--read.length-unit {fitting[0]})"]
     raise DataError(
@@ -146,6 +146,18 @@ def _bond_ratio(trajectory: Trajectory) -> tuple[float, str]:
     ratio, distance = float(np.median(ratios)), float(np.median(distances))
     found = f"nearest atoms are {distance:.3g} {system.length_unit} apart, {ratio:.2g} times a bond's length"
     return ratio, found
+
+
+def _along_bonds(trajectory: Trajectory) -> float:
+    """The median length of the source's bonds in sums of covalent radii; far where it has none to tell by."""
+    system = trajectory.system
+    if system.bonds is None:
+        return np.inf
+    points = trajectory.positions[np.flatnonzero(trajectory.known)[0], :, 0]
+    i, j = np.reshape(system.bonds, (-1, 2)).T
+    radii = covalent_radii[system.atomic_numbers] / LENGTHS[system.length_unit]
+    lengths = np.linalg.norm(points[i] - points[j], axis=1) / (radii[i] + radii[j])
+    return float(np.median(lengths)) if len(lengths) else 0.0
 
 
 def _fitting(trajectory: Trajectory, ratio: float) -> list[str]:

@@ -113,6 +113,7 @@ def with_graph(trajectory: Trajectory, config: GraphConfig = DEFAULT_GRAPH) -> T
             remedy += "; kind 'nearest' or 'full' (--graph.kind) needs no bonds"
         if config.cutoff is not None:
             remedy = f"raise the cutoff of {config.cutoff}"
+        remedy = "; ".join([*(note for note in trajectory.notes if "?" in note), remedy])
         raise DataError(
             f"{source}: graph kind {config.kind!r} gives no edges between the {num_nodes} nodes; "
             f"{remedy}"

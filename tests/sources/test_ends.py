@@ -123,7 +123,7 @@ def test_a_format_whose_end_is_a_line(tmp_path, suffix, form):
     whole = np.linalg.norm(ethanol.positions[0] - ethanol.positions, axis=-1)
     np.testing.assert_allclose(np.linalg.norm(found[0] - found, axis=-1), whole, atol=1e-3)
     path.write_text("".join(lines[: -3 if form == "mol" else -4]))
-    with pytest.raises(DataError, match=f"a.{suffix}: .*its last line is"):
+    with pytest.raises(DataError, match=f"a.{suffix}: .*its last line, "):
         read(path, format=form)
 
 

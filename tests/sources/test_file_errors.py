@@ -20,6 +20,7 @@ from helpers.files import (
 )
 
 from estag_jax.data.system import DataError
+from estag_jax.sources.files import loading
 
 XYZ = "3\n\nC 0 0 0\nO 1.2 0 0\nH 2 0 0\n"
 
@@ -33,10 +34,13 @@ XYZ = "3\n\nC 0 0 0\nO 1.2 0 0\nH 2 0 0\n"
         ("a.xyz", XYZ.replace("C", "X"), "element of atom 0 .*X"),
         ("a.xyz", "", "empty"),
         ("a.xyz", "0\n\n", "zero atoms|frame 0"),
-        ("a.traj", XYZ, "frame 0 .*traj"),
+        ("a.traj", XYZ, "ASE cannot read it as traj"),
         ("a.pkl", XYZ, "pickled"),
         ("a.foo", XYZ, r"'\.foo'.*ASE .*MDAnalysis"),
-        ("a.gro", XYZ, "MDAnalysis cannot read"),
+        ("a.pdb", "TITLE nothing\nEND\n", "holds no ATOM"),
+        ("a.npz", "version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        ("a.cif", "\n<!DOCTYPE html><html>404</html>", "page of the web"),
+        ("a.gro", XYZ, "line 2 is '', expected the number of atoms"),
         ("a.mol2", mol2(2, "1 1 2 1\n").replace(" C", " Q"), r"element of atom 0 \(Q0\)"),
     ],
 )
@@ -46,6 +50,23 @@ def test_bad_files(tmp_path, name, content, words):
     with pytest.raises(DataError, match=words) as error:
         read(str(path))
     assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_text_of_two_bytes_a_letter(tmp_path):
+    (tmp_path / "a.xyz").write_text(XYZ, encoding="utf-16")
+    with pytest.raises(DataError, match="a.xyz: is text in UTF-16.*save it as UTF-8"):
+        read(tmp_path / "a.xyz")
+
+
+@pytest.mark.parametrize("suffix, package", loading.PACKAGES.items())
+def test_a_format_that_needs_a_package(tmp_path, monkeypatch, suffix, package):
+    """Before MDAnalysis, whose reader of .tng leaves a traceback on the terminal."""
+    monkeypatch.setitem(sys.modules, package, None)
+    top, path = write_pdb(tmp_path / "a.pdb", CARBONS), tmp_path / f"a{suffix}"
+    path.write_text("anything")
+    words = rf"{path.name}: reading this file needs {package}; pip install {package}"
+    with pytest.raises(DataError, match=words):
+        read(f"{top},{path}" if suffix == ".tng" else path)
 
 
 def cut(path, source, count):

@@ -53,6 +53,34 @@ def test_names_of_collections(tmp_path, arrays):
     assert {(0, 1), (1, 2)} == set(map(tuple, found.system.bonds.tolist()))
 
 
+@pytest.mark.parametrize(
+    "key", ["lenght_unit", "length_untis", "timestp_fs", "dt_f", "Time_Units2"]
+)
+def test_a_unit_or_a_time_that_is_misspelt_is_named(tmp_path, key):
+    with pytest.raises(DataError, match=f"a.npz: key {key} is not read; rename it if it is "):
+        load(tmp_path / "a.npz", R=R, z=Z, **{key: 1.0})
+
+
+@pytest.mark.parametrize("key", ["e_unit", "f_unit", "temperature", "d_time", "unit_energy"])
+def test_other_keys_are_no_units(tmp_path, key):
+    assert has_note(load(tmp_path / "a.npz", R=R, z=Z, **{key: 1.0}), f"not read: {key}")
+
+
+def test_a_graph_without_edges_asks_for_the_unit(tmp_path):
+    with pytest.raises(DataError, match=r"no edges.*is this bohr\? \(--read.length-unit bohr\)"):
+        load(tmp_path / "a.npz", R=R[:, :2] / LENGTHS["bohr"], z=Z[:2])
+
+
+def test_bonds_of_the_file_tell_the_unit(tmp_path):
+    near = dict(R=R[:, :2] / LENGTHS["bohr"], z=Z[:2], bonds=[[0, 1]])
+    assert has_note(load(tmp_path / "a.npz", **near), "is this bohr?")
+    # Neon 2.4 Å apart is bonded to nothing, and what is bonded is so as in Å.
+    points = [[0, 0, 0], [2.4, 0, 0], [0, 2.4, 0], [2.4, 2.4, 0], [0, 9, 0], [1.3, 9, 0]]
+    apart = dict(R=np.tile(points, (12, 1, 1)) + 0.01 * R[:, :1], z=[10, 10, 10, 10, 8, 6])
+    assert has_note(load(tmp_path / "b.npz", **apart), "is this bohr?")
+    assert not has_note(load(tmp_path / "c.npz", **apart, bonds=[[4, 5]]), "is this")
+
+
 def test_what_is_renamed_is_noted(tmp_path):
     found = load(tmp_path / "a.npz", coords=R, nuclear_charges=Z)
     assert has_note(found, "keys of a.npz that are read: coords as R, nuclear_charges as z")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import gzip
+import logging
+import sys
 
 import ase
 import ase.io
@@ -169,7 +171,7 @@ def test_formats_by_name(tmp_path, monkeypatch):
     refused(
         "nothing", "nothing: 'no suffix' is no format .*--read.format.*save positions .* as .npz"
     )
-    refused("plain", "MDAnalysis cannot read it", format="pdb")
+    refused("plain", "plain: holds no ATOM", format="pdb")
     refused("plain", "read format is 'extxzy', .*did you mean 'extxyz'", format="extxzy")
     for name in ("a.zip", "a.tar.gz", "a.tgz"):
         (tmp_path / name).write_text("?")
@@ -234,3 +236,11 @@ def test_the_unit_of_the_file(tmp_path):
     assert found.system.length_unit == "nm" and found.system.bonds.tolist() == [[0, 1], [1, 2]]
     found = sources.load(str(tmp_path / "a.xyz"), read=ReadConfig(length_unit="nm", unit="Å"))
     np.testing.assert_allclose(found.positions[:, :, 0], FRAMES, atol=1e-5)
+
+
+def test_what_mdanalysis_logs_is_not_shown(monkeypatch, capsys):
+    """Some libraries of training give the root logger a handler, which would print it."""
+    monkeypatch.setattr(logging.getLogger(), "handlers", [logging.StreamHandler(sys.stderr)])
+    logging.getLogger("else").warning("shown")
+    logging.getLogger("MDAnalysis.coordinates.AMBER").warning("netCDF4 is not available")
+    assert capsys.readouterr().err == "shown\n"

@@ -1,6 +1,7 @@
 """Files that are called by their program, and suffixes that ASE and MDAnalysis both know."""
 
 import gzip
+import lzma
 
 import ase
 import ase.io
@@ -70,6 +71,10 @@ def test_a_compressed_file_that_its_reader_does_not_unpack(tmp_path):
     (tmp_path / "geometry.in.gz").write_bytes(gzip.compress(AIMS.encode()))
     with pytest.raises(DataError, match=r"is compressed; unpack it first \(gunzip geometry.in.gz"):
         read(tmp_path / "geometry.in.gz")
+    pytest.importorskip("MDAnalysis")
+    (tmp_path / "a.pdb.xz").write_bytes(lzma.compress(b"ATOM\nEND\n"))
+    with pytest.raises(DataError, match=r"is compressed; unpack it first \(unxz a.pdb.xz"):
+        read(tmp_path / "a.pdb.xz")
 
 
 @pytest.mark.parametrize("name", ["a.in", "a.arc"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import ase
 import ase.io
 import numpy as np
@@ -210,3 +213,22 @@ def test_times_of_other_programs(tmp_path):
     assert time_of(read(tmp_path / "c.xyz", frame_step="1 fs")) == (1.0, "fs")
     holes = read(timed(tmp_path / "d.xyz", [0.0, None, 1.0]))
     assert time_of(holes) == (1.0, "frame") and has_note(holes, "times of the frames were not used")
+
+
+@pytest.mark.parametrize(
+    "name, form, line, expected",
+    [
+        ("aims/md.out", "aims-output", None, (0.001, "ps")),
+        ("castep/md.castep", "castep-castep", None, (0.001, "ps")),
+        ("vasp/OUTCAR_example_1", "vasp-out", "IBRION =     -1", (1.0, "frame")),
+        ("vasp/OUTCAR_example_1", "vasp-out", "IBRION =      0", (0.5, "fs")),
+        ("vasp/vasprun_pstress.xml", "vasp-xml", 'IBRION">    -1', (1.0, "frame")),
+        ("vasp/vasprun_pstress.xml", "vasp-xml", 'IBRION">     0', (0.5, "fs")),
+    ],
+)
+def test_the_step_that_an_output_states(tmp_path, name, form, line, expected):
+    """Files of real programs that ASE ships; an OUTCAR has dynamics where IBRION is 0."""
+    source = Path(ase.__file__).parent / "test" / "testdata" / name
+    text = source.read_text()
+    (tmp_path / "a").write_text(re.sub(r"IBRION.{2,3} +-1", line, text) if line else text)
+    assert time_of(read(tmp_path / "a", format=form)) == expected

@@ -6,10 +6,8 @@ they say of a cut file names neither its frame nor its line.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
-from itertools import islice
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -124,32 +122,6 @@ def examine_history(path: Path) -> History:
     return History(np.array(times), notes)
 
 
-def examine_data(path: Path) -> None:
-    """Checks that a LAMMPS data file holds as many atoms, bonds and angles as its header promises.
-
-    Raises:
-      DataError: names what there are too few of.
-    """
-    promised: dict[str, int] = {}
-    rows: Counter[str] = Counter()
-    section = ""
-    with opened(path) as file:
-        for line in islice(file, 1, None):  # behind the title
-            words = line.partition("#")[0].split()
-            if not section and len(words) == 2 and words[0].isdecimal():
-                promised[words[1]] = int(words[0])
-            elif words and words[0].isalpha() and words[0][0].isupper():
-                section = words[0].lower()
-            elif words:
-                rows[section] += 1
-    for kind in ("atoms", "bonds", "angles", "dihedrals", "impropers"):
-        if promised.get(kind, 0) != rows[kind]:
-            raise DataError(
-                f"{path}: its header promises {promised.get(kind, 0)} {kind}, {rows[kind]} are there; copy "
-                f"it again"
-            )
-
-
 def examine_xdatcar(path: Path) -> None:
     """Checks every line of an XDATCAR: 7 lines of a cell, and before each frame's atoms a line "Direct …".
 
@@ -239,18 +211,18 @@ def examine_xsf(path: Path) -> None:
             raise lines.error(f"{promised} frames are promised")
 
 
-def examine_end(path: Path, mark: str) -> None:
-    """Checks that the last line of a file is the mark that ends its rows: ASE reads those that are there.
+def examine_traj(path: Path) -> None:
+    """Checks that an ASE trajectory is one: of several behind each other ASE reads the first.
 
     Raises:
-      DataError: names the line that is missing.
+      DataError: another begins behind the first.
     """
-    last = ""
-    with opened(path) as file:
-        for line in file:
-            last = line.strip() or last
-    if last.casefold() != mark.casefold():
-        raise damaged(path, 0, f"its last line is {last[:40]!r}, expected {mark}")
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        if (begin := data.find(b"- of UlmASE-Trajectory", 1)) > 0:
+            raise DataError(
+                f"{path}: holds another trajectory from byte {begin} on, which would not be read; read each "
+                f"by itself, or write them to one file"
+            )
 
 
 EXAMINE: dict[str, Callable[[Path], None]] = {
@@ -258,16 +230,12 @@ EXAMINE: dict[str, Callable[[Path], None]] = {
     "vasp-out": examine_outcar,
     "vasp-xml": examine_vasprun,
     "xsf": examine_xsf,
-    "res": partial(examine_end, mark="END"),
-    "gromos": partial(examine_end, mark="END"),
-    "mol": partial(examine_end, mark="M  END"),
-    "dmol-car": partial(examine_end, mark="end"),
-    "dmol-incoor": partial(examine_end, mark="$end"),
+    "traj": examine_traj,
 }
 """What looks at a file before ASE reads it, by ASE's name of its format."""
 
 COUNTED = (
-    *("extxyz", "traj", "db", "json", "vasp", "gen", "castep-cell", "cube", "cfg", "crystal"),
+    *("extxyz", "db", "json", "vasp", "gen", "castep-cell", "cube", "cfg", "crystal"),
     *("magres", "lammps-data", "abinit-in", "gpumd", "jsv"),
 )
 """Formats of ASE's that promise their rows, so that its reader fails where some are missing."""

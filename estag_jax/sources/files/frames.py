@@ -6,18 +6,27 @@ from collections.abc import Iterator
 from itertools import chain, compress
 from pathlib import Path
 
+import ase.units
 import numpy as np
 from ase.io import iread
+from ase.io.formats import ioformats
 
 from estag_jax import memory
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.io import Report, cause
-from estag_jax.sources.files import boxes, external
+from estag_jax.sources.files import boxes, ends, external
 from estag_jax.sources.files.blocks import COUNTED, EXAMINE
 from estag_jax.sources.files.stacks import check_names
 from estag_jax.sources.files.text import compressed, damaged
-from estag_jax.sources.files.timing import Clock, chosen_step, clock, names_of_stretches, unknown
+from estag_jax.sources.files.timing import (
+    Clock,
+    chosen_step,
+    clock,
+    names_of_stretches,
+    stated_step,
+    unknown,
+)
 from estag_jax.sources.files.xyz import Frame, elements, read_xyz
 from estag_jax.sources.options import FileOptions
 
@@ -46,6 +55,7 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
     cells, about = [], []
     if form in EXAMINE:
         EXAMINE[form](path)
+    end = ends.examine(path, form)
     frames = read_xyz(path) if form == "extxyz" else _frames(path, form)
     first = next(frames, None)
     if first is None or not len(first.words):
@@ -66,18 +76,18 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
         report(path.name, k + 1, 0)
         data += frame.atoms.positions.astype(np.float64, copy=False).tobytes()
     positions = np.frombuffer(data, np.float64).reshape(-1, len(first.words), 3)
+    if ioformats[form].single:
+        ends.refuse_repeated(path)
+    if end.frames not in (None, len(positions)):
+        raise ends.other_count(path, end.frames, len(positions))
     numbers, notes = elements(path, first.words)
     plain = numbers is None and first.words[0].upper() == "X"
     dates, unit, said = _dates(path, about, options.frame_step is not None)
-    (step, unit), chosen = chosen_step(
-        path.name, dates.step and (dates.step, unit), options.frame_step, "fs"
-    )
-    notes = [*notes, *chosen, *said, *dates.notes]
-    if form not in EXAMINE and form not in COUNTED:
-        notes.append(
-            f"{path.name} has neither a count nor an end by which a cut would be noticed; read were "
-            f"{len(positions)} frame(s) of {len(first.words)} atoms"
-        )
+    stated = (dates.step, unit) if dates.step else stated_step(path, form)
+    (step, unit), chosen = chosen_step(path.name, stated, options.frame_step, "fs")
+    notes = [*notes, *chosen, *said, *dates.notes, *end.notes]
+    if not end.sure and form not in EXAMINE and form not in COUNTED:
+        notes.append(ends.unsure(path, len(positions), len(first.words)))
     atoms, bonds = first.atoms, None
     edges = atoms.cell.lengths()[atoms.pbc]
     spans = boxes.spans(np.stack(cells))
@@ -119,14 +129,17 @@ def _frames(path: Path, form: str) -> Iterator[Frame]:
     count = 0
     try:
         for atoms in iread(str(path), index=":", format=form, do_not_split_by_at_sign=True):
+            if form == "castep-md" and "time" in atoms.info:
+                atoms.info["time_fs"] = atoms.info.pop("time") / ase.units.fs
             yield Frame(atoms, tuple(atoms.get_chemical_symbols()))
             count += 1
     except Exception as error:  # parsers raise errors of any kind
         if isinstance(error, UnicodeError) and (refused := compressed(path)):
             raise refused from error
+        what = f"frame {count} (counted from 0)" if count else "it"
         raise DataError(
-            f"{path}: ASE cannot read frame {count} (counted from 0) as {form} "
-            f"({cause(error)}); is the file whole, and its suffix that of its format (--read.format)?"
+            f"{path}: ASE cannot read {what} as {form} ({cause(error)}); is the file whole, and its suffix "
+            f"that of its format (--read.format)?"
         ) from error
 
 

@@ -35,6 +35,19 @@ TIME = re.compile(
 RATE = re.compile(r"fps|frame_?rate|frequency_hz|rate_hz", re.IGNORECASE)
 """Keys of a number of frames per second."""
 
+_MEASURES = [
+    *(key for name in ("length_unit", "time_unit") for key in ALIASES[name]),
+    *(
+        f"{key}_{unit}"
+        for key in ("dt", "time", "timestep", "delta_t")
+        for unit in ("fs", "ps", "ns", "s")
+    ),
+]
+"""Keys that say what numbers mean."""
+
+_NEAR = 0.86
+"""Likeness from which a key is taken for one of them that is misspelt; e_unit and r_unit have 0.83."""
+
 DATES = ("t", "time", "times")
 """Those of them that may hold a time for each frame."""
 
@@ -109,9 +122,19 @@ def nearest(there: Iterable[str]) -> str:
 
 
 def noted(path: Path, names: Mapping[str, str], there: Iterable[str]) -> list[str]:
-    """Notes on keys of other names, and on those that are not read."""
+    """Notes on keys of other names, and on those that are not read.
+
+    Raises:
+      DataError: one of these is nearly the key of a unit or a time, without which numbers would be wrong.
+    """
     others = [f"{key} as {name}" for key, name in names.items() if key != name]
     unread = sorted(set(there) - set(names))
+    for key in unread:
+        near = difflib.get_close_matches(key.lower(), _MEASURES, n=1, cutoff=_NEAR)
+        if near and key.lower() not in _MEASURES:
+            raise DataError(
+                f"{path}: key {key} is not read; rename it if it is {near[0]}, else leave it out"
+            )
     notes = [f"keys of {path.name} that are read: {', '.join(others)}"] if others else []
     return notes + ([f"keys that are not read: {', '.join(unread)}"] if unread else [])
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from ase.geometry import cell_to_cellpar, cellpar_to_cell
 
-from estag_jax.data.system import DataError
-from estag_jax.sources.files import blocks, dcd, hdf5, netcdf, pdb, stacks, text, xdr
+from estag_jax.data.system import DataError, needed
+from estag_jax.sources.files import blocks, dcd, ends, hdf5, netcdf, pdb, stacks, text, xdr
 from estag_jax.sources.files.stacks import Stack
 from estag_jax.sources.files.timing import Clock, clock, has_time, unknown
-from estag_jax.sources.files.topology import FORMATS, unreadable
+from estag_jax.sources.files.topology import mdanalysis_name, unreadable
 from estag_jax.sources.files.xyz import read_xyz
 
 AMBER = (".mdcrd", ".crdbox", ".trj")
@@ -23,29 +24,70 @@ HISTORY = (".history", ".his")
 """Trajectories of DL_POLY."""
 
 
-def examined(path: Path, suffix: str) -> tuple[bool, tuple[str, ...]]:
-    """Checks that a file of a format is whole; whether its time step means something, and notes."""
+NAMD = (".coor", ".namdbin")
+"""Coordinates of NAMD: the number of atoms, and three numbers of 8 bytes for each."""
+
+OPEN_ENDED = (".pqr", ".fhiaims", ".config")
+"""Formats of single frames that say neither how many atoms there are nor where they end."""
+
+
+PACKAGES = {".gsd": "gsd", ".tng": "pytng", ".mmcif": "gemmi", ".mmtf": "mmtf"}
+"""What MDAnalysis needs to read a format, which its extras do not install."""
+
+
+class Seen(NamedTuple):
+    """What a look at a file says before MDAnalysis reads it.
+
+    Args:
+      notes: on it.
+      believed: whether its time step means something.
+      frames: how many begin, or None where the format does not tell.
+      times: of its frames [frames], ps, where MDAnalysis does not read them.
+      boxes: lengths and angles [frames, 6], where MDAnalysis takes those of frame 0 for all.
+    """
+
+    notes: tuple[str, ...] = ()
+    believed: bool = True
+    frames: int | None = None
+    times: np.ndarray | None = None
+    boxes: np.ndarray | None = None
+
+
+def examined(path: Path, suffix: str) -> Seen:
+    """Checks that a file of a format is whole."""
+    if (package := PACKAGES.get(suffix)) is not None:
+        needed(package, f"{path}: reading this file", package)
     if suffix == ".dcd":
-        return dcd.examine(path)
+        believed, notes = dcd.examine(path)
+        return Seen(notes, believed)
     if suffix in (".xtc", ".trr"):
-        return True, xdr.examine(path)
+        return Seen(xdr.examine(path))
     if suffix in netcdf.SUFFIXES:
-        return True, netcdf.examine(path)
+        return Seen(netcdf.examine(path))
     if suffix in pdb.SUFFIXES:
-        pdb.examine(path)
-    if FORMATS.get(suffix, suffix[1:].upper()) == "DATA":
-        blocks.examine_data(path)
+        cells, notes = pdb.examine(path, suffix)
+        return Seen(notes, boxes=cells)
     if suffix in HISTORY:
-        return True, blocks.examine_history(path).notes
-    return True, ()
+        history = blocks.examine_history(path)
+        return Seen(history.notes, times=history.times)
+    if suffix in NAMD:
+        with path.open("rb") as file:
+            (atoms,) = struct.unpack("<i", file.read(4).ljust(4, b"\0"))
+        if path.stat().st_size != 4 + 24 * atoms:
+            raise DataError(
+                f"{path}: has {path.stat().st_size} bytes, {atoms} atoms take {4 + 24 * atoms}; copy it again"
+            )
+    end = ends.examine(path, mdanalysis_name(suffix).lower())
+    return Seen(end.notes, frames=end.frames)
 
 
-def load(universe: Any, topology: Path, path: Path, suffix: str, folder: Path) -> Stack | None:
+def load(
+    universe: Any, topology: Path, path: Path, suffix: str, folder: Path, stack: Stack | None
+) -> Stack | None:
     """Puts a run's coordinates into the universe; returns them where they were read here."""
     from MDAnalysis.coordinates.memory import MemoryReader
 
-    stack = None
-    if suffix in STACKS:
+    if stack is None and suffix in STACKS:
         stack = STACKS[suffix](path)
     count = len(universe.atoms)
     if stack is not None and stack.positions.shape[1] != count:
@@ -60,7 +102,7 @@ def load(universe: Any, topology: Path, path: Path, suffix: str, folder: Path) -
             link.symlink_to(path.resolve())
             universe.load_new(str(link))
         else:
-            universe.load_new(str(path), format=FORMATS.get(suffix, suffix[1:].upper()))
+            universe.load_new(str(path), format=mdanalysis_name(suffix))
         if suffix in AMBER:
             _check_lines(path, universe.trajectory, count)
     except DataError:
@@ -73,10 +115,12 @@ def load(universe: Any, topology: Path, path: Path, suffix: str, folder: Path) -
     return None
 
 
-def clock_of(path: Path, reader: Any, stack: Stack | None, times: np.ndarray, given: bool) -> Clock:
+def clock_of(
+    path: Path, reader: Any, seen: Seen, stack: Stack | None, times: np.ndarray, given: bool
+) -> Clock:
     """What the frames of a run say of the time, in ps."""
-    if reader.format == "HISTORY":
-        return clock(path, blocks.examine_history(path).times, "ps", given)
+    if seen.times is not None:
+        return clock(path, seen.times, "ps", given)
     if stack is None:
         return clock(path, times, "ps", given) if has_time(reader) else unknown(len(times))
     if stack.times is None:

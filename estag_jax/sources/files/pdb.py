@@ -10,47 +10,61 @@ import numpy as np
 
 from estag_jax.data.system import DataError
 from estag_jax.sources.files.stacks import check_names
-from estag_jax.sources.files.text import opened
+from estag_jax.sources.files.text import damaged, opened
 
-SUFFIXES = (".pdb", ".ent")
+SUFFIXES = (".pdb", ".ent", ".xpdb", ".pdbqt")
 
 
-def examine(path: Path) -> np.ndarray:
+def examine(path: Path, suffix: str = "") -> tuple[np.ndarray, tuple[str, ...]]:
     """Refuses models of different atoms, and atoms that belong to no model.
 
     Returns:
       Lengths and angles of the box of each frame [frames, 6], zero without one: what CRYST1 before a model
-      says holds up to the next. MDAnalysis looks for it behind MODEL.
+      says holds up to the next. MDAnalysis looks for it behind MODEL. And a note where nothing closes the
+      atoms of a single frame.
 
     Raises:
       DataError: names the frame and what it has.
     """
-    first, names, frames, models = [], [], 0, 0
+    first, names, frames, models, notes = [], [], 0, 0, ()
     box, boxes = _NO_BOX, []
     with opened(path) as file:
-        for line in chain(file, ("END",)):
-            if line.startswith(("ATOM", "HETATM")):
+        for line in chain(file, (_FILE_ENDS,)):
+            record = line[:6].strip()
+            if record in ("ATOM", "HETATM"):
                 names.append(line[12:16].strip())
-            elif line.startswith("CRYST1"):
+            elif record == "CRYST1":
                 box = _box(line)
-            elif line.startswith(("MODEL", "END")):
-                models += line.startswith("MODEL")
+            elif record in ("MODEL", "ENDMDL", "END"):
+                models += record == "MODEL"
                 if names:
                     first = first or names
                     check_names(path, frames, names, first)
+                    if line is _FILE_ENDS and not frames:
+                        notes = (f"{path.name} has no END; read were {len(names)} atoms",)
                     names, frames = [], frames + 1
                     boxes.append(box)
+    if not frames:
+        raise DataError(
+            f"{path}: holds no ATOM or HETATM; copy it again, or name its format (--read.format)"
+        )
     if frames > max(models, 1):
         raise DataError(
             f"{path}: has {frames} blocks of atoms that END closes and {models} MODEL records, the first "
             f"block alone would be read; write MODEL and ENDMDL around each frame"
         )
-    return np.array(boxes)
+    if 0 < frames < models:
+        raise damaged(path, frames, f"{models} MODEL records are there, the last has no atoms")
+    if frames > 1 and suffix == ".pdbqt":
+        raise DataError(f"{path}: its {frames} models would be read as one; write them as .pdb")
+    return np.array(boxes), notes
 
 
-def give_boxes(path: Path, reader: Any) -> None:
+_FILE_ENDS = "END"
+
+
+def give_boxes(reader: Any, boxes: np.ndarray) -> None:
     """Gives each frame of MDAnalysis' reader its box."""
-    boxes = examine(path)
 
     def boxed(frame: Any) -> Any:
         frame.dimensions = boxes[frame.frame]

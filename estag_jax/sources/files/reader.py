@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import warnings
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from estag_jax.sources.files import hdf5, keys, motion, netcdf, text
 from estag_jax.sources.files.frames import read_frames
 from estag_jax.sources.files.npz import read_npz
 from estag_jax.sources.files.topology import (
+    OWN_NAMES,
     format_suffix,
     guess,
     known_to_mdanalysis,
@@ -62,6 +64,15 @@ ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar")
 
 PICKLES = (".pkl", ".pickle", ".pckl")
 
+FOREIGN = {
+    b"version https://git-lfs": "is a pointer to the file in Git LFS; fetch the file (git lfs pull)",
+    b"<!doctype html": "is a page of the web, as a download leaves that fails; get the file again",
+    b"<html": "is a page of the web, as a download leaves that fails; get the file again",
+    b"pathfiletype": "is motion capture in a format that is not read; save positions [frames, N, 3] as .npz",
+    b"\xff\xfe": "is text in UTF-16, as PowerShell writes it; save it as UTF-8",
+}
+"""How files begin, in lower case, that stand where another should, and what to do."""
+
 MOTION: dict[str, Callable] = {
     ".asf": motion.read_acclaim,
     ".amc": motion.read_acclaim,
@@ -97,6 +108,8 @@ def _read(spec: str, paths: list[Path], options: FileOptions, report: Report) ->
     """The trajectory, by the reader of its format."""
     first = paths[0]
     form = options.format.lower().lstrip(".")
+    form = OWN_NAMES.get(form, form)
+    options = dataclasses.replace(options, format=form)
     suffix = f".{form}" if form else format_suffix(first)
     if any(format_suffix(path) in NUMPY for path in paths) and len(paths) > 1:
         raise DataError(
@@ -193,6 +206,12 @@ def _check_path(path: Path) -> None:
         )
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file is empty; copy or save it again")
+    head = b""
+    with contextlib.suppress(OSError), path.open("rb") as file:  # its reader says what is wrong
+        head = file.read(64).lower()
+    for begin, what in FOREIGN.items():
+        if head.lstrip().startswith(begin):
+            raise DataError(f"{path}: {what}")
     if format_suffix(path) in BINARY and (refused := text.compressed(path)):
         raise refused
     if format_suffix(path) in ARCHIVES:

@@ -223,7 +223,7 @@ def _gro_box(cell: np.ndarray) -> np.ndarray:
 
 
 def _dump_frames(path: Path, file: TextIO) -> Iterator[DumpFrame]:
-    frame, step, time, units, count, box = 0, 0, None, "", 0, None
+    frame, begun, step, time, units, count, box = 0, False, 0, None, "", 0, None
     for line in file:
         words = line.split()
         if not words:
@@ -245,11 +245,15 @@ def _dump_frames(path: Path, file: TextIO) -> Iterator[DumpFrame]:
                 if any(len(row) != len(words) - 2 for row in rows):
                     raise ValueError("a row has another number of columns")
                 yield DumpFrame(step, time, units, box, words[2:], rows)
-                frame += 1
+                frame, begun = frame + 1, False
+                continue
             else:
                 raise ValueError(f"a line is {line.strip()[:40]!r}")
         except (StopIteration, ValueError) as error:
             raise damaged(path, frame, str(error) or "the file ends") from None
+        begun = True
+    if begun:
+        raise damaged(path, frame, "the file ends")
 
 
 def _dump_cell(bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 from estag_jax.data.system import DataError
 from estag_jax.io import cause
 from estag_jax.sources.files.text import UNPACK, compressed, opened
+
+# Its log speaks of packages for writing while a file is read; handlers of the root logger would show it.
+logging.getLogger("MDAnalysis").propagate = False
 
 PARTIAL_BONDS = (".pdb", ".ent", ".xpdb", ".pdbqt", ".cif", ".mmcif", ".mmtf")
 """Formats that list bonds of hetero atoms alone (CONECT), if any."""
@@ -23,6 +27,8 @@ FORMATS = {
     ".lmpdat": "DATA",
     ".lammps": "DATA",
     ".his": "HISTORY",
+    ".rst7": "INPCRD",
+    ".cor": "CRD",
     ".netcdf": "NCDF",
     ".h5": "H5MD",
     ".hdf5": "H5MD",
@@ -66,7 +72,7 @@ def known_to_mdanalysis(suffix: str) -> bool:
         import MDAnalysis
     except ImportError:
         return True
-    form = _name(suffix)
+    form = mdanalysis_name(suffix)
     return form in MDAnalysis._PARSERS or form in MDAnalysis._READERS
 
 
@@ -83,11 +89,11 @@ def check_order(paths: list[Path], kinds: dict[Path, str]) -> None:
     import MDAnalysis
 
     def of(path: Path, formats: Any) -> bool:
-        return _name(kinds[path]) in formats
+        return mdanalysis_name(kinds[path]) in formats
 
     first, *others = paths
     dump = (
-        _name(kinds[first]) == "LAMMPSDUMP"
+        mdanalysis_name(kinds[first]) == "LAMMPSDUMP"
     )  # which tells types of atoms, and is a topology so far
     topologies = {name for name in MDAnalysis._PARSERS if not dump or name != "LAMMPSDUMP"}
     behind = next((p for p in others if of(p, topologies)), None)
@@ -137,16 +143,18 @@ def kinds_of(paths: list[Path], form: str) -> dict[Path, str]:
     return kinds | dict.fromkeys(unknown if len(paths) > 1 else paths if form else (), named)
 
 
-def open_topology(topology: Path, suffix: str) -> Any:
-    """MDAnalysis' universe of one file, with the suffix of its format."""
+def open_topology(topology: Path, suffix: str, folder: Path) -> Any:
+    """MDAnalysis' universe of one file, with the suffix of its format; the folder is for a part of it."""
     import MDAnalysis
 
-    form, more = _name(suffix), {}
+    form, more, path = mdanalysis_name(suffix), {}, topology
+    if form == "LAMMPSDUMP":
+        path = _first_frame(topology, folder / "first.dump")
     if form == "DATA" and (style := _atom_style(topology)):
         more = {"atom_style": style}
     try:
-        return MDAnalysis.Universe(
-            str(topology), to_guess=(), topology_format=form, format=form, **more
+        universe = MDAnalysis.Universe(
+            str(path), to_guess=(), topology_format=form, format=form, **more
         )
     except Exception as error:  # parsers raise errors of any kind
         if "isn't a valid topology format" in str(error):
@@ -155,9 +163,29 @@ def open_topology(topology: Path, suffix: str) -> Any:
             why = "without id the order of atoms is not known; dump it with the other columns"
             raise DataError(f"{topology}: {why}") from error
         raise unreadable(topology, "it", error) from error
+    if not len(universe.atoms):
+        raise DataError(
+            f"{topology}: holds no atoms; copy it again, or name its format (--read.format)"
+        )
+    return universe
 
 
-def _name(suffix: str) -> str:
+def _first_frame(dump: Path, to: Path) -> Path:
+    """Writes the first frame of a LAMMPS dump without items that MDAnalysis does not know."""
+    frames = 0
+    with opened(dump) as file, to.open("w", encoding="utf-8") as out:
+        for line in file:
+            if line.strip() in ("ITEM: UNITS", "ITEM: TIME"):
+                next(file, "")
+                continue
+            frames += line.startswith("ITEM: TIMESTEP")
+            if frames > 1:
+                break
+            out.write(line)
+    return to
+
+
+def mdanalysis_name(suffix: str) -> str:
     """MDAnalysis' name of a format."""
     return FORMATS.get(suffix, suffix[1:].upper())
 
@@ -182,13 +210,23 @@ def guess(path: Path) -> str | None:
     return found if found in ioformats else None
 
 
-_SHARED = ("proteindatabank", "gromacs", "extxyz", "xyz", "cif", "cp2k-dcd", "dlp-history", "dlp4")
+OWN_NAMES = {
+    "proteindatabank": "pdb",
+    "gromacs": "gro",
+    "xyz": "extxyz",
+    "dlp-history": "history",
+    "lammps-dump-text": "dump",
+}
+"""Our names of ASE's formats that are read here or by MDAnalysis, whichever name is given."""
+
+_SHARED = (*OWN_NAMES, "extxyz", "cif", "cp2k-dcd", "dlp4")
 """ASE's names of formats that MDAnalysis has too."""
 
 
 def unreadable(path: Path, what: str, error: Exception) -> DataError:
     """What another library's error says, with the file and what to look at."""
-    if isinstance(error, TypeError | UnicodeError) and (refused := compressed(path)):
+    binary = isinstance(error, TypeError | UnicodeError) or "codec can't decode" in str(error)
+    if binary and (refused := compressed(path)):
         return refused
     other = guess(path)
     remedy = f", or is it ASE's format {other} (--read.format {other})"

@@ -16,9 +16,10 @@ from estag_jax.data.edges import inside
 from estag_jax.data.system import DataError, needed
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.io import Report, cause
-from estag_jax.sources.files import boxes, pdb
-from estag_jax.sources.files.loading import STACKS, clock_of, examined, load
+from estag_jax.sources.files import boxes, ends, pdb
+from estag_jax.sources.files.loading import OPEN_ENDED, STACKS, clock_of, examined, load
 from estag_jax.sources.files.residues import atom_nodes, elements_of, residue_nodes
+from estag_jax.sources.files.text import damaged
 from estag_jax.sources.files.timing import common_step, names_of_stretches
 from estag_jax.sources.files.topology import (
     bonds_of,
@@ -51,16 +52,19 @@ def read_universe(
     # Before warnings are silenced: the import itself changes which are shown.
     needed("MDAnalysis", f"{topology}: reading this file", "'estag_jax[md]'")
     source = ",".join(map(str, (topology, *runs)))
-    files, believed, notes, given = runs or [topology], {}, [], options.frame_step is not None
+    files, seen, notes, given = runs or [topology], {}, [], options.frame_step is not None
     kinds = kinds_of([topology, *runs], options.format)
     check_order([topology, *runs], kinds)
     for path, kind in kinds.items():
-        believed[path], said = examined(path, kind)
-        notes += said
+        seen[path] = examined(path, kind)
+        notes += seen[path].notes
+    # Before MDAnalysis, which says nothing of the line where a first frame is cut.
+    read = STACKS.get(kinds[topology])
+    whole = read(topology) if read and not runs else None
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         # MDAnalysis warns of every field that a format lacks; what matters here becomes a note.
         warnings.simplefilter("ignore")
-        universe = open_topology(topology, kinds[topology])
+        universe = open_topology(topology, kinds[topology], Path(folder))
         shown = getattr(universe, "trajectory", ()) if runs else ()
         if len(shown) > 1:
             notes.append(
@@ -76,25 +80,31 @@ def read_universe(
         notes += said
         parts, clocks, found, torn = [], [], set(), False
         for path in files:
-            stack = None
-            if runs or kinds[path] in STACKS:
-                stack = load(universe, topology, path, kinds[path], Path(folder))
+            stack = whole
+            if runs or whole:
+                stack = load(universe, topology, path, kinds[path], Path(folder), whole)
             reader = getattr(universe, "trajectory", None)
             if reader is None:
                 raise DataError(f"{path}: holds no coordinates; write {path},TRAJECTORY")
-            if kinds[path] in pdb.SUFFIXES:
-                pdb.give_boxes(path, reader)
+            if seen[path].boxes is not None:
+                pdb.give_boxes(reader, seen[path].boxes)
+            if seen[path].frames not in (None, len(reader)):
+                raise ends.other_count(path, seen[path].frames, len(reader))
+            if len(reader) == 1 and stack is None:
+                ends.refuse_repeated(path)
+            if kinds[path] in OPEN_ENDED and not runs:
+                notes.append(ends.unsure(path, len(reader), len(universe.atoms)))
             if (
                 bonds is None
                 and options.unwrap
-                and _cell(_frame(path, reader, 0).dimensions)[1] == "box"
+                and _cell(_frame(path, universe, 0).dimensions)[1] == "box"
             ):
                 bonds, said = _bonds_through(path, universe)
                 notes, torn = [*notes, *said], bonds is not None
             positions, times, box = _frames(path, universe, atoms, bonds, options.unwrap, report)
             found.add(box)
-            one = clock_of(path, reader, stack, times, given)
-            one = one if believed[path] else one._replace(step=None)
+            one = clock_of(path, reader, seen[path], stack, times, given)
+            one = one if seen[path].believed else one._replace(step=None)
             parts.append(positions if one.keep.all() else positions[one.keep])
             clocks.append(one)
             notes += one.notes
@@ -168,7 +178,7 @@ def _frames(
 
     def frames() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for k in range(len(reader)):
-            ts = _frame(path, reader, k)
+            ts = _frame(path, universe, k)
             cell, now = _cell(ts.dimensions)
             if (now == "box") != (box == "box"):
                 raise DataError(
@@ -188,15 +198,23 @@ def _frames(
     return positions, times, box
 
 
-def _frame(path: Path, reader: Any, k: int) -> Any:
+def _frame(path: Path, universe: Any, k: int) -> Any:
     """Frame k; frames are read in order."""
+    reader, atoms = universe.trajectory, len(universe.atoms)
+    if not len(reader):
+        raise DataError(f"{path}: MDAnalysis finds no whole number of frames in it; copy it again")
     try:
-        return reader[0] if k == 0 else reader.next()
+        ts = reader[0] if k == 0 else reader.next()
     except Exception as error:  # StopIteration too: the end came before it was announced
         raise DataError(
             f"{path}: frame {k} of {len(reader)} (counted from 0) cannot be read, the file may be cut "
             f"short ({cause(error)}); copy it again, or save its {k} whole frames to a new file"
         ) from error
+    if ts.positions.shape != (atoms, 3):  # of one file, whose topology is read apart
+        raise damaged(
+            path, k, f"its positions are {list(ts.positions.shape)}, expected {[atoms, 3]}"
+        )
+    return ts
 
 
 def _cell(dimensions: np.ndarray | None) -> tuple[np.ndarray, str]:

@@ -52,9 +52,14 @@ def read_xyz(path: Path) -> Iterator[Frame]:
         for k, (number, line) in enumerate((n, text) for n, text in lines if text.strip()):
             where = f"{path}: frame {k} (counted from 0), line {number}"
             if not line.strip().isdecimal():
+                other = (
+                    "(Tinker's is --read.format txyz)"
+                    if line.split()[0].isdecimal()
+                    else "(extxyz)"
+                )
                 raise DataError(
                     f"{where}: is {line.strip()[:40]!r}, expected the number of atoms of a frame; delete "
-                    f"what is no frame (extxyz)"
+                    f"what is no frame {other}"
                 )
             count = int(line)
             _, comment = next(lines, (0, ""))

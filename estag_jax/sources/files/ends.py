@@ -1,0 +1,281 @@
+"""Whether a text file that another library reads is whole: its last line, its last frame, what it promises.
+
+Those libraries drop a last frame that is cut, take the atoms that are there for all, or wait for a line for
+ever.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+from estag_jax.data.system import DataError
+from estag_jax.sources.files.text import damaged, opened
+
+_Line = tuple[int, str]  # its number, from 1, and its text
+
+Promise = tuple[str, Counter[str], Counter[str]]
+"""Who promises, and how many of a kind are promised and found."""
+
+
+class Begin(NamedTuple):
+    """The line by which a frame is known.
+
+    Args:
+      line: a regular expression for its beginning; a group ``rows`` is how many follow at least.
+      lead: how many lines of the frame stand before it.
+      close: the line that ends a frame for the reader, which reads on without it.
+    """
+
+    line: str
+    lead: int = 0
+    close: str = ""
+
+
+class End(NamedTuple):
+    """What a file's end says.
+
+    Args:
+      frames: how many begin, or None where the format does not tell.
+      sure: whether a cut would be noticed.
+      notes: a program did not write its last words.
+    """
+
+    frames: int | None
+    sure: bool
+    notes: tuple[str, ...] = ()
+
+
+_TINKER = Begin(
+    r"\s*(?P<rows>\d+)(?!\s+\S+(?:\s+-?\d*\.\d+){3})(?:\s|$)"
+)  # rows begin with a number too
+
+BEGINS = {
+    "arc": _TINKER,
+    "txyz": _TINKER,
+    "trc": Begin("TIMESTEP", close="GENBOX"),
+    "castep-md": Begin(r"\s*[-+.\dE]+\s*$"),
+    "castep-geom": Begin(r"\s*\d+(\s+[TF])*(\s+<-- c)?\s*$"),
+    "dmol-arc": Begin("!DATE"),
+    "eon": Begin("Coordinates of Component 1$", lead=10),
+    "runnerdata": Begin("begin"),
+}
+"""Formats whose frames have as many lines as the frame before, by ASE's name or MDAnalysis' suffix."""
+
+LAST = {
+    "res": "END",
+    "gromos": "END",
+    "trc": "END",
+    "mol": "M  END",
+    "sdf": "$$$$",
+    "dmol-arc": "end",
+    "dmol-car": "end",
+    "dmol-incoor": "$end",
+    "turbomole": "$end",
+    "turbomole-gradient": "$end",
+    "runnerdata": "end",
+    "qbox": ":simulation>",
+    "xsd": "</XSD>",
+    "xtd": "</XSD>",
+}
+"""How the last line of a file ends."""
+
+DONE = {
+    "gms": "EXECUTION OF GAMESS TERMINATED NORMALLY",
+    "gamess-us-out": "EXECUTION OF GAMESS TERMINATED NORMALLY",
+    "gaussian-out": "Normal termination",
+    "espresso-out": "JOB DONE",
+    "nwchem-out": "Total times",
+    "orca-output": "ORCA TERMINATED NORMALLY",
+    "castep-castep": "Total time",
+    "onetep-out": "Job completed",
+    "aims-output": "Have a nice day",
+    "vasp-out": "General timing and accounting",
+}
+"""What a program writes into the last lines of its output when it has come to its end."""
+
+_TAIL = 60
+"""Lines among which these words are."""
+
+
+def examine(path: Path, form: str) -> End:
+    """Checks that a file ends as its format does: by its last line, and with a frame as long as that before.
+
+    Args:
+      path: the file.
+      form: ASE's name of its format, or MDAnalysis' suffix without the dot.
+
+    Raises:
+      DataError: names the frame and the line.
+    """
+    if form in PROMISES:
+        _check_promises(path, form)
+        return End(None, True)
+    begin, last, done = BEGINS.get(form), LAST.get(form), DONE.get(form)
+    if not (begin or last or done):
+        return End(None, False)
+    before, now, frames, rows, line, tail = [], [], 0, 0, "", deque(maxlen=_TAIL)
+    with opened(path) as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                tail.append((number, line.strip()))
+            if begin is None:
+                continue
+            # Of a row that is cut what is left may look like a beginning.
+            if line.endswith("\n") and (match := re.match(begin.line, line)):
+                cut = max(len(now) - begin.lead, 0)
+                before, now, frames = now[:cut], now[cut:], frames + 1
+                rows = 1 + int(match.groupdict().get("rows", -1))
+            now.append((number, line.strip()))
+            if not frames:
+                del now[: len(now) - begin.lead]
+    if frames:
+        _compare(path, frames, before, now, rows, not line.endswith("\n"))
+        if begin.close and begin.close not in (line for _, line in now):
+            raise damaged(path, frames - 1, f"it has no {begin.close}")
+    number, line = tail[-1] if tail else (0, "")
+    if last and not line.casefold().endswith(last.casefold()):
+        raise DataError(
+            f"{path}: is cut short, its last line, {number}, is {line[:40]!r}, expected {last}; copy it again"
+        )
+    notes = ()
+    if done and not any(done in line for _, line in tail):
+        notes = (
+            f"{path.name} does not end with {done!r}: its program was stopped or is at work, or the file is "
+            f"cut",
+        )
+    return End(frames if begin else None, bool(last or done or frames > 1), notes)
+
+
+def refuse_repeated(path: Path) -> None:
+    """Refuses a text file of which one frame is read where its lines are those of several.
+
+    Their kinds repeat to the last: rows of as many words, as many of them with a point, and other lines.
+
+    Raises:
+      DataError: says how many frames there seem to be.
+    """
+    kinds = []
+    with opened(path) as file:
+        for line in file:
+            if "\0" in line:
+                return
+            if line.strip():
+                row = 1 + len(line.split()) + 256 * line.count(".") if _is_row(line) else 0
+                kinds.append(chr(row % 0xD800))
+    text = "".join(kinds)
+    period = (text + text).find(text, 1)
+    count = len(text) // max(period, 1)
+    if count > 1 and len(set(text)) > 1 and "\0" in text:
+        raise DataError(
+            f"{path}: its lines repeat {count} times and one frame would be read; write its frames as .xyz"
+        )
+
+
+def unsure(path: Path, frames: int, atoms: int) -> str:
+    """The note on a file whose end nothing tells."""
+    return (
+        f"{path.name} has neither a count nor an end by which a cut would be noticed; read were {frames} "
+        f"frame(s) of {atoms} atoms"
+    )
+
+
+def other_count(path: Path, frames: int, found: int) -> DataError:
+    """A library reads another number of frames than begin in the file."""
+    return DataError(
+        f"{path}: {frames} frames begin in it, {found} could be read; end its last line, or copy it again"
+    )
+
+
+def _compare(
+    path: Path, frames: int, before: list[_Line], now: list[_Line], rows: int, cut: bool
+) -> None:
+    """Refuses a last frame that has other lines than the frame before it, or fewer rows than it promises."""
+    for lines in (before, now):
+        while lines and not lines[-1][1]:  # blank ones between frames
+            lines.pop()
+    expected = len(before) if frames > 1 else rows
+    if len(now) < expected:
+        raise damaged(path, frames - 1, f"{len(now)} of its {expected} lines are there")
+    if frames == 1:
+        return
+    if len(now) > expected:
+        raise damaged(path, frames, f"line {now[expected][0]} and what follows is no whole frame")
+    number, last = now[-1]
+    words, found = len(before[-1][1].split()), len(last.split())
+    if cut and found < words:
+        why = f"line {number} has {found} words and no end, {words} in the frame before"
+        raise damaged(path, frames - 1, why)
+
+
+def _is_row(line: str) -> bool:
+    """Whether a line is one of numbers; words of a title are free."""
+    return len(re.findall(r"(?<!\S)[-+]?\d*\.?\d+(?:[eEdD][-+]?\d+)?(?!\S)", line)) >= 3
+
+
+def _data(file: TextIO) -> Iterator[Promise]:
+    """Of a LAMMPS data file: rows of sections."""
+    promised, found, section = Counter(), Counter(), ""
+    for line in islice(file, 1, None):  # behind the title
+        words = line.partition("#")[0].split()
+        if not section and len(words) == 2 and words[0].isdecimal():
+            promised[words[1]] = int(words[0])
+        elif words and words[0].isalpha() and words[0][0].isupper():
+            section = words[0].lower()
+        elif words:
+            found[section] += 1
+    yield "its header", promised, found
+
+
+def _psf(file: TextIO) -> Iterator[Promise]:
+    """Of a PSF: rows of atoms, and pairs of numbers."""
+    promised, found, kind = Counter(), Counter(), ""
+    for line in file:
+        if match := re.match(r"\s*(\d+)\s+(?:\d+\s+)?!(\w+)", line):
+            kind = {"NATOM": "atoms", "NBOND": "bonds"}.get(match[2].upper(), "")
+            promised[kind] = int(match[1])
+        else:
+            found[kind] += len(line.split()) if kind == "bonds" else bool(line.strip())
+    found["bonds"] //= 2
+    yield "its header", promised, found
+
+
+def _mol2(file: TextIO) -> Iterator[Promise]:
+    """Of a .mol2: rows of each molecule's sections, by its third line."""
+    what, promised, found, section, begin = "", Counter(), Counter(), "", 0
+    for number, line in enumerate(file, 1):
+        if line.startswith("@<TRIPOS>"):
+            section, begin = f"{line[9:].strip().lower()}s", number
+        if section == "molecules" and number == begin:
+            yield what, promised, found
+            what, promised, found = f"the molecule in line {number}", Counter(), Counter()
+        elif section == "molecules" and number == begin + 2:
+            counts = [int(word) for word in line.split()[:2] if word.isdecimal()]
+            promised.update(dict(zip(("atoms", "bonds"), counts, strict=False)))
+        elif number > begin:
+            found[section] += bool(line.partition("#")[0].strip())
+    yield what, promised, found
+
+
+PROMISES: dict[str, Callable[[TextIO], Iterator[Promise]]] = {
+    "data": _data,
+    "psf": _psf,
+    "mol2": _mol2,
+}
+"""What counts what a file promises and what is there, by MDAnalysis' name of the format."""
+
+
+def _check_promises(path: Path, form: str) -> None:
+    """Refuses another number of atoms, bonds, … than is promised."""
+    with opened(path) as file:
+        for what, promised, found in PROMISES[form](file):
+            for kind in ("atoms", "bonds", "angles", "dihedrals", "impropers"):
+                if promised.get(kind, found[kind]) != found[kind]:
+                    raise DataError(
+                        f"{path}: {what} promises {promised[kind]} {kind}, {found[kind]} are there; copy "
+                        f"it again"
+                    )
