@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import gc
 import math
 import os
 from collections.abc import Generator
@@ -62,16 +61,10 @@ def afford_pairs(count: int, what: str, remedy: str) -> None:
     afford(PAIR * count, f"a list of {count:,} {what}", remedy)
 
 
-def give_back(programs: bool = False) -> None:
+def give_back() -> None:
     """Returns freed memory to the system, where the C library is glibc.
 
     It keeps what a compiler has freed between what is still in use: 270 MB for ESTAG (benchmarks/memory.py).
-
-    Args:
-      programs: also those that nobody calls any more and what they were traced to, 40 MB of ESTAG's initial
-        weights; Python's collector finds them, in a fifth of a second.
     """
-    if programs:
-        gc.collect()
     with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)

@@ -12,7 +12,6 @@ import flax.linen as nn
 import numpy as np
 import optax
 
-from estag_jax import memory
 from estag_jax.data.task import Task
 from estag_jax.evaluation.predictions import validated
 from estag_jax.io import reporting_as
@@ -130,7 +129,6 @@ def fit(
         loop = StartedLoop(*given, start=starting_method(start, task, label))
     stopping = [EarlyStopping(train.patience)] if train.patience else []
     found = loop.run([StopOnDivergence(), *stopping, *callbacks])
-    memory.give_back(programs=True)
     hidden = getattr(config, "hidden", 16)
     with reporting_as(label):
         bars = tuple(validated(p, task, hidden, loop.sizes)[1] for p in found.predictors)

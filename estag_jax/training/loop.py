@@ -86,7 +86,6 @@ class Loop:
             )
         buckets = make_buckets(task, method.elements)
         state = self._initial(buckets[0])
-        memory.give_back(programs=True)
         distributed.require_same(
             "data or initial parameters",
             lambda: (buckets, state, [t.positions for t in task.trajectories]),
@@ -158,7 +157,9 @@ class Loop:
         if hasattr(self.module, "data_init"):
             variables = [self.module.data_init(v, self.task) for v in variables]
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *variables)
-        return jax.vmap(lambda v: init_state(v, self.optimizer))(stacked)
+        state = jax.vmap(lambda v: init_state(v, self.optimizer))(stacked)
+        memory.give_back()
+        return state
 
     def _chunks(self, bucket: Bucket) -> int:
         """Into how many parts the batches of a bucket are cut."""
@@ -185,7 +186,7 @@ class Loop:
             rows = self._some(len(programs), self._numbers(lay_out(self.keys, np.int32(0))))
             compiled = by_fast_path(partial(self._lowered, chunks, rows, bucket), self.module)
             programs.append((lay_out, compiled.compile()))
-            memory.give_back(programs=True)
+            memory.give_back()
         self.seconds["compile"] += time.perf_counter() - began
         return programs
 
