@@ -202,6 +202,8 @@ def sweep(name: str, base: Path, count: int, seed: int) -> dict:
 
 
 def signals(name: str, base: Path, count: int, seed: int) -> dict:
+    for number in SIGNALS:  # nohup, and shells in the background, ignore some of them
+        signal.signal(number, signal.SIG_DFL)
     expected, counts, seconds = reference(name, base)
     draw, wrong, late = random.Random(seed), 0, 0
     operations = [(kind, nth) for kind in faults.KINDS for nth in range(1, counts[kind] + 1)]
