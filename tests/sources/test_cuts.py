@@ -231,6 +231,9 @@ def test_rows_of_one_frame_repeat_without_being_frames(tmp_path):
     rows = "".join(f"atom {x} {y} {z} {s}\n" for s, (x, y, z) in ROWS[0])
     (tmp_path / "a.fhiaims").write_text(rows)
     assert read(tmp_path / "a.fhiaims").positions.shape == (1, 9, 1, 3)
+    rows = rows.replace("\n", "\n    initial_moment 2.0\n")
+    (tmp_path / "geometry.in").write_text(rows)
+    assert read(tmp_path / "geometry.in").positions.shape == (1, 9, 1, 3)
 
 
 def test_models_that_would_be_one_frame(tmp_path):

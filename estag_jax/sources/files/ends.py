@@ -151,10 +151,14 @@ def examine(path: Path, form: str) -> End:
     return End(frames if begin else None, bool(last or done or frames > 1), notes)
 
 
-def refuse_repeated(path: Path) -> None:
+def refuse_repeated(path: Path, atoms: int) -> None:
     """Refuses a text file of which one frame is read where its lines are those of several.
 
     Their kinds repeat to the last: rows of as many words, as many of them with a point, and other lines.
+
+    Args:
+      path: the file.
+      atoms: of the frame; where the lines of each atom repeat (with its charge, its moment), it is one.
 
     Raises:
       DataError: says how many frames there seem to be.
@@ -170,7 +174,7 @@ def refuse_repeated(path: Path) -> None:
     text = "".join(kinds)
     period = (text + text).find(text, 1)
     count = len(text) // max(period, 1)
-    if count > 1 and len(set(text)) > 1 and "\0" in text:
+    if count not in (1, atoms) and len(set(text)) > 1 and "\0" in text:
         raise DataError(
             f"{path}: its lines repeat {count} times and one frame would be read; write its frames as .xyz"
         )

@@ -77,7 +77,7 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
         data += frame.atoms.positions.astype(np.float64, copy=False).tobytes()
     positions = np.frombuffer(data, np.float64).reshape(-1, len(first.words), 3)
     if ioformats[form].single:
-        ends.refuse_repeated(path)
+        ends.refuse_repeated(path, len(first.words))
     if end.frames not in (None, len(positions)):
         raise ends.other_count(path, end.frames, len(positions))
     numbers, notes = elements(path, first.words)

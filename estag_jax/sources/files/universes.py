@@ -91,7 +91,7 @@ def read_universe(
             if seen[path].frames not in (None, len(reader)):
                 raise ends.other_count(path, seen[path].frames, len(reader))
             if len(reader) == 1 and stack is None:
-                ends.refuse_repeated(path)
+                ends.refuse_repeated(path, len(universe.atoms))
             if kinds[path] in OPEN_ENDED and not runs:
                 notes.append(ends.unsure(path, len(reader), len(universe.atoms)))
             if (
