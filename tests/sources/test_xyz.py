@@ -85,6 +85,8 @@ def test_the_lattice_is_that_of_ase(tmp_path, cell):
         (("O", "D", "T"), [8, 1, 1], ""),  # heavy hydrogen
         (("CA", "CA", "CA"), [20, 20, 20], "CA in a.xyz is read as the element Ca; write C if"),
         (("1", "2", "1"), None, "taken for types"),
+        (("1", "999999999999", "1"), None, "taken for types"),  # not counted up to
+        (("²", "³", "¹"), None, "'²' of node 0 in a.xyz is no element"),  # digits, but no int
         (("A", "B", "B"), None, "'A' of node 0 in a.xyz is no element"),
         (("N", "CA", "CB"), None, "'CB' of node 2 in a.xyz is no element"),
         (("CA1", "C2", "C3"), None, "'CA1' of node 0"),  # calcium or carbon
@@ -106,6 +108,8 @@ def test_what_stands_for_elements(tmp_path, words, numbers, note):
     [
         (text() + "# end\n", r"frame 6 .*line 31.*'# end'.*number of atoms"),
         (text()[:-30], r"frame 5 .*line 26.*(2 of 3 atoms|expected an element and 3 numbers)"),
+        (text() + "9" * 5000, r"frame 6 .*line 31: is '9{40}', expected the number of atoms"),
+        (text() + "²", r"frame 6 .*line 31: is '²', expected the number of atoms"),
         (text().replace("frame 0\n", "", 1), r"frame 0 .*line 5 is '3', expected an element and 3"),
         (text()[:-4], r"ends within the number"),
         (text(comment='Lattice="9 0 0 0 9 0"'), r"frame 0 .*Lattice is not understood"),

@@ -10,7 +10,7 @@ import numpy as np
 
 from estag_jax import memory
 from estag_jax.data.system import DataError
-from estag_jax.sources.files.text import WORDS, opened
+from estag_jax.sources.files.text import WORDS, opened, whole
 
 _ROOT_DOF = ("tx", "ty", "tz", "rx", "ry", "rz")
 
@@ -139,8 +139,8 @@ def read_amc(path: str | Path) -> Motion:
     for number, words in _lines(path):
         if words[0][0] == ":":
             radians = {":degrees": False, ":radians": True}.get(words[0].lower(), radians)
-        elif len(words) == 1 and words[0].isdigit():
-            frames.append((number, int(words[0]), []))
+        elif len(words) == 1 and (frame := whole(words[0])) is not None:
+            frames.append((number, frame, []))
         elif frames:
             frames[-1][2].append((number, words))
         else:

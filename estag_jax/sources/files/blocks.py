@@ -16,7 +16,7 @@ import numpy as np
 
 from estag_jax.data.system import DataError
 from estag_jax.io import one_line
-from estag_jax.sources.files.text import damaged, opened
+from estag_jax.sources.files.text import damaged, opened, whole
 
 
 class _Lines:
@@ -54,10 +54,11 @@ class _Lines:
 
     def counts(self, *words: str) -> list[int]:
         """Words of the line just taken, as whole numbers of at least zero."""
-        if not words or not all(word.isdecimal() for word in words):
+        counts = [number for word in words if (number := whole(word)) is not None]
+        if not words or len(counts) < len(words):
             found = " ".join(words)[:40]
             raise self.error(f"line {self.number} holds {found!r} where a count is expected")
-        return [int(word) for word in words]
+        return counts
 
     def error(self, why: str) -> DataError:
         return damaged(self.path, self.frame, why)

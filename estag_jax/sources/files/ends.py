@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from estag_jax.data.system import DataError
-from estag_jax.sources.files.text import damaged, opened
+from estag_jax.sources.files.text import damaged, opened, whole
 
 _Line = tuple[int, str]  # its number, from 1, and its text
 
@@ -51,7 +51,7 @@ class End(NamedTuple):
 
 
 _TINKER = Begin(
-    r"\s*(?P<rows>\d+)(?!\s+\S+(?:\s+-?\d*\.\d+){3})(?:\s|$)"
+    r"\s*(?P<rows>\d{1,18})(?!\s+\S+(?:\s+-?\d*\.\d+){3})(?:\s|$)"
 )  # rows begin with a number too
 
 BEGINS = {
@@ -226,8 +226,8 @@ def _data(file: TextIO) -> Iterator[Promise]:
     promised, found, section = Counter(), Counter(), ""
     for line in islice(file, 1, None):  # behind the title
         words = line.partition("#")[0].split()
-        if not section and len(words) == 2 and words[0].isdecimal():
-            promised[words[1]] = int(words[0])
+        if not section and len(words) == 2 and (count := whole(words[0])) is not None:
+            promised[words[1]] = count
         elif words and words[0].isalpha() and words[0][0].isupper():
             section = words[0].lower()
         elif words:
@@ -239,7 +239,7 @@ def _psf(file: TextIO) -> Iterator[Promise]:
     """Of a PSF: rows of atoms, and pairs of numbers."""
     promised, found, kind = Counter(), Counter(), ""
     for line in file:
-        if match := re.match(r"\s*(\d+)\s+(?:\d+\s+)?!(\w+)", line):
+        if match := re.match(r"\s*(\d{1,18})\s+(?:\d+\s+)?!(\w+)", line):
             kind = {"NATOM": "atoms", "NBOND": "bonds"}.get(match[2].upper(), "")
             promised[kind] = int(match[1])
         else:
@@ -258,7 +258,7 @@ def _mol2(file: TextIO) -> Iterator[Promise]:
             yield what, promised, found
             what, promised, found = f"the molecule in line {number}", Counter(), Counter()
         elif section == "molecules" and number == begin + 2:
-            counts = [int(word) for word in line.split()[:2] if word.isdecimal()]
+            counts = [count for word in line.split()[:2] if (count := whole(word)) is not None]
             promised.update(dict(zip(("atoms", "bonds"), counts, strict=False)))
         elif number > begin:
             found[section] += bool(line.partition("#")[0].strip())

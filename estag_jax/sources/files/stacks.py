@@ -15,7 +15,7 @@ from ase.geometry import cell_to_cellpar
 
 from estag_jax.data.system import DataError
 from estag_jax.data.transform import LENGTHS
-from estag_jax.sources.files.text import damaged, opened
+from estag_jax.sources.files.text import damaged, opened, whole
 
 
 class Stack(NamedTuple):
@@ -184,16 +184,14 @@ def _gro_frames(path: Path) -> Iterator[tuple[int, str, list[str], str]]:
             first, count = number, next(lines, "")
             if not title.strip() and not count.strip():
                 continue  # empty lines at the end, or between frames
-            if not count.strip().isdecimal():
+            if (atoms := whole(count)) is None:
                 raise DataError(
                     f"{path}: line {first + 1} is {count.strip()[:40]!r}, expected the number of atoms of "
                     f"the frame that line {first} begins; delete what is no frame"
                 )
-            rows = [row for _, row in zip(range(int(count)), lines, strict=False)]
-            if len(rows) < int(count):
-                raise _gro_cut(
-                    path, frame, first, f"{len(rows)} of {count.strip()} atoms are there"
-                )
+            rows = [row for _, row in zip(range(atoms), lines, strict=False)]
+            if len(rows) < atoms:
+                raise _gro_cut(path, frame, first, f"{len(rows)} of {atoms} atoms are there")
             box = next(lines, "")
             number, frame = number + len(rows) + 2, frame + 1
             yield first, title, rows, box

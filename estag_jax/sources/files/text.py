@@ -118,6 +118,14 @@ def _last_lines(path: Path) -> tuple[str, str]:
     return before, last
 
 
+def whole(word: str) -> int | None:
+    """A whole number of at least zero and at most 18 digits; None for other text.
+
+    What ``str.isdigit`` and ``strip`` let pass, ``int`` may refuse: ², thousands of digits, separators.
+    """
+    return int(word.strip()) if re.fullmatch(r"\s*[0-9]{1,18}\s*", word) else None
+
+
 def compressed(path: Path) -> DataError | None:
     """Refuses a file that its reader does not unpack; nothing where it is not compressed."""
     if (known := UNPACK.get(path.suffix.lower())) is None:

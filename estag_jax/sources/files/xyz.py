@@ -13,7 +13,7 @@ from ase.data import atomic_numbers as number_of
 from ase.io.extxyz import key_val_str_to_dict
 
 from estag_jax.data.system import DataError
-from estag_jax.sources.files.text import opened
+from estag_jax.sources.files.text import opened, whole
 
 CP2K = re.compile(r"\s*i\s*=\s*\d+,\s*time\s*=\s*([-+.\dEe]+)")
 """How CP2K begins a comment; the time is in fs."""
@@ -51,17 +51,16 @@ def read_xyz(path: Path) -> Iterator[Frame]:
         lines = enumerate(file, 1)
         for k, (number, line) in enumerate((n, text) for n, text in lines if text.strip()):
             where = f"{path}: frame {k} (counted from 0), line {number}"
-            if not line.strip().isdecimal():
+            if (count := whole(line)) is None:
                 other = (
                     "(Tinker's is --read.format txyz)"
-                    if line.split()[0].isdecimal()
+                    if whole(line.split()[0]) is not None
                     else "(extxyz)"
                 )
                 raise DataError(
                     f"{where}: is {line.strip()[:40]!r}, expected the number of atoms of a frame; delete "
                     f"what is no frame {other}"
                 )
-            count = int(line)
             _, comment = next(lines, (0, ""))
             texts = [text for _, (_, text) in zip(range(count), lines, strict=False)]
             rows = [text.split() for text in texts]
@@ -118,9 +117,10 @@ def elements(path: Path, words: tuple[str, ...]) -> tuple[np.ndarray | None, tup
             for name in names
         )
         return np.array(numbers), notes
-    if all(word.isdigit() for word in words):
-        values = np.array(words, int)
-        if set(values) == set(range(1, values.max() + 1)) or values.min() < 1 or values.max() > 118:
+    counts = [whole(word) for word in words]
+    if None not in counts:
+        values, kinds = np.array(counts), len(set(counts))
+        if values.min() < 1 or values.max() > 118 or values.max() == kinds:
             note = f"the numbers in {path.name} are taken for types, and the nodes for plain ones"
             return None, (f"{note}; write the symbols of elements if they are atoms",)
         return values, (f"the numbers in {path.name} are taken for atomic numbers",)
@@ -167,7 +167,7 @@ def _columns(where: str, info: dict[str, Any]) -> tuple[int, int, int]:
         names[name] = at
         if name == "pos" and width != "3":
             raise DataError(f"{where}: Properties gives pos {width[:20]} columns, expected 3")
-        at += int(width[:9]) if width.isdigit() else 1
+        at += whole(width) or 1
     symbol = next((names[key] for key in ("species", "Z", "element") if key in names), None)
     if symbol is None or "pos" not in names:
         raise DataError(
