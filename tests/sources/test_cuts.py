@@ -149,23 +149,19 @@ def test_cut_behind_each_line(tmp_path, name):
 
 def test_what_is_wrong_is_said_by_frame_and_line(tmp_path):
     path = tmp_path / "a.arc"
-    path.write_text(tinker(0)(tmp_path, 3).rpartition("\n")[0].rpartition("\n")[0] + "\n")
+    whole = tinker(0)(tmp_path, 3)
+    path.write_text(whole.rpartition("\n")[0].rpartition("\n")[0] + "\n")
     with pytest.raises(DataError, match="a.arc: frame 2 .*9 of its 10 lines .* its 2 whole frames"):
         read(path)
-    path.write_text(tinker(0)(tmp_path, 3)[:-5])
-    with pytest.raises(
-        DataError, match="a.arc: frame 2 .*line 30 has 5 words and no end, 7 in the"
-    ):
-        read(path)
-    path.write_text(tinker(0)(tmp_path, 3).rpartition("9 H")[0] + "9 H")
-    with pytest.raises(
-        DataError, match="a.arc: frame 2 .*line 30 has 2 words and no end, 7 in the"
-    ):
-        read(path)
-    path.write_text(tinker(0)(tmp_path, 3).removesuffix(" 2\n") + "\n")  # another bond
+    for text, words in ((whole[:-5], 5), (whole.rpartition("9 H")[0] + "9 H", 2)):
+        path.write_text(text)
+        why = f"a.arc: frame 2 .*line 30 has {words} words and no end, 7 in the"
+        with pytest.raises(DataError, match=why):
+            read(path)
+    path.write_text(whole.removesuffix(" 2\n") + "\n")  # another bond
     assert len(read(path).positions) == 3
     path = tmp_path / "a.car"
-    path.write_text("!BIOSYM archive 3\nPBC=OFF\n\n!DATE\nC1 0.0 0.0 0.0 XXXX 1 xx C 0.000\n")
+    path.write_text("!BIOSYM archive 3\nPBC=OFF\n\n!DATE\nC1 0.0 0.0 0.0 MOLE 1 xx C 0.000\n")
     with pytest.raises(
         DataError, match="a.car: is cut short, its last line, 5, is 'C1 .*expected end"
     ):
