@@ -23,7 +23,8 @@ from estag_jax import cli
 from estag_jax.data.task import Task
 from estag_jax.data.windows import frames_of
 from estag_jax.evaluation.evaluate import evaluate
-from estag_jax.io import read_npz, write_json, write_npz
+from estag_jax.io import write_json
+from estag_jax.npz import read_npz, write_npz
 from estag_jax.runs import folder, readers
 from estag_jax.sources.catalog import load
 

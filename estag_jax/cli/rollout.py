@@ -60,7 +60,7 @@ def rollout(
     from estag_jax.evaluation.long_rollouts import long_rollouts
     from estag_jax.evaluation.metrics import per_window_mse
     from estag_jax.evaluation.rollout import roll, roll_samples
-    from estag_jax.io import write_npz
+    from estag_jax.npz import write_npz
     from estag_jax.runs import folder
     from estag_jax.runs import readers as runs
     from estag_jax.simulate.energies import refuse

@@ -14,9 +14,10 @@ import jaxlib
 import numpy as np
 from jax import export as jax_export
 
-from estag_jax.io import FileError, cause, read_json, write_atomic, write_json, write_npz
+from estag_jax.io import FileError, cause, read_json, write_atomic, write_json
 from estag_jax.models import catalog
 from estag_jax.models.forecaster import Forecaster
+from estag_jax.npz import write_npz
 
 FORMAT = "estag_jax export"
 

@@ -9,9 +9,9 @@ import jax
 import numpy as np
 
 from estag_jax.graph import Array
-from estag_jax.io import part_of
 from estag_jax.models.base import ClosedForm, Predictor
 from estag_jax.models.body_ridge import BodyPredictor
+from estag_jax.npz import part_of
 from estag_jax.ops import linalg
 
 LINEAR = "linear/"

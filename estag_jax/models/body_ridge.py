@@ -10,13 +10,13 @@ import numpy as np
 
 from estag_jax.data.task import Task
 from estag_jax.graph import Array
-from estag_jax.io import part_of
 from estag_jax.models.base import SPEED, ClosedForm, Predictor, windows_of
 from estag_jax.models.body_frames import UP, BodyFrames, Pairs, seen_from_body
 from estag_jax.models.body_regressions import Seen, seen_by
 from estag_jax.models.linear import differences, fitting_vectors, fitting_windows
 from estag_jax.models.memory import memory_refused
 from estag_jax.models.ridge import AFFORDABLE
+from estag_jax.npz import part_of
 from estag_jax.ops import linalg
 from estag_jax.ops.ridge import line_search, ridge_path
 

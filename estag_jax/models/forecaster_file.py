@@ -12,11 +12,12 @@ from estag_jax.config import from_dict, to_dict, version_fault
 from estag_jax.data.settings import WindowConfig
 from estag_jax.data.system import System
 from estag_jax.graph import Graph
-from estag_jax.io import FileError, part_of, read_npz, write_npz
+from estag_jax.io import FileError
 from estag_jax.models.base import Method
 from estag_jax.models.error_bars import ErrorBars
 from estag_jax.models.saved_method import method_from_dict, method_to_dict, predictor_from_arrays
 from estag_jax.models.weights_check import check_weights
+from estag_jax.npz import part_of, read_npz, write_npz
 
 FORMAT, VERSION = "estag_jax forecaster", 1
 # Arrays that are None are left out.

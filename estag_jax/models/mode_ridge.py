@@ -11,11 +11,11 @@ import numpy as np
 from estag_jax.data.task import Task
 from estag_jax.data.windows import evenly, frames_of, inside_frames_of
 from estag_jax.graph import Array
-from estag_jax.io import part_of
 from estag_jax.models.base import SPEED, ClosedForm, Predictor, windows_of
 from estag_jax.models.frame_ridge import AFFORDABLE
 from estag_jax.models.in_context import InContextAr, InContextPredictor
 from estag_jax.models.mode_regressions import Body, in_body_frame, principal_modes, regress
+from estag_jax.npz import part_of
 from estag_jax.ops import linalg
 from estag_jax.ops.body_frames import mean_structure
 

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from estag_jax.config import from_dict, to_dict
-from estag_jax.io import part_of
 from estag_jax.models import catalog
 from estag_jax.models.base import ClosedForm, Method, NetworkPredictor, Predictor
 from estag_jax.models.constrained import Constrained, ConstrainedPredictor
 from estag_jax.models.limited import Limited, LimitedPredictor
 from estag_jax.models.started import Started, StartedPredictor
+from estag_jax.npz import part_of
 
 
 def method_to_dict(method: Method) -> dict[str, Any]:

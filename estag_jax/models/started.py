@@ -12,8 +12,8 @@ import numpy as np
 
 from estag_jax.data.system import System
 from estag_jax.graph import Array
-from estag_jax.io import part_of
 from estag_jax.models.base import ClosedForm, NetworkMethod, NetworkPredictor, Predictor
+from estag_jax.npz import part_of
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,10 +11,10 @@ import numpy as np
 
 from estag_jax.data.task import Task
 from estag_jax.graph import Array
-from estag_jax.io import part_of
 from estag_jax.models.base import Predictor, lacking
 from estag_jax.models.linear import LinearPredictor, fitting_vectors
 from estag_jax.models.ridge import VarRidge
+from estag_jax.npz import part_of
 from estag_jax.ops import linalg
 
 

@@ -27,7 +27,8 @@ from ase.md.velocitydistribution import Stationary, ZeroRotation, thermalize_mom
 
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
-from estag_jax.io import FileError, Report, cause, read_npz, silent, slug, write_npz
+from estag_jax.io import FileError, Report, cause, silent, slug
+from estag_jax.npz import read_npz, write_npz
 from estag_jax.simulate import molecules
 from estag_jax.simulate.settings import MOLECULES, XtbConfig
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from ase import Atoms
 
-from estag_jax import io
+from estag_jax import io, npz
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.io import Report, cache_folder, did_you_mean, silent
@@ -215,7 +215,7 @@ def _extracted(archive: Path, file: str, target: Path) -> Path:
 
 def _rmd17_arrays(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Atomic numbers [N] int64, positions [frames, N, 3] and places in time [frames] int64."""
-    arrays = io.read_npz(path, _KEYS, wanted=(), error=DataError)
+    arrays = npz.read_npz(path, _KEYS, wanted=(), error=DataError)
     numbers, coords, indices = (arrays[key] for key in _KEYS)
     if coords.dtype.kind != "f" or coords.ndim != 3 or coords.shape[2] != 3 or not coords.size:
         raise DataError(

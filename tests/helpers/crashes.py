@@ -27,7 +27,8 @@ from pathlib import Path
 import numpy as np
 
 from estag_jax.cli import main as estag
-from estag_jax.io import read_json, read_npz
+from estag_jax.io import read_json
+from estag_jax.npz import read_npz
 from estag_jax.report import run_figures
 from estag_jax.runs import folder, readers
 from estag_jax.runs import run as runs

@@ -15,7 +15,7 @@ from estag_jax.data.settings import SplitConfig, WindowConfig
 from estag_jax.data.system import System
 from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
-from estag_jax.io import FileError, read_npz, write_npz
+from estag_jax.io import FileError
 from estag_jax.models import compiled
 from estag_jax.models.base import Network, NetworkPredictor, network_inputs
 from estag_jax.models.catalog import settings
@@ -23,6 +23,7 @@ from estag_jax.models.egnn import EgnnConfig
 from estag_jax.models.forecaster import Forecaster
 from estag_jax.models.forecaster_file import VERSION
 from estag_jax.nn.config import NetworkConfig
+from estag_jax.npz import read_npz, write_npz
 from estag_jax.testing import randomize
 from estag_jax.training.fit import fit
 

@@ -14,11 +14,11 @@ from estag_jax.data.system import System
 from estag_jax.data.task import Task
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.evaluation.evaluate import evaluate
-from estag_jax.io import read_npz
 from estag_jax.models.forecaster import Forecaster
 from estag_jax.models.frame_kernel import FrameKernel
 from estag_jax.models.frame_ridge import FrameRidge
 from estag_jax.models.frames import rings_of
+from estag_jax.npz import read_npz
 from estag_jax.ops.kernels import parity_kernels
 from estag_jax.sources.catalog import load
 from estag_jax.testing.symmetry import random_symmetry

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import estag_jax
-from estag_jax.io import FileError, read_npz, write_npz
+from estag_jax.io import FileError
+from estag_jax.npz import read_npz, write_npz
 
 
 @pytest.fixture(scope="module")

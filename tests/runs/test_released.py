@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import estag_jax
-from estag_jax.io import FileError, read_npz, write_json, write_npz
+from estag_jax.io import FileError, write_json
+from estag_jax.npz import read_npz, write_npz
 from estag_jax.runs import folder, grid, readers
 from estag_jax.runs.folder import RunError
 from estag_jax.runs.run import train

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from estag_jax import io
+from estag_jax import npz
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.sources.files import cells, external, keys, run_keys
@@ -127,16 +127,16 @@ def write_npz(path: str | os.PathLike, trajectory: Trajectory) -> None:
         if value is not None and not (isinstance(value, tuple) and not value):
             arrays[key] = np.asarray(value)
     arrays |= {f"{external.PREFIX}{name}": v for name, v in trajectory.external.items()}
-    io.write_npz(path, arrays, compressed=True)
+    npz.write_npz(path, arrays, compressed=True)
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     """The arrays of the file that are of use, by key, and notes on what was renamed."""
     try:
-        there = io.keys_of(path)
+        there = npz.keys_of(path)
         known = ("positions", "R", "z", "lengths", "axes", "cell", *_PLAIN, *external.keys(there))
         names = keys.renamed(path, there, known)
-        found = io.read_npz(path, wanted=list(names), bare="positions", error=DataError)
+        found = npz.read_npz(path, wanted=list(names), bare="positions", error=DataError)
     except DataError as error:
         if str(error).startswith(f"{path}: key "):
             raise
