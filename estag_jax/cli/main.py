@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import io
+import logging
 import os
 import platform
 import shutil
@@ -177,5 +178,7 @@ def _run(program: str, commands: dict[str, str], argv: list[str]) -> None:
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     # XLA takes two of its own settings for features that the machine lacks, and says so of each program.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Its log speaks of packages for writing while a file is read, and libraries of training show all logs.
+    logging.getLogger("MDAnalysis").propagate = False
     module = importlib.import_module(f"estag_jax.cli.{command.replace(' ', '_')}")
     bound(command, module, argv[1:])()

@@ -1,7 +1,9 @@
 """``estag data`` as a user meets it, and training on what is no molecule."""
 
 import json
+import logging
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -138,3 +140,14 @@ def test_a_longer_horizon_is_forecast_and_not_rolled_out(capsys, tmp_path):
     assert forecaster.horizon == 3
     code, _, err = estag(capsys, "rollout", "run", "--steps", "3")
     assert code == 2 and "looks 3 steps ahead" in err and "--window.horizons 1" in err
+
+
+def test_what_mdanalysis_logs_is_not_shown(monkeypatch, capsys):
+    """Some libraries of training give the root logger a handler, which would print it."""
+    log = logging.getLogger("MDAnalysis")
+    monkeypatch.setattr(log, "propagate", True)  # which Python users keep
+    estag(capsys, "data", "list")
+    monkeypatch.setattr(logging.getLogger(), "handlers", [logging.StreamHandler(sys.stderr)])
+    logging.getLogger("else").warning("shown")
+    log.getChild("coordinates.AMBER").warning("netCDF4 is not available")
+    assert capsys.readouterr().err == "shown\n"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import gzip
-import logging
-import sys
 
 import ase
 import ase.io
@@ -236,11 +234,3 @@ def test_the_unit_of_the_file(tmp_path):
     assert found.system.length_unit == "nm" and found.system.bonds.tolist() == [[0, 1], [1, 2]]
     found = sources.load(str(tmp_path / "a.xyz"), read=ReadConfig(length_unit="nm", unit="Å"))
     np.testing.assert_allclose(found.positions[:, :, 0], FRAMES, atol=1e-5)
-
-
-def test_what_mdanalysis_logs_is_not_shown(monkeypatch, capsys):
-    """Some libraries of training give the root logger a handler, which would print it."""
-    monkeypatch.setattr(logging.getLogger(), "handlers", [logging.StreamHandler(sys.stderr)])
-    logging.getLogger("else").warning("shown")
-    logging.getLogger("MDAnalysis.coordinates.AMBER").warning("netCDF4 is not available")
-    assert capsys.readouterr().err == "shown\n"

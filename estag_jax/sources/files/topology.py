@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,6 @@ from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 from estag_jax.data.system import DataError
 from estag_jax.io import cause
 from estag_jax.sources.files.text import UNPACK, compressed, opened
-
-# Its log speaks of packages for writing while a file is read; handlers of the root logger would show it.
-logging.getLogger("MDAnalysis").propagate = False
 
 PARTIAL_BONDS = (".pdb", ".ent", ".xpdb", ".pdbqt", ".cif", ".mmcif", ".mmtf")
 """Formats that list bonds of hetero atoms alone (CONECT), if any."""
