@@ -74,11 +74,9 @@ def variants(
 
     Args:
       channels: C; that program has other departures for several.
-      names: some of them; all for none. ESTAG is always there.
+      names: some of them; all for none. ESTAG is always there. What C channels or nodes that are no atoms
+        do not have is left out.
       atoms: whether nodes are atoms, which enter in two ways.
-
-    Raises:
-      ValueError: there is none of a name.
     """
     paper, own = EstagConfig(), departures(channels)
     if not atoms:
@@ -91,12 +89,20 @@ def variants(
     for field, value in own.items():
         found[f"released: {_SAID[field]}"] = dataclasses.replace(paper, **{field: value})
     found["released: all"] = EstagConfig.released(channels)
-    for name in names:
-        if name not in found:
-            hint = did_you_mean(name, list(found))
-            raise ValueError(f"no variant {name!r}{hint}; there are {', '.join(found)}")
     return {name: config for name, config in found.items() if not names or name in (WHOLE, *names)}
 
 
 ORDER = tuple(variants(1) | variants(4))
 """Names of all variants, in the order of the tables."""
+
+
+def check(names: Sequence[str]) -> None:
+    """Refuses names that no variant has, whatever the channels.
+
+    Raises:
+      ValueError: names the nearest.
+    """
+    for name in names:
+        if name not in ORDER:
+            hint = did_you_mean(name, list(ORDER))
+            raise ValueError(f"no variant {name!r}{hint}; there are {', '.join(ORDER)}")

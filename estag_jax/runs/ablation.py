@@ -14,7 +14,7 @@ from estag_jax.evaluation.metrics import per_window_mse
 from estag_jax.evaluation.result import Result
 from estag_jax.models import catalog
 from estag_jax.models.base import Method
-from estag_jax.models.variants import WITHOUT_EDFT, variants
+from estag_jax.models.variants import WITHOUT_EDFT, check, variants
 from estag_jax.runs.grid import Announce, run_grid
 from estag_jax.runs.settings import RunConfig
 
@@ -51,8 +51,7 @@ def run_ablation(
     Raises:
       ValueError: there is no variant of a name.
     """
-    for channels in (1, 4):
-        variants(channels, names)  # raises before anything is computed
+    check(names)  # before anything is computed
     whole = set(datasets)
 
     def rows(column: str, task: Task) -> dict[str, Method]:

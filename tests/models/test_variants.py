@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from estag_jax.models.estag import EstagConfig
-from estag_jax.models.variants import ORDER, WHOLE, departures, variants
+from estag_jax.models.variants import ORDER, WHOLE, check, departures, variants
 from estag_jax.testing import assert_equivariant, random_graph, random_window, randomize
 
 SMALL = EstagConfig(hidden=4, layers=1)
@@ -54,7 +54,11 @@ def test_each_variant_differs_by_one_thing(channels):
 def test_names_are_found_or_refused():
     assert list(variants(1, ["1 layer"])) == [WHOLE, "1 layer"]
     with pytest.raises(ValueError, match="no variant 'without EDTF', did you mean 'without EDFT'"):
-        variants(1, ["without EDTF"])
+        check(["1 layer", "without EDTF"])
+    check(ORDER)
+    for name, channels in (("released: unit vectors", 1), ("released: leaky ReLU", 4)):
+        assert list(variants(channels, [name])) == [WHOLE, name]
+        assert list(variants(5 - channels, [name])) == [WHOLE]
     assert len(variants(1)) == len(variants(1, atoms=False)) + 1
 
 
