@@ -44,7 +44,7 @@ test: install
 	$(QUICK) $(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: install
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n auto --dist loadfile -m slow
 
 test-latest:
 	@if $(LATEST) -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null; then \
