@@ -12,7 +12,6 @@ See the README and docs/python.md.
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -81,7 +80,9 @@ __all__ = [*_NAMES]
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        return importlib.metadata.version("estag_jax")
+        from importlib.metadata import version  # a tenth of what some commands import
+
+        return version("estag_jax")
     if name not in _NAMES:
         raise AttributeError(f"module 'estag_jax' has no attribute {name!r}")
     module, _, attribute = _NAMES[name].partition(":")

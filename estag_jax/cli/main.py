@@ -7,7 +7,6 @@ is imported only when it is run, so that a usage error is reported at once.
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import io
 import logging
 import os
@@ -20,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import estag_jax
 from estag_jax.cli import signals
 from estag_jax.io import cache_folder, did_you_mean, one_line, printable
 
@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.unraisablehook = _unraisable
     try:
         if argv[:1] == ["--version"]:
-            print(f"estag {importlib.metadata.version('estag_jax')}")
+            print(f"estag {estag_jax.__version__}")
         elif argv[:1] == ["data"]:
             _run("estag data", DATA_COMMANDS, argv[1:])
         else:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import tyro
 
 from estag_jax.cli.main import Failure, UsageError, check_out
+
+if TYPE_CHECKING:
+    import numpy as np
 
 PICTURES = (".html", ".gif", ".mp4")
 """Suffixes of what shows the frames."""
@@ -57,6 +59,8 @@ def rollout(
       out: File to write: .npz (arrays), .pdb, .dcd (VMD, MDAnalysis), .html (to turn and play), .gif, .mp4
         (extra video), .xyz or .extxyz (extended XYZ: ASE, OVITO).
     """
+    import numpy as np
+
     from estag_jax.evaluation.long_rollouts import long_rollouts
     from estag_jax.evaluation.metrics import per_window_mse
     from estag_jax.evaluation.rollout import roll, roll_samples
@@ -201,6 +205,8 @@ def _picture(out: Path, frames: np.ndarray, truth: np.ndarray, forecaster: Any, 
 
 def _energies(frames: np.ndarray, truth: np.ndarray, system: Any) -> None:
     """Prints how far the energies of the forecast and of the trajectory drift."""
+    import numpy as np
+
     from estag_jax.simulate.energies import drift, potential_energies
 
     own = potential_energies(frames, system)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import tyro
 
 from estag_jax.cli.main import UsageError, check_out
@@ -14,6 +13,8 @@ from estag_jax.io import FileError, slug
 from estag_jax.sources.catalog import DEFAULT_READ, ReadConfig, load
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from estag_jax.evaluation.spectra import Spectra
 
 
@@ -41,6 +42,8 @@ def spectrum(
       seed: Of the surrogates.
       out: PNG; default: spectrum.png in the run's figures, or in runs/data/.
     """
+    import numpy as np
+
     from estag_jax.cli.output import print_facts
     from estag_jax.cli.progress import Display
     from estag_jax.data.task import Task

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal
 
 from estag_jax.config import check
+
+if TYPE_CHECKING:
+    import numpy as np
 
 TIME_UNITS = {
     "fs": 1e-15,
@@ -72,6 +73,8 @@ class WindowConfig:
     @property
     def offsets(self) -> np.ndarray:
         """The frames of a window counted from its start, history and then targets: [T + P]."""
+        import numpy as np  # which options do without
+
         ahead = self.past - 1 + np.array(self.horizons)
         return self.delta * np.append(np.arange(self.past), ahead)
 
