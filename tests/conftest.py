@@ -46,8 +46,12 @@ def optimised(request):
 
 @pytest.fixture(autouse=True)
 def width_of_the_terminal(monkeypatch):
-    """Workers of pytest-xdist set COLUMNS to 80; commands print tables as wide as they are without it."""
+    """Commands print tables as wide as they are without COLUMNS, which workers of pytest-xdist set to 80.
+
+    So does readline, which pytest loads, behind Python's back.
+    """
     monkeypatch.delenv("COLUMNS", raising=False)
+    os.unsetenv("COLUMNS")
 
 
 @pytest.fixture
