@@ -103,6 +103,28 @@ def test_data_of_lammps_that_are_fewer_than_promised(tmp_path, lost):
         read(tmp_path / name)
 
 
+INPCRD = ["title\n", "    3\n"] + [
+    "".join(f"{v:12.7f}" for v in part) + "\n" for part in np.split(_chain()[0].ravel(), [6])
+]
+CARD = ["* title\n", "*\n", "    3\n"] + [
+    f"{i:5d}    1 LIG  C{i:<3d}{x:10.5f}{y:10.5f}{z:10.5f} LIG  1      0.00000\n"
+    for i, (x, y, z) in enumerate(_chain()[0], 1)
+]
+
+
+@pytest.mark.parametrize(
+    "name, lines", [("a.inpcrd", INPCRD), ("a.rst7", INPCRD), ("a.crd", CARD), ("a.cor", CARD)]
+)
+def test_coordinates_that_are_fewer_than_promised(tmp_path, name, lines):
+    spec, target = behind_pdb(name, "".join(lines))(tmp_path)
+    spec = ",".join(str(tmp_path / part) for part in spec.split(","))
+    np.testing.assert_allclose(read(spec).positions[0, :, 0], _chain()[0], atol=1e-5)
+    for rest in ("", lines[-1][:30]):
+        (tmp_path / target).write_text("".join([*lines[:-1], rest]))
+        with pytest.raises(DataError, match=f"{target}: .* promises 3 atoms, [12] are there"):
+            read(spec)
+
+
 def written(folder, suffix, form):
     """Ethanol in a format of ASE's, and its lines."""
     ethanol = molecule("CH3CH2OH", vacuum=4.0, pbc=True)

@@ -1,4 +1,4 @@
-"""Whether a text file that another library reads is whole: its last line, its last frame, what it promises.
+"""Whether a text file that another library reads is whole: its last line, its last frame.
 
 Those libraries drop a last frame that is cut, take the atoms that are there for all, or wait for a line for
 ever.
@@ -7,19 +7,15 @@ ever.
 from __future__ import annotations
 
 import re
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections import deque
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import NamedTuple
 
 from estag_jax.data.system import DataError
-from estag_jax.sources.files.text import damaged, opened, whole
+from estag_jax.sources.files import promises
+from estag_jax.sources.files.text import damaged, opened
 
 _Line = tuple[int, str]  # its number, from 1, and its text
-
-Promise = tuple[str, Counter[str], Counter[str]]
-"""Who promises, and how many of a kind are promised and found."""
 
 
 class Begin(NamedTuple):
@@ -112,8 +108,7 @@ def examine(path: Path, form: str) -> End:
     Raises:
       DataError: names the frame and the line.
     """
-    if form in PROMISES:
-        _check_promises(path, form)
+    if promises.check(path, form):
         return End(None, True)
     begin, last, done = BEGINS.get(form), LAST.get(form), DONE.get(form)
     if not (begin or last or done):
@@ -219,67 +214,3 @@ def _compare(
 def _is_row(line: str) -> bool:
     """Whether a line is one of numbers; words of a title are free."""
     return len(re.findall(r"(?<!\S)[-+]?\d*\.?\d+(?:[eEdD][-+]?\d+)?(?!\S)", line)) >= 3
-
-
-def _data(file: TextIO) -> Iterator[Promise]:
-    """Of a LAMMPS data file: rows of sections."""
-    promised, found, section = Counter(), Counter(), ""
-    for line in islice(file, 1, None):  # behind the title
-        words = line.partition("#")[0].split()
-        if not section and len(words) == 2 and (count := whole(words[0])) is not None:
-            promised[words[1]] = count
-        elif words and words[0].isalpha() and words[0][0].isupper():
-            section = words[0].lower()
-        elif words:
-            found[section] += 1
-    yield "its header", promised, found
-
-
-def _psf(file: TextIO) -> Iterator[Promise]:
-    """Of a PSF: rows of atoms, and pairs of numbers."""
-    promised, found, kind = Counter(), Counter(), ""
-    for line in file:
-        if match := re.match(r"\s*(\d{1,18})\s+(?:\d+\s+)?!(\w+)", line):
-            kind = {"NATOM": "atoms", "NBOND": "bonds"}.get(match[2].upper(), "")
-            promised[kind] = int(match[1])
-        else:
-            found[kind] += len(line.split()) if kind == "bonds" else bool(line.strip())
-    found["bonds"] //= 2
-    yield "its header", promised, found
-
-
-def _mol2(file: TextIO) -> Iterator[Promise]:
-    """Of a .mol2: rows of each molecule's sections, by its third line."""
-    what, promised, found, section, begin = "", Counter(), Counter(), "", 0
-    for number, line in enumerate(file, 1):
-        if line.startswith("@<TRIPOS>"):
-            section, begin = f"{line[9:].strip().lower()}s", number
-        if section == "molecules" and number == begin:
-            yield what, promised, found
-            what, promised, found = f"the molecule in line {number}", Counter(), Counter()
-        elif section == "molecules" and number == begin + 2:
-            counts = [count for word in line.split()[:2] if (count := whole(word)) is not None]
-            promised.update(dict(zip(("atoms", "bonds"), counts, strict=False)))
-        elif number > begin:
-            found[section] += bool(line.partition("#")[0].strip())
-    yield what, promised, found
-
-
-PROMISES: dict[str, Callable[[TextIO], Iterator[Promise]]] = {
-    "data": _data,
-    "psf": _psf,
-    "mol2": _mol2,
-}
-"""What counts what a file promises and what is there, by MDAnalysis' name of the format."""
-
-
-def _check_promises(path: Path, form: str) -> None:
-    """Refuses another number of atoms, bonds, … than is promised."""
-    with opened(path) as file:
-        for what, promised, found in PROMISES[form](file):
-            for kind in ("atoms", "bonds", "angles", "dihedrals", "impropers"):
-                if promised.get(kind, found[kind]) != found[kind]:
-                    raise DataError(
-                        f"{path}: {what} promises {promised[kind]} {kind}, {found[kind]} are there; copy "
-                        f"it again"
-                    )
