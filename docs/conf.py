@@ -1,5 +1,6 @@
 """Settings of the site: ``make docs`` builds it, runs the notebooks and fails on any warning."""
 
+import re
 from importlib.metadata import version as version_of
 
 project = "estag_jax"
@@ -49,7 +50,7 @@ def _links(app, *where_and_text):
         text[0] = text[0].replace(f"](../{file}", f"]({page}").replace(f"]({file}", f"]({page}")
     text[0] = text[0].replace("](../docs/", "](/")  # of a notebook
     for file in ("LICENSE", "CONTRIBUTING.md"):  # have no page
-        text[0] = text[0].replace(f"[{file}]({file})", file)
+        text[0] = re.sub(rf"\[([^\]]*)\]\({re.escape(file)}\)", r"\1", text[0])
 
 
 def setup(app):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 
 import pytest
 from helpers.paths import ROOT
@@ -27,6 +28,14 @@ def test_links_between_pages_lead_somewhere():
         text = page.read_text(encoding="utf-8")
         for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", text):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_links_of_the_readme_have_a_page_on_the_site():
+    hooks = runpy.run_path(str(ROOT / "docs" / "conf.py"))
+    text = [(ROOT / "README.md").read_text(encoding="utf-8")]
+    hooks["_links"](None, text)
+    targets = re.findall(r"\]\((?!https?://)([^)]+)\)", text[0])
+    assert targets and all(target.startswith(("docs/", "/")) for target in targets), targets
 
 
 @pytest.mark.parametrize(
