@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
+import jax
 import tyro
 
 from estag_jax.cli.main import UsageError
@@ -14,7 +15,7 @@ from estag_jax.cli.train import defaults
 from estag_jax.data.settings import WindowConfig
 from estag_jax.models import catalog
 from estag_jax.models.base import NetworkMethod
-from estag_jax.models.memory import TRAINING, budget
+from estag_jax.models.memory import CACHE, DEVICE, TRAINING
 from estag_jax.ops.sharding import device_name
 from estag_jax.runs import folder
 from estag_jax.runs.settings import RunConfig, prepare
@@ -110,13 +111,14 @@ def _chunk(bytes_of, width: int, devices: int, limit: float) -> int:
 def _facts(
     found: Plan, shapes: Shapes, window: WindowConfig, batch: int, hidden: int
 ) -> dict[str, Any]:
+    bound = CACHE if jax.default_backend() == "cpu" else DEVICE
     channels = "" if shapes.channels == 1 else f" of {shapes.channels} channels"
     return {
         "system": f"{shapes.nodes:,} nodes{channels}, {shapes.edges:,} edges, {window}",
         "parameters": f"{found.parameters:,}",
         "batch": f"{batch} windows, {found.chunks} chunk(s) of {found.width}",
         "rule": f"{TRAINING} arrays of E·T·H = {max(shapes.edges, shapes.nodes):,}·{window.past}·{hidden} "
-        f"numbers a window in at most {budget(training=True) / 1e6:,.0f} MB",
+        f"numbers a window in at most {bound / 1e6:,.0f} MB",
         "operations": f"{found.cost.flops:.3g} a step, and {found.cost.transcendentals:.3g} "
         f"transcendental",
         "bytes": f"{found.cost.bytes:.3g} read and written a step",

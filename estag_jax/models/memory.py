@@ -1,9 +1,8 @@
 """How many windows are computed at once, as many as the cache, or the device, holds well; fits too large.
 
-A network keeps arrays of E * T * H numbers for every window. On a core the step is fastest when all of
+A network keeps arrays of E * T * H numbers for every window. On a CPU the step is fastest when all of
 them stay below about 30 MB: larger temporaries are mapped and unmapped by the C library in every step,
-which costs more than the arithmetic (benchmarks/train_step.py). Several cores share each operation, so a
-step has as much for each of them; with less they wait for each other more often.
+which costs more than the arithmetic (benchmarks/train_step.py).
 """
 
 from __future__ import annotations
@@ -13,13 +12,11 @@ from collections.abc import Collection
 
 import jax
 
-from estag_jax.ops.sharding import cores
-
 TRAINING, FORWARD = 35, 12
 """Arrays of E * T * H numbers that are alive at once for a window, with and without a gradient."""
 
 CACHE = 30 * 10**6
-"""Bytes of temporaries that keep a core fast."""
+"""Bytes of temporaries that keep a CPU fast."""
 
 DEVICE = 2 * 2**30
 """Bytes of temporaries allowed on an accelerator."""
@@ -43,14 +40,8 @@ def windows_at_once(
     """
     arrays = TRAINING if training else FORWARD
     window = arrays * itemsize * max(edges, nodes) * past * hidden
-    return int(min(MOST, max(1, budget(training) // window)))
-
-
-def budget(training: bool) -> int:
-    """Bytes of temporaries that a device computes with at once."""
-    if jax.default_backend() != "cpu":
-        return DEVICE
-    return CACHE * (max(1, cores() // jax.local_device_count()) if training else 1)
+    budget = CACHE if jax.default_backend() == "cpu" else DEVICE
+    return int(min(MOST, max(1, budget // window)))
 
 
 def chunks_of(share: int, chunk: int | None, collections: Collection[str], *sizes: int) -> int:

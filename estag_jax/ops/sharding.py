@@ -55,16 +55,14 @@ def local_mesh() -> Mesh:
     return jax.make_mesh((len(devices), 1), axes, axis_types=(AxisType.Auto,) * 2, devices=devices)
 
 
-def cores() -> int:
-    """Of the CPU, those that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)  # not everywhere
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
 def device_name() -> str:
     """What computes, for a result: number and kind of the devices, on a CPU also the cores it may use."""
     name = f"{jax.device_count()} × {jax.devices()[0].device_kind}"
-    return name if jax.default_backend() != "cpu" else f"{name}, {cores()} core(s)"
+    if jax.default_backend() != "cpu":
+        return name
+    affinity = getattr(os, "sched_getaffinity", None)  # not everywhere
+    cores = len(affinity(0)) if affinity else os.cpu_count()
+    return f"{name}, {cores} core(s)"
 
 
 def place(tree: Any, mesh: Mesh, spec: PartitionSpec = REPLICATED) -> Any:

@@ -1,7 +1,6 @@
 """How many windows are computed at once."""
 
 import jax
-import pytest
 
 from estag_jax.models import memory
 
@@ -9,35 +8,20 @@ WALK = 31, 130, 10, 16
 """Nodes, edges, frames, hidden features."""
 
 
-@pytest.fixture
-def machine(monkeypatch):
-    """A CPU of so many cores and devices."""
-
-    def of(cores, devices=1):
-        monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
-        monkeypatch.setattr(jax, "local_device_count", lambda: devices)
-        monkeypatch.setattr(memory, "cores", lambda: cores)
-
-    return of
-
-
-def test_temporaries_fit_the_caches_of_all_cores(machine):
-    machine(1)
-    alone = memory.windows_at_once(*WALK, training=True)
+def test_temporaries_fit_a_cache(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     # E · T · H numbers of 4 bytes, by hand.
-    assert alone == memory.CACHE // (memory.TRAINING * 4 * 130 * 10 * 16) == 10
-    forward = memory.windows_at_once(*WALK)
-    machine(2)
-    assert memory.windows_at_once(*WALK, training=True) == 20
-    assert memory.windows_at_once(*WALK) == forward
-    machine(2, devices=8)
-    assert memory.windows_at_once(*WALK, training=True) == alone
-    machine(10**4)
-    assert memory.windows_at_once(*WALK, training=True) == memory.MOST
+    found = memory.windows_at_once(*WALK, training=True)
+    assert found == memory.CACHE // (memory.TRAINING * 4 * 130 * 10 * 16) == 10
+    assert memory.windows_at_once(*WALK) == memory.CACHE // (memory.FORWARD * 4 * 130 * 10 * 16)
+    assert memory.windows_at_once(10**9, 10**9, 10, 16) == 1
+    assert memory.windows_at_once(1, 0, 1, 1) == memory.MOST
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert memory.windows_at_once(*WALK, training=True) > found
 
 
-def test_a_batch_is_cut_into_as_few_parts_as_fit(machine):
-    machine(1)
+def test_a_batch_is_cut_into_as_few_parts_as_fit(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     assert memory.chunks_of(100, None, {"params"}, *WALK) == 10
     assert memory.chunks_of(101, None, {"params"}, *WALK) == 11
     assert memory.chunks_of(100, 30, {"params"}, *WALK) == 4
