@@ -30,8 +30,8 @@ FRAMES = 20
 class Ours:
     """The package itself: the compiled steps of the one loop, as ``fit`` runs them."""
 
-    def __init__(self, task: Task, method: Any, batch: int):
-        self.loop = Loop("ESTAG", method, task, (1,), TrainConfig(batch=batch))
+    def __init__(self, task: Task, method: Any, batch: int, chunk: int | None = None):
+        self.loop = Loop("ESTAG", method, task, (1,), TrainConfig(batch=batch, chunk=chunk))
         self.chunks = self.loop._chunks(self.loop.buckets[0])
         self.programs = self.loop.compile()
         self.compile_seconds = self.loop.seconds["compile"]

@@ -58,6 +58,8 @@ class Config:
     """Of programs.PROGRAMS; without the others torch need not be installed."""
     cores: tuple[int, ...] = dataclasses.field(default_factory=_cores)
     """Those of the runs on all cores; runs on one core have the last."""
+    chunk: int | None = None
+    """Windows that this package computes at once, as --train.chunk; None for its rule."""
     out: Path = Path(__file__).parent / "results"
     """Folder of the measurements, a file for each shape and settings, and of the table of all of them."""
 
@@ -73,12 +75,22 @@ def calls(program: str) -> dict[str, int]:
 class Worker:
     """A program in a process of its own, on some cores."""
 
-    def __init__(self, program: str, shape: str, settings: str, cores: tuple[int, ...], cache: str):
+    def __init__(
+        self,
+        program: str,
+        shape: str,
+        settings: str,
+        cores: tuple[int, ...],
+        cache: str,
+        chunk: int | None,
+    ):
         threads = {"OMP_NUM_THREADS": str(len(cores)), "TORCHINDUCTOR_COMPILE_THREADS": "1"}
         flags = {"XLA_FLAGS": ONE_THREAD} if len(cores) == 1 else {}
+        argv = ["worker", program, shape, settings]
+        if chunk is not None and program == "estag_jax":
+            argv.append(str(chunk))
         self.process = subprocess.Popen(
-            ["taskset", "-c", ",".join(map(str, cores)), sys.executable, __file__]
-            + ["worker", program, shape, settings],
+            ["taskset", "-c", ",".join(map(str, cores)), sys.executable, __file__, *argv],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -105,12 +117,12 @@ class Worker:
         return peak[0]
 
 
-def work(program: str, shape: str, settings: str) -> None:
+def work(program: str, shape: str, settings: str, *chunk: str) -> None:
     """Runs the method that each line read names, and writes its wall and process time."""
     task = random_task(SHAPES[shape])
     method = catalog.settings(METHODS[settings], task)
     held = _memory("VmRSS")
-    runs = PROGRAMS[program](task, method, SHAPES[shape].windows)
+    runs = PROGRAMS[program](task, method, SHAPES[shape].windows, *map(int, chunk))
     for name in calls(program):  # what is not yet compiled is so at the first call
         getattr(runs, name)()
     about = {"compile": runs.compile_seconds, "device": device_name()}
@@ -140,7 +152,9 @@ def measure(config: Config, shape: str, settings: str) -> list[dict[str, Any]]:
     cores = [config.cores[-1:], config.cores][: 1 + (len(config.cores) > 1)]
     with tempfile.TemporaryDirectory() as cache:
         workers = {
-            (program, len(some)): Worker(program, shape, settings, some, f"{cache}/{i}-{len(some)}")
+            (program, len(some)): Worker(
+                program, shape, settings, some, f"{cache}/{i}-{len(some)}", config.chunk
+            )
             for i, some in enumerate(cores)
             for program in config.programs
         }
