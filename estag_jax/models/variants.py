@@ -75,7 +75,7 @@ def variants(
     Args:
       channels: C; that program has other departures for several.
       names: some of them; all for none. ESTAG is always there. What C channels or nodes that are no atoms
-        do not have is left out.
+        do not have is left out (:func:`missing`).
       atoms: whether nodes are atoms, which enter in two ways.
     """
     paper, own = EstagConfig(), departures(channels)
@@ -94,6 +94,20 @@ def variants(
 
 ORDER = tuple(variants(1) | variants(4))
 """Names of all variants, in the order of the tables."""
+
+
+def missing(channels: int, names: Sequence[str], atoms: bool = True) -> dict[str, str]:
+    """Those of some variants that data do not have, and why, by name.
+
+    Args:
+      channels: C.
+      names: of the variants.
+      atoms: whether nodes are atoms.
+    """
+    known, here = variants(channels), variants(channels, atoms=atoms)
+    others = "one channel" if channels > 1 else "several channels"
+    why = {True: "only atoms have it", False: f"only data with {others} have it"}
+    return {name: why[name in known] for name in names if name not in here}
 
 
 def check(names: Sequence[str]) -> None:

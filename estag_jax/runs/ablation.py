@@ -13,8 +13,8 @@ from estag_jax.evaluation.evaluate import Metric
 from estag_jax.evaluation.metrics import per_window_mse
 from estag_jax.evaluation.result import Result
 from estag_jax.models import catalog
-from estag_jax.models.base import Method
-from estag_jax.models.variants import WITHOUT_EDFT, check, variants
+from estag_jax.models.variants import WITHOUT_EDFT, check, missing, variants
+from estag_jax.runs.asked import Asked
 from estag_jax.runs.grid import Announce, run_grid
 from estag_jax.runs.settings import RunConfig
 
@@ -46,22 +46,35 @@ def run_ablation(
 
     Returns:
       For each data set a result, with Last frame, VAR ridge, ESTAG and its variants; then those with other
-      windows or nodes. The rows of a result share their windows.
+      windows or nodes. The rows of a result share their windows. Variants that the data do not have are
+      skipped; where they have none of the names, so is the rest.
 
     Raises:
-      ValueError: there is no variant of a name.
+      ValueError: there is no variant of a name, or no data set has any of them.
     """
     check(names)  # before anything is computed
     whole = set(datasets)
 
-    def rows(column: str, task: Task) -> dict[str, Method]:
-        system = task.systems[0]
+    def rows(column: str, task: Task) -> list[Asked]:
+        channels, atoms = task.systems[0].channels, task.systems[0].atomic_numbers is not None
         asked = names if column in whole else (WITHOUT_EDFT,)
+        left_out = missing(channels, asked, atoms)
+        skipped = [Asked(name, None, why) for name, why in left_out.items()]
+        if asked and set(asked) == set(left_out):
+            return skipped
         bases = {name: catalog.settings(name, task) for name in BASES}
-        return bases | variants(system.channels, asked, system.atomic_numbers is not None)
+        found = bases | variants(channels, asked, atoms)
+        return [Asked(*row) for row in found.items()] + skipped
 
     columns = dict(_columns(datasets, pasts, hydrogens))
-    return run_grid(columns, rows, seeds, out, announce=announce, metrics=_heavy)
+    results = run_grid(columns, rows, seeds, out, announce=announce, metrics=_heavy)
+    every = [row for result in results for row in result.rows]
+    if every and all(row.status == "skipped" for row in every):
+        said = dict.fromkeys(f"{row.name} ({row.reason})" for row in every)
+        raise ValueError(
+            f"the data have none of the variants that are asked for: {', '.join(said)}"
+        )
+    return results
 
 
 def _columns(

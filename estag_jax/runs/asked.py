@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from estag_jax.data.task import Task
@@ -10,16 +10,17 @@ from estag_jax.models import catalog
 from estag_jax.models.base import ClosedForm, Method
 from estag_jax.nn.config import Elements, Head
 
-Rows = Callable[[str, Task], Mapping[str, Method]]
-"""From data set and task to the settings of its rows, by name."""
-
 
 class Asked(NamedTuple):
     """A row that is asked for, and why it is not run, or ""."""
 
     label: str
-    settings: Method
+    settings: Method | None
     why_not: str = ""
+
+
+Rows = Callable[[str, Task], Sequence[Asked]]
+"""From data set and task to its rows."""
 
 
 def settled(
@@ -32,7 +33,7 @@ def settled(
 ) -> list[Asked]:
     """The rows that are asked for, with their settings."""
     if not isinstance(methods, Sequence):
-        return [Asked(label, settings) for label, settings in methods(name, task).items()]
+        return list(methods(name, task))
     known, asked = {}, []
     for method in _with_closed_forms(methods, task):
         settings = catalog.settings(method, task, head=head, elements=elements)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from estag_jax.models.estag import EstagConfig
-from estag_jax.models.variants import ORDER, WHOLE, check, departures, variants
+from estag_jax.models.variants import ORDER, WHOLE, check, departures, missing, variants
 from estag_jax.testing import assert_equivariant, random_graph, random_window, randomize
 
 SMALL = EstagConfig(hidden=4, layers=1)
@@ -60,6 +60,18 @@ def test_names_are_found_or_refused():
         assert list(variants(channels, [name])) == [WHOLE, name]
         assert list(variants(5 - channels, [name])) == [WHOLE]
     assert len(variants(1)) == len(variants(1, atoms=False)) + 1
+
+
+@pytest.mark.parametrize("atoms", [True, False])
+@pytest.mark.parametrize("channels", [1, 4])
+def test_what_data_do_not_have_is_named_with_the_reason(channels, atoms):
+    left_out = missing(channels, ORDER, atoms)
+    assert {*variants(channels, atoms=atoms), *left_out} == set(ORDER) and left_out
+    assert not set(left_out) & set(variants(channels, atoms=atoms))
+    for name, why in left_out.items():
+        words = {1: "several channels", 4: "one channel"}[channels]
+        assert ("atom" if "atomic" in name else words) in why, name
+    assert any("atom" in why for why in left_out.values()) != atoms
 
 
 def test_parameters_are_matched(data):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers.command import estag
+from helpers.command import estag, one_line
 from helpers.springs import FULL, SPLIT, WINDOW, frames, training
 
 from estag_jax.models.estag import EstagConfig
@@ -30,8 +30,9 @@ def test_rows_share_windows_and_the_command_prints_them(quick, tmp_path, capsys)
     path, out = tmp_path / "springs.npy", tmp_path / "out"
     np.save(path, frames(count=900))
     # fmt: off
-    argv = ("ablation", "--data", f"walk={path}", "--variants", "without temporal pooling", "--pasts", "3",
-            "--seeds", "2", "--graph.kind", "full", "--train.epochs", "1", "--out", out)
+    argv = ("ablation", "--data", f"walk={path}", "--variants", "without temporal pooling",
+            "released: leaky ReLU", "--pasts", "3", "--seeds", "2", "--graph.kind", "full",
+            "--train.epochs", "1", "--out", out)
     # fmt: on
     code, said, err = estag(capsys, *argv)
     assert code == 0, said + err
@@ -41,6 +42,9 @@ def test_rows_share_windows_and_the_command_prints_them(quick, tmp_path, capsys)
     rows = [line.split(" | ")[0][2:] for line in first.splitlines() if line.startswith("| ")]
     assert rows == ["variant", "---", "Last frame", "VAR ridge", WHOLE, "without temporal pooling"]
     assert "T=3" in second and WITHOUT_EDFT in second and "pooling" not in second
+    (note,) = [line for line in text.splitlines() if line.startswith("- ")]
+    assert "leaky ReLU: skipped" in note and "several channels" in note and note in first
+    assert "leaky ReLU: skipped" in said
     assert "estag ablation --data" in text and (out / "table.csv").exists()
     again = estag(capsys, *argv)
     assert again[0] == 0 and (out / "table.md").read_text() == text
@@ -51,6 +55,17 @@ def test_a_name_that_is_no_variant_is_refused_at_once(tmp_path, capsys):
     code, out, err = estag(capsys, *argv)
     assert (code, out) == (2, "") and "did you mean 'no layers'" in err
     assert not (tmp_path / "out").exists()
+
+
+def test_data_without_any_of_the_variants_are_refused(tmp_path, capsys):
+    """Before anything is fitted: not even the closed forms."""
+    path, out = tmp_path / "springs.npy", tmp_path / "out"
+    np.save(path, frames(count=900))
+    argv = "ablation", "--data", f"walk={path}", "--out", out, "--variants", "released: leaky ReLU"
+    said = one_line(capsys, *argv, "released: atomic number as a float")
+    assert "leaky ReLU (only data with several channels" in said
+    assert "atomic number as a float (only atoms" in said
+    assert not [path for path in out.rglob("*") if path.is_file()]
 
 
 def test_hydrogens_become_visible_and_heavy_atoms_are_told_apart(quick, tmp_path):
