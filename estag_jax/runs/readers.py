@@ -14,6 +14,7 @@ import numpy as np
 
 from estag_jax.data.settings import TIME_UNITS
 from estag_jax.data.task import Task
+from estag_jax.data.transform import LENGTHS
 from estag_jax.evaluation.evaluate import error_bars_of, evaluate
 from estag_jax.evaluation.result import Result, Row
 from estag_jax.evaluation.rollout import expected_errors, finite_list
@@ -192,11 +193,17 @@ def check_same_system(forecaster: Forecaster, task: Task, run: str | os.PathLike
         facts["time between frames"] = tuple(
             f"{step:g} {unit}" for step, unit in zip(steps, units, strict=True)
         )
+    known = ours.length_unit in LENGTHS
+    options = {"length unit": f"--read.unit {ours.length_unit}"} if known else {}
+    if trajectory.time_unit == "frame":
+        options["time unit"] = f"--read.frame-step {forecaster.frame_step:g}{forecaster.time_unit}"
     for name, (one, other) in facts.items():
         if one != other:
+            prepare = f"estag data prepare {trajectory.source} {options.get(name)} --out FILE.npz"
+            remedy = f"; if it is known, write it first: {prepare}" if name in options else ""
             raise RunError(
                 f"{trajectory.source}: {name}: {_short(other)}, but {run} was trained on "
-                f"{_short(one)}"
+                f"{_short(one)}{remedy}"
             )
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -165,6 +166,20 @@ def test_data_of_another_system_step_or_unit_are_refused(springs, tmp_path):
         other = tmp_path / "other.npz"
         np.savez(other, **arrays)
         with pytest.raises(RunError, match=f"{fact}.* trained on"):
+            evaluate_run(out, [str(other)])
+
+
+def test_data_without_a_step_are_answered_with_the_command_that_writes_it(springs, tmp_path):
+    out, other = tmp_path / "run", tmp_path / "other.npz"
+    np.savez(tmp_path / "timed.npz", positions=frames(), dt_fs=2.0, length_unit="nm")
+    train(dataclasses.replace(config(springs, epochs=2), data=(str(tmp_path / "timed.npz"),)), out)
+    for arrays, option in (
+        (dict(length_unit="nm"), "--read.frame-step 2fs"),
+        (dict(length_unit="Å", dt_fs=2.0), "--read.unit nm"),
+    ):
+        np.savez(other, positions=frames(), **arrays)
+        command = f"estag data prepare {other} {option} --out FILE.npz"
+        with pytest.raises(RunError, match=f"trained on .*{re.escape(command)}"):
             evaluate_run(out, [str(other)])
 
 

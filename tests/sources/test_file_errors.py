@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import sys
 from pathlib import Path
 
@@ -36,7 +37,7 @@ XYZ = "3\n\nC 0 0 0\nO 1.2 0 0\nH 2 0 0\n"
         ("a.xyz", "0\n\n", "zero atoms|frame 0"),
         ("a.traj", XYZ, "ASE cannot read it as traj"),
         ("a.pkl", XYZ, "pickled"),
-        ("a.foo", XYZ, r"'\.foo'.*ASE .*MDAnalysis"),
+        ("a.foo", "text\n", r"'\.foo'.*ASE .*MDAnalysis"),
         ("a.pdb", "TITLE nothing\nEND\n", "holds no ATOM"),
         ("a.npz", "version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
         ("a.cif", "\n<!DOCTYPE html><html>404</html>", "page of the web"),
@@ -166,3 +167,20 @@ def test_without_mdanalysis(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "MDAnalysis", None)
     with pytest.raises(DataError, match=r"needs MDAnalysis; pip install 'estag_jax\[md\]'"):
         read(str(write_pdb(tmp_path / "a.pdb", CARBONS)))
+
+
+@pytest.mark.parametrize("name", ["a.pdb", "a.pqr", "XDATCAR", "a.gz"])
+def test_a_mark_of_byte_order_before_the_first_line(tmp_path, name):
+    """MDAnalysis would read all models but the first."""
+    whole = write_pdb(tmp_path / "b.pdb", CARBONS).read_bytes()
+    data, path = b"\xef\xbb\xbf" + whole, tmp_path / name.replace("a.gz", "a.pdb.gz")
+    path.write_bytes(gzip.compress(data) if name == "a.gz" else data)
+    with pytest.raises(DataError, match=f"{path.name}: begins with a mark of byte order.*UTF-8"):
+        read(path)
+
+
+def test_a_mark_of_byte_order_where_it_is_read_here(tmp_path):
+    (tmp_path / "a.xyz").write_bytes(b"\xef\xbb\xbf" + XYZ.encode())
+    (tmp_path / "b.xyz").write_text(XYZ)
+    one, other = (read(tmp_path / name).positions for name in ("a.xyz", "b.xyz"))
+    np.testing.assert_array_equal(one, other)

@@ -241,3 +241,18 @@ def test_atoms_that_are_named_by_their_element(tmp_path):
     rows = "".join(f"{i:5d}Ar      Ar{i:5d}{0.4 * i:8.3f}{0:8.3f}{0:8.3f}\n" for i in range(1, 5))
     (tmp_path / "a.gro").write_text(f"argon\n    4\n{rows}   3.0 3.0 3.0\n")
     assert read(tmp_path / "a.gro").system.atomic_numbers.tolist() == [18] * 4
+
+
+@pytest.mark.parametrize("name", ["a.rst7", "a.ncrst", "a.inpcrd"])
+def test_restarts_in_netcdf(tmp_path, top, name):
+    (tmp_path / name).write_bytes(b"CDF\x01" + bytes(400))
+    refused(
+        f"{top},{tmp_path}/{name}", rf"{name}: is a restart in netCDF, one frame; give the .*\.nc"
+    )
+
+
+def test_formats_that_are_read_by_themselves(tmp_path):
+    image = ase.Atoms("C3", FRAMES[0], cell=[12.0] * 3, pbc=True)
+    ase.io.write(tmp_path / "a.traj", image)
+    ase.io.write(tmp_path / "XDATCAR", [image, image], format="vasp-xdatcar")
+    refused(f"{tmp_path}/a.traj,{tmp_path}/XDATCAR", "a.traj: is read by itself;.*one .npz")

@@ -7,6 +7,7 @@ import io
 
 import numpy as np
 import pytest
+from ase.data import chemical_symbols
 
 from estag_jax.data.graphs import GraphConfig
 from estag_jax.data.system import DataError
@@ -93,6 +94,7 @@ def damaged(frame=2, atom=3, value=np.nan):
         (dict(R=R, z=Z[:4]), r"z has shape \[4\].* 5 atoms"),
         (dict(R=R, z=Z.astype(float)), "z holds float64"),
         (dict(R=R, z=Z * 0), "z of atom 0 is 0"),
+        (dict(R=R, z=np.array(["C", "Q", "H", "H", "H"])), "z holds 'Q', which is no element"),
         (dict(R=R, z=Z + [0, 0, 0, 111, 0]), "z of atom 3 is 119"),
         (dict(R=damaged(), z=Z), r"2 coordinate.*finite.* frame 2, atom 3 \(O\)"),
         (dict(positions=damaged(0, 4, np.inf)), "finite.* frame 0, node 4"),
@@ -116,6 +118,23 @@ def test_bad_arrays(tmp_path, arrays, words):
     with pytest.raises(DataError, match=words) as error:
         sources.load(str(path))
     assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["<U2", "S2"])
+def test_symbols_of_elements(tmp_path, kind):
+    symbols = np.array([chemical_symbols[number] for number in Z], kind)
+    path = save(tmp_path, R=R, species=symbols)
+    assert sources.load(
+        str(path), FULL, ReadConfig(hydrogens=True)
+    ).system.atomic_numbers.tolist() == list(Z)
+
+
+def test_one_edge_of_a_cube(tmp_path):
+    found = [
+        sources.load(str(save(tmp_path, R=R, z=Z, box=box)), FULL).positions
+        for box in (12.0, np.full(3, 12.0))
+    ]
+    np.testing.assert_array_equal(*found)
 
 
 def as_bytes(save_function, *args, **arrays):

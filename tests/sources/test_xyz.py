@@ -10,6 +10,7 @@ import ase
 import ase.io
 import numpy as np
 import pytest
+from ase.geometry import cellpar_to_cell
 from helpers.files import has_note, read
 
 from estag_jax.data.system import DataError
@@ -176,3 +177,66 @@ def test_times_in_comments(tmp_path):
     twice = read(saved(tmp_path, text(comment="time_ps={}").replace("time_ps=3", "time_ps=2")))
     assert has_note(twice, "same time as the frame before") and has_note(twice, "1 gap(s)")
     assert twice.lengths == (3, 2)
+
+
+IPI = "# CELL(abcH): 9.0 10.0 11.0 80.0 90.0 95.0  Step: {}  Bead: 0 "
+
+
+@pytest.mark.parametrize("unit, size", [("angstrom", 1.0), ("atomic_unit", 0.529177210903)])
+@pytest.mark.parametrize("cell, edge", [("angstrom", 1.0), ("atomic_unit", 0.529177210903)])
+def test_box_and_units_of_ipi(tmp_path, unit, size, cell, edge):
+    """A molecule that a box in its own unit tears: whole again, in the unit of the positions."""
+    box = cellpar_to_cell([9, 10, 11, 80, 90, 95]) * edge
+    scaled = (FRAMES + np.linspace(0, 6, 6)[:, None, None]) @ np.linalg.inv(box)
+    torn = (scaled - np.floor(scaled)) @ box / size
+    comment = f"{IPI}positions{{{{{unit}}}}}  cell{{{{{cell}}}}}".replace("{{", "{").replace(
+        "}}", "}"
+    )
+    found = read(saved(tmp_path, text(torn, comment=comment)))
+    assert found.system.length_unit == ("Å" if size == 1 else "bohr") and has_note(found, "whole")
+    apart = FRAMES - FRAMES[:, :1]
+    shown = found.positions[:, :, 0] * size
+    np.testing.assert_allclose(shown - shown[:, :1], apart, atol=1e-5)
+
+
+def test_what_ipi_writes_beside_positions(tmp_path):
+    for what, why in (
+        ("velocities{atomic_unit}", "holds velocities"),
+        ("positions{ell}", "ell is"),
+    ):
+        path = saved(tmp_path, text(comment=f"{IPI}{what}  cell{{angstrom}}"))
+        with pytest.raises(DataError, match=f"a.xyz: frame 0.*{why}"):
+            read(path)
+
+
+@pytest.mark.parametrize("unit, size", [("nm", 10.0), ("bohr", 0.529177210903)])
+def test_a_torn_molecule_in_another_unit(tmp_path, unit, size):
+    """Extended XYZ and a dump, each in its own unit: bonds are sought in Å."""
+    box = 12.0
+    torn = (FRAMES + 11) % box / size
+    rows = " ".join(f"{x / size:.8f}" for x in np.diag([box] * 3).ravel())
+    path = saved(tmp_path, text(torn, comment=f'Lattice="{rows}" length_unit={unit}'))
+    dump = "".join(
+        f"ITEM: TIMESTEP\n{k}\nITEM: NUMBER OF ATOMS\n3\nITEM: BOX BOUNDS pp pp pp\n"
+        + 3 * f"0 {box / size:.8f}\n"
+        + "ITEM: ATOMS id element x y z\n"
+        + "".join(
+            f"{i} {w} {x} {y} {z}\n" for i, (w, (x, y, z)) in enumerate(zip(WORDS, f, strict=True))
+        )
+        for k, f in enumerate(torn)
+    )
+    for found in (
+        read(path),
+        read(saved(tmp_path, dump, "a.lammpstrj"), length_unit=unit, frame_step="1 fs"),
+    ):
+        assert found.system.length_unit == unit
+        whole = found.positions[:, :, 0] * size
+        np.testing.assert_allclose(whole - whole[:, :1], FRAMES - FRAMES[:, :1], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["xtb.trj", "a.ANI", "a.xmol", "a.txt"])
+def test_text_of_an_xyz_under_another_suffix(tmp_path, name):
+    path = saved(tmp_path, text(), name)
+    with pytest.raises(DataError, match=f"{name}: its text is that of an XYZ.*--read.format xyz"):
+        read(path)
+    assert read(path, format="xyz").num_frames == 6

@@ -71,21 +71,23 @@ def without_jumps(
     cells: np.ndarray,
     atomic_numbers: np.ndarray | None,
     periodic: Sequence[bool] = (True, True, True),
+    unit: float = 1.0,
 ) -> tuple[Iterator[np.ndarray], np.ndarray | None, tuple[str, ...]]:
     """One run :func:`unwrapped` with the bonds of :func:`bonds_through`, where the elements are known.
 
     Args:
-      positions: of all frames [frames, N, 3], Å.
+      positions: of all frames [frames, N, 3].
       cells: their cell vectors [frames, 3, 3].
       atomic_numbers: [N] or None.
       periodic: along which of the cell vectors.
+      unit: of the positions and the cells, Å.
 
     Returns:
       Positions of one frame after another [N, 3], the bonds or None, and notes.
     """
     bonds, notes = None, ()
     if atomic_numbers is not None:
-        bonds, notes = bonds_through(positions, cells, atomic_numbers, periodic)
+        bonds, notes = bonds_through(positions, cells, atomic_numbers, periodic, unit)
     return unwrapped(zip(positions, cells, strict=True), bonds, periodic), bonds, notes
 
 
@@ -94,6 +96,7 @@ def bonds_through(
     cells: Sequence[np.ndarray] | np.ndarray,
     atomic_numbers: np.ndarray,
     periodic: Sequence[bool] = (True, True, True),
+    unit: float = 1.0,
 ) -> tuple[np.ndarray | None, tuple[str, ...]]:
     """Covalent bonds by the shortest images of the atoms, so that molecules torn by the box have theirs.
 
@@ -105,6 +108,7 @@ def bonds_through(
       cells: their cell vectors [frames, 3, 3].
       atomic_numbers: [N].
       periodic: along which of the cell vectors.
+      unit: of the positions and the cells, Å.
 
     Returns:
       Pairs [bonds, 2], i < j, in increasing order, and no note; or None and a note where bonds go round
@@ -113,7 +117,7 @@ def bonds_through(
     size = len(atomic_numbers)
     chosen = evenly(np.arange(len(cells)), max(3, min(21, 200_000 // max(size, 1))))
     some = [(positions[k], cells[k]) for k in chosen]
-    radii = np.array(natural_cutoffs(ase.Atoms(numbers=atomic_numbers), mult=1.2))
+    radii = np.array(natural_cutoffs(ase.Atoms(numbers=atomic_numbers), mult=1.2)) / unit
     keys = np.empty(0, np.int64)
     for x, cell in some:
         if np.isfinite(x).all():

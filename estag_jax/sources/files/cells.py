@@ -18,8 +18,8 @@ def without_jumps(
 
     Args:
       trajectory: without a graph, its positions as the file has them.
-      cell: edges [3], or cell vectors as rows [3, 3], of all frames or of each [frames, …], in the
-        trajectory's unit of length.
+      cell: edges [3], one of a cube [], or cell vectors as rows [3, 3], of all frames or of each [frames, …],
+        in the trajectory's unit of length.
       keep: the frames of the file that are in the trajectory [frames].
       unwrap: False leaves jumps where they are.
 
@@ -28,6 +28,7 @@ def without_jumps(
     """
     path, system = trajectory.source, trajectory.system
     scale = LENGTHS.get(system.length_unit, 1.0)
+    cell = np.full(3, cell) if cell.shape == () else cell  # one edge of a cube
     shape = cell.shape if cell.ndim == 1 or cell.shape == (3, 3) else cell.shape[1:]
     if (
         cell.dtype.kind not in "fiu"

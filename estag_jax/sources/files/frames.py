@@ -14,12 +14,13 @@ from ase.io.formats import ioformats
 from estag_jax import memory
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
+from estag_jax.data.transform import LENGTHS
 from estag_jax.io import Report, cause
 from estag_jax.sources.files import boxes, ends, external
 from estag_jax.sources.files.blocks import COUNTED, EXAMINE
 from estag_jax.sources.files.singles import told_by_formula
 from estag_jax.sources.files.stacks import check_names
-from estag_jax.sources.files.text import compressed, damaged
+from estag_jax.sources.files.text import check_begin, compressed, damaged
 from estag_jax.sources.files.timing import (
     Clock,
     chosen_step,
@@ -53,6 +54,8 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
       DataError: the file is damaged, or its frames are not of one system.
     """
     cells, about = [], []
+    if form != "extxyz":
+        check_begin(path)
     looked = EXAMINE[form](path) if form in EXAMINE else None
     end = ends.examine(path, form)
     frames = read_xyz(path) if form == "extxyz" else _frames(path, form)
@@ -92,14 +95,17 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
     if not sure:
         notes.append(ends.unsure(path, len(positions), len(first.words)))
     atoms, bonds = first.atoms, None
-    edges = atoms.cell.lengths()[atoms.pbc]
+    unit_of_length = "unit" if numbers is None else "Å"
+    unit_of_length = options.length_unit or str(atoms.info.get("length_unit", unit_of_length))
+    scale = LENGTHS.get(unit_of_length, 1.0)
+    edges = atoms.cell.lengths()[atoms.pbc] * scale
     spans = boxes.spans(np.stack(cells))
     box = bool(atoms.pbc.any()) and boxes.is_box(edges) and bool(spans[0])
     if box and not spans.all():
         raise damaged(path, int(np.argmin(spans)), "its periodic box spans no volume")
     if box and options.unwrap:
         whole, bonds, said = boxes.without_jumps(
-            positions, np.stack(cells), numbers, tuple(atoms.pbc)
+            positions, np.stack(cells), numbers, tuple(atoms.pbc), scale
         )
         for k, frame in enumerate(whole):
             positions[k] = frame
@@ -116,8 +122,7 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
         bonds=bonds,
         frame_step=step,
         time_unit=unit,
-        length_unit=options.length_unit
-        or str(atoms.info.get("length_unit", "unit" if numbers is None else "Å")),
+        length_unit=unit_of_length,
         lengths=dates.lengths,
         run_names=names_of_stretches(path.name, dates.lengths) if len(dates.lengths) > 1 else (),
         source=str(path),

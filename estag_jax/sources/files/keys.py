@@ -175,3 +175,43 @@ def length_unit(word: str) -> str:
     """A unit of length by any of its names; one that is not known stays, as a unit of the user's."""
     plain = unicodedata.normalize("NFC", word).strip().lower()
     return UNITS.get(plain) or UNITS.get(plain.removesuffix("s")) or word
+
+
+def atomic_numbers(path: Path, arrays: dict[str, np.ndarray]) -> np.ndarray | None:
+    """Atomic numbers int64 [N] of the key z, which may hold symbols, or None if the file has none.
+
+    Raises:
+      DataError: they are none, or not those of one system.
+    """
+    if "z" not in arrays:
+        return None
+    numbers = arrays["z"]
+    if numbers.dtype.kind in "SU":
+        numbers = _of_symbols(path, numbers.astype(str))
+    if numbers.dtype.kind not in "iu":
+        raise DataError(f"{path}: z holds {numbers.dtype}, expected integers (atomic numbers)")
+    if numbers.ndim == 2 and len(numbers) and (numbers == numbers[0]).all():
+        numbers = numbers[0]  # the same in every frame, as PhysNet has it
+    if numbers.ndim != 1:
+        raise DataError(
+            f"{path}: z has shape {list(numbers.shape)}, expected [atoms]; all frames must be of one system"
+        )
+    wrong = np.flatnonzero((numbers < 1) | (numbers > 118))
+    if wrong.size:
+        raise DataError(
+            f"{path}: z of atom {wrong[0]} is {numbers[wrong[0]]}, expected an atomic number "
+            f"from 1 to 118"
+        )
+    return numbers.astype(np.int64)
+
+
+def _of_symbols(path: Path, symbols: np.ndarray) -> np.ndarray:
+    from ase.data import atomic_numbers as number_of  # takes long, and few files have symbols
+
+    kinds, which = np.unique(symbols, return_inverse=True)
+    if odd := [str(kind) for kind in kinds if not number_of.get(kind.strip().capitalize())]:
+        raise DataError(
+            f"{path}: z holds {odd[0]!r}, which is no element; expected atomic numbers or symbols"
+        )
+    numbers = [number_of[kind.strip().capitalize()] for kind in kinds]
+    return np.array(numbers)[which].reshape(symbols.shape)

@@ -67,6 +67,8 @@ class Seen(NamedTuple):
 def examined(path: Path, suffix: str) -> Seen:
     """Checks that a file of a format is whole."""
     packages.require(path, suffix)
+    if suffix not in STACKS:
+        text.check_begin(path)
     if suffix == ".dcd":
         believed, notes = dcd.examine(path)
         return Seen(notes, believed)
@@ -79,7 +81,7 @@ def examined(path: Path, suffix: str) -> Seen:
         return Seen(netcdf.examine(path))
     if suffix in pdb.SUFFIXES:
         cells, notes = pdb.examine(path, suffix)
-        return Seen(notes, boxes=cells)
+        return Seen(notes, frames=len(cells), boxes=cells)
     if suffix in HISTORY:
         history = blocks.examine_history(path)
         return Seen(history.notes, times=history.times)
@@ -91,6 +93,12 @@ def examined(path: Path, suffix: str) -> Seen:
                 f"{path}: has {path.stat().st_size} bytes, {atoms} atoms take {4 + 24 * atoms}; copy it again"
             )
     form = mdanalysis_name(suffix).lower()
+    with path.open("rb") as file:
+        if form in ("inpcrd", "restrt") and file.read(3) == b"CDF":
+            raise DataError(
+                f"{path}: is a restart in netCDF, one frame; give the trajectory (.nc), or write it as text "
+                f"(ntxo = 1)"
+            )
     end = ends.examine(path, form)
     return Seen(end.notes, frames=end.frames, sure=end.sure or form not in singles.EXAMINE)
 

@@ -69,7 +69,7 @@ def read_npz(path: str | Path, options: FileOptions = DEFAULT) -> Trajectory:
     """
     path = Path(path)
     arrays, notes = _read(path)
-    numbers = _atomic_numbers(path, arrays)
+    numbers = keys.atomic_numbers(path, arrays)
     positions, lengths, said = _positions(path, arrays, numbers, options.axes)
     notes += said
     if numbers is not None and numbers.shape != positions.shape[1:2]:
@@ -218,28 +218,6 @@ def _has_runs(
         f"{second} nodes of {third} channels; say which by --read.axes runs or --read.axes frames, or by a "
         f"key axes"
     )
-
-
-def _atomic_numbers(path: Path, arrays: dict[str, np.ndarray]) -> np.ndarray | None:
-    """Atomic numbers int64 [N], or None if the file has none."""
-    if "z" not in arrays:
-        return None
-    numbers = arrays["z"]
-    if numbers.dtype.kind not in "iu":
-        raise DataError(f"{path}: z holds {numbers.dtype}, expected integers (atomic numbers)")
-    if numbers.ndim == 2 and len(numbers) and (numbers == numbers[0]).all():
-        numbers = numbers[0]  # the same in every frame, as PhysNet has it
-    if numbers.ndim != 1:
-        raise DataError(
-            f"{path}: z has shape {list(numbers.shape)}, expected [atoms]; all frames must be of one system"
-        )
-    wrong = np.flatnonzero((numbers < 1) | (numbers > 118))
-    if wrong.size:
-        raise DataError(
-            f"{path}: z of atom {wrong[0]} is {numbers[wrong[0]]}, expected an atomic number "
-            f"from 1 to 118"
-        )
-    return numbers.astype(np.int64)
 
 
 def _time(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import codecs
 import contextlib
 import gzip
 import io
@@ -65,6 +66,23 @@ def opened(path: Path, held: int = 1) -> Generator[TextIO]:
             yield io.TextIOWrapper(bounded, encoding="utf-8-sig", errors="replace")
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise DataError(f"{path}: cannot be read ({cause(error)}); copy it again") from error
+
+
+def check_begin(path: Path) -> None:
+    """Refuses a mark of byte order before the first line, which other libraries take for a part of it.
+
+    Raises:
+      DataError: it is there; MDAnalysis misses the first MODEL, ATOM or TIMESTEP behind it.
+    """
+    kind, _ = UNPACK.get(path.suffix.lower(), (open, ""))
+    with (
+        contextlib.suppress(OSError, EOFError, zlib.error, lzma.LZMAError),
+        kind(path, "rb") as file,
+    ):
+        if file.read(3) == codecs.BOM_UTF8:
+            raise DataError(
+                f"{path}: begins with a mark of byte order (BOM), as editors write it; save it as UTF-8 without"
+            )
 
 
 def check_end(path: Path) -> str | None:

@@ -11,6 +11,7 @@ from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 from estag_jax.data.system import DataError
 from estag_jax.io import cause
 from estag_jax.sources.files.text import UNPACK, compressed, opened
+from estag_jax.sources.files.xyz import is_xyz
 
 PARTIAL_BONDS = (".pdb", ".ent", ".xpdb", ".pdbqt", ".cif", ".mmcif", ".mmtf")
 """Formats that list bonds of hetero atoms alone (CONECT), if any."""
@@ -24,6 +25,7 @@ FORMATS = {
     ".lammps": "DATA",
     ".his": "HISTORY",
     ".rst7": "INPCRD",
+    ".ncrst": "INPCRD",
     ".cor": "CRD",
     ".netcdf": "NCDF",
     ".h5": "H5MD",
@@ -98,6 +100,10 @@ def check_order(paths: list[Path], kinds: dict[Path, str]) -> None:
     if behind is not None:
         order = ",".join(map(str, (behind, *(p for p in paths if p != behind))))
         raise DataError(f"{first}: holds no names of atoms, the topology goes first; write {order}")
+    if is_xyz(first):
+        raise DataError(
+            f"{first}: its text is that of an XYZ file; name its format (--read.format xyz)"
+        )
     raise DataError(
         f"{first}: holds no names of atoms; write TOPOLOGY,{','.join(map(str, paths))} with the "
         f"topology that it was written with (.pdb, .gro, .psf, .prmtop, …)"
@@ -135,6 +141,11 @@ def kinds_of(paths: list[Path], form: str) -> dict[Path, str]:
             f"read format has no effect on {paths[0]}: all suffixes are known; leave it out"
         )
     if unknown and not form:
+        if len(paths) > 1 and guess(unknown[0]):
+            raise DataError(
+                f"{unknown[0]}: is read by itself; several files are a topology and trajectories in formats "
+                f"of MDAnalysis; put runs of one system into one .npz, with a key lengths"
+            )
         raise unknown_format(unknown[0])
     return kinds | dict.fromkeys(unknown if len(paths) > 1 else paths if form else (), named)
 
@@ -235,6 +246,10 @@ def unreadable(path: Path, what: str, error: Exception) -> DataError:
 
 def unknown_format(path: Path) -> DataError:
     """What is read, and what to do with any other file."""
+    if is_xyz(path):
+        return DataError(
+            f"{path}: its text is that of an XYZ file; name its format (--read.format xyz)"
+        )
     return DataError(
         f"{path}: {path.suffix or 'no suffix'!r} is no format that is known here; name it by --read.format "
         f"(xyz, XDATCAR, pdb, …), or save positions [frames, N, 3] as .npz; read are .npz, .npy, "

@@ -15,6 +15,7 @@ from estag_jax import memory
 from estag_jax.data.edges import inside
 from estag_jax.data.system import DataError, needed
 from estag_jax.data.trajectory import Trajectory
+from estag_jax.data.transform import LENGTHS
 from estag_jax.io import Report, cause
 from estag_jax.sources.files import boxes, ends, pdb
 from estag_jax.sources.files.loading import STACKS, clock_of, examined, load
@@ -53,6 +54,7 @@ def read_universe(
     needed("MDAnalysis", f"{topology}: reading this file", "'estag_jax[md]'")
     source = ",".join(map(str, (topology, *runs)))
     files, seen, notes, given = runs or [topology], {}, [], options.frame_step is not None
+    unit = LENGTHS.get(options.length_unit or "Å", 1.0)
     kinds = kinds_of([topology, *runs], options.format)
     check_order([topology, *runs], kinds)
     for path, kind in kinds.items():
@@ -97,11 +99,13 @@ def read_universe(
             if (
                 bonds is None
                 and options.unwrap
-                and _cell(_frame(path, universe, 0).dimensions)[1] == "box"
+                and _cell(_frame(path, universe, 0).dimensions, unit)[1] == "box"
             ):
-                bonds, said = _bonds_through(path, universe)
+                bonds, said = _bonds_through(path, universe, unit)
                 notes, torn = [*notes, *said], bonds is not None
-            positions, times, box = _frames(path, universe, atoms, bonds, options.unwrap, report)
+            positions, times, box = _frames(
+                path, universe, atoms, bonds, options.unwrap, unit, report
+            )
             found.add(box)
             one = clock_of(path, reader, seen[path], stack, times, given)
             one = one if seen[path].believed else one._replace(step=None)
@@ -137,7 +141,9 @@ def read_universe(
     return trajectory if "box" in found else boxes.with_jumps_noted(trajectory)
 
 
-def _bonds_through(path: Path, universe: Any) -> tuple[np.ndarray | None, tuple[str, ...]]:
+def _bonds_through(
+    path: Path, universe: Any, unit: float
+) -> tuple[np.ndarray | None, tuple[str, ...]]:
     """Bonds between all atoms by the shortest images of them, where the elements are known."""
     numbers, _ = elements_of(universe.atoms)
     if numbers is None:
@@ -148,10 +154,10 @@ def _bonds_through(path: Path, universe: Any) -> tuple[np.ndarray | None, tuple[
         try:
             ts = reader[k]
             positions.append(ts.positions.astype(np.float64))
-            cells.append(_cell(ts.dimensions)[0])
+            cells.append(_cell(ts.dimensions, unit)[0])
         except Exception as error:  # as in _frame
             raise unreadable(path, f"frame {k}", error) from error
-    return boxes.bonds_through(positions, cells, numbers)
+    return boxes.bonds_through(positions, cells, numbers, unit=unit)
 
 
 def _frames(
@@ -160,11 +166,12 @@ def _frames(
     atoms: np.ndarray,
     bonds: np.ndarray | None,
     unwrap: bool,
+    unit: float,
     report: Report,
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """One run: positions [frames, N, C, 3] of atoms [N, C], times [frames], and "box", "" or a note."""
     reader = universe.trajectory
-    _, box = _cell(reader.ts.dimensions)
+    _, box = _cell(reader.ts.dimensions, unit)
     carried, inner = np.unique(atoms), None
     if box == "box" and unwrap and bonds is not None:
         _, molecule = boxes.spanning_forest(bonds, len(universe.atoms))
@@ -179,7 +186,7 @@ def _frames(
     def frames() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for k in range(len(reader)):
             ts = _frame(path, universe, k)
-            cell, now = _cell(ts.dimensions)
+            cell, now = _cell(ts.dimensions, unit)
             if (now == "box") != (box == "box"):
                 raise DataError(
                     f"{path}: frame {k} has {'a' if now == 'box' else 'no'} periodic box, unlike "
@@ -217,13 +224,13 @@ def _frame(path: Path, universe: Any, k: int) -> Any:
     return ts
 
 
-def _cell(dimensions: np.ndarray | None) -> tuple[np.ndarray, str]:
+def _cell(dimensions: np.ndarray | None, unit: float) -> tuple[np.ndarray, str]:
     """Cell vectors [3, 3], and "box", "" where there is none, or a note on a placeholder."""
     from MDAnalysis.lib.mdamath import triclinic_vectors
 
     if dimensions is None or not np.any(dimensions[:3]):
         return np.eye(3), ""
     cell = triclinic_vectors(dimensions, dtype=np.float64)
-    if not boxes.is_box(dimensions[:3]) or not cell.any():
-        return np.eye(3), boxes.placeholder_note(dimensions[:3])
+    if not boxes.is_box(dimensions[:3] * unit) or not cell.any():
+        return np.eye(3), boxes.placeholder_note(dimensions[:3] * unit)
     return cell, "box"

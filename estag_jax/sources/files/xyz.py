@@ -10,13 +10,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers as number_of
+from ase.geometry import cellpar_to_cell
 from ase.io.extxyz import key_val_str_to_dict
 
 from estag_jax.data.system import DataError
+from estag_jax.data.transform import LENGTHS
 from estag_jax.sources.files.text import opened, whole
 
 CP2K = re.compile(r"\s*i\s*=\s*\d+,\s*time\s*=\s*([-+.\dEe]+)")
 """How CP2K begins a comment; the time is in fs."""
+
+IPI = re.compile(r"#\s*CELL\(abcH\):\s*((?:[-+.\deE]+\s+){6})")
+"""How i-PI begins a comment: lengths and angles of the box. Behind it are names of what it writes{unit}."""
+
+IPI_UNITS = {"angstrom": "Å", "atomic_unit": "bohr", "bohr": "bohr", "nanometer": "nm"}
 
 TIME = re.compile(r"\b(?:time|t)\s*[=:]\s*([-+.\dEe]+)\s*(fs|ps|ns)\b", re.IGNORECASE)
 """A time with its unit in a comment, as ORCA and GROMACS write it."""
@@ -152,11 +159,39 @@ def _info(where: str, comment: str) -> dict[str, Any]:
         info = key_val_str_to_dict(comment) if "=" in comment else {}
     except Exception:  # any text may stand there
         info = {}
+    if match := IPI.match(comment):
+        info = _ipi(where, match[1], comment)
     if match := TIME.search(comment):
         info[f"time_{match[2].lower()}"] = match[1]
     if "Lattice" in comment and np.size(info.get("Lattice")) not in (3, 9):
         raise DataError(f"{where}: its Lattice is not understood, expected 9 numbers in quotes")
     return info
+
+
+def _ipi(where: str, box: str, comment: str) -> dict[str, Any]:
+    """What a comment of i-PI says; without units all are atomic ones."""
+    units = dict(re.findall(r"(\w+)\{(\w*)\}", comment))
+    cell, (what, unit) = (
+        units.pop("cell", "atomic_unit"),
+        next(iter(units.items()), ("", "atomic_unit")),
+    )
+    if what not in ("", "positions", "x_centroid"):
+        raise DataError(f"{where}: holds {what}; give the file of positions")
+    if unknown := {unit, cell} - set(IPI_UNITS):
+        raise DataError(
+            f"{where}: the unit {min(unknown)} is not read; write positions{{angstrom}}"
+        )
+    scale = LENGTHS[IPI_UNITS[cell]] / LENGTHS[IPI_UNITS[unit]]
+    vectors = cellpar_to_cell(np.array(box.split(), float)) * ([scale] * 3)
+    return {"Lattice": vectors.T.ravel(), "length_unit": IPI_UNITS[unit]}
+
+
+def is_xyz(path: Path) -> bool:
+    """Whether the text of a file, whatever its suffix, begins as that of an XYZ file."""
+    try:
+        return next(read_xyz(path), None) is not None
+    except DataError:
+        return False
 
 
 def _columns(where: str, info: dict[str, Any]) -> tuple[int, int, int]:
