@@ -81,7 +81,7 @@ def check_begin(path: Path) -> None:
     ):
         if file.read(3) == codecs.BOM_UTF8:
             raise DataError(
-                f"{path}: begins with a mark of byte order (BOM), as editors write it; save it as UTF-8 without"
+                f"{path}: begins with a mark of byte order (BOM), as editors write it; save it as plain UTF-8"
             )
 
 
