@@ -57,21 +57,27 @@ def document(title: str, body: str, heading: str = "<span></span>") -> str:
     )
 
 
+def _html(text: str) -> str:
+    """Plain text as HTML; a power of ten, which a terminal shows as 10^-3, is set high and kept with its unit."""
+    signed = re.sub(r"\b10\^-(?=\d)", "10^−", escape(text))
+    return re.sub(r"\b10\^(−?\d+) ?", r"10<sup>\1</sup>&nbsp;", signed)
+
+
 def paragraph(text: str, kind: str = "") -> str:
     """A paragraph of plain text."""
     named = f' class="{kind}"' if kind else ""
-    return f"<p{named}>{escape(text)}</p>" if text else ""
+    return f"<p{named}>{_html(text)}</p>" if text else ""
 
 
 def bullets(lines: Sequence[str]) -> str:
     """A list of lines of plain text; nothing for none."""
-    listed = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    listed = "".join(f"<li>{_html(line)}</li>" for line in lines)
     return f"<ul>{listed}</ul>" if listed else ""
 
 
 def table(header: Sequence[str], lines: Sequence[Sequence[str]], own: int | None = None) -> str:
     """A table of plain text that scrolls sideways where it is too wide; the line ``own`` stands out."""
-    head = "".join(f'<th scope="col">{escape(name.strip("*"))}</th>' for name in header)
+    head = "".join(f'<th scope="col">{_html(name.strip("*"))}</th>' for name in header)
     rows = []
     for i, line in enumerate(lines):
         cells = "".join(f"<td>{escape(cell.strip('*'))}</td>" for cell in line)

@@ -14,6 +14,7 @@ from helpers.viewer import positions_of
 import estag_jax
 from estag_jax.data.graphs import GraphConfig
 from estag_jax.data.system import System
+from estag_jax.report.page import bullets, paragraph, table
 from estag_jax.report.viewer import Clip, View, view
 from estag_jax.runs.grid import run_grid
 from estag_jax.runs.run import train
@@ -128,6 +129,12 @@ def test_names_are_escaped_in_pages_and_notebooks():
     assert json.loads(data) == shown.data and EVIL in shown.data["names"][0]
     inside = shown._repr_html_()
     assert inside.startswith("<iframe ") and inside.count("<") == 2 and inside.count('"') == 8
+
+
+@pytest.mark.parametrize("made", [paragraph, lambda t: bullets([t]), lambda t: table([t], [])])
+def test_powers_of_ten_are_set_high(made):
+    assert "0.2 10<sup>−3</sup>&nbsp;Å² &lt;" in made("0.2 10^-3 Å² <")
+    assert "10<sup>12</sup>&nbsp;" in made("10^12") and "210^2" in made("210^2")
 
 
 def test_forecasts_that_leave_the_numbers_are_cut_and_held():

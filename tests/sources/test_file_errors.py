@@ -20,7 +20,7 @@ from helpers.files import (
 )
 
 from estag_jax.data.system import DataError
-from estag_jax.sources.files import loading
+from estag_jax.sources.files import packages
 
 XYZ = "3\n\nC 0 0 0\nO 1.2 0 0\nH 2 0 0\n"
 
@@ -58,13 +58,14 @@ def test_text_of_two_bytes_a_letter(tmp_path):
         read(tmp_path / "a.xyz")
 
 
-@pytest.mark.parametrize("suffix, package", loading.PACKAGES.items())
-def test_a_format_that_needs_a_package(tmp_path, monkeypatch, suffix, package):
+@pytest.mark.parametrize("suffix, names", packages.PACKAGES.items())
+def test_a_format_that_needs_a_package(tmp_path, monkeypatch, suffix, names):
     """Before MDAnalysis, whose reader of .tng leaves a traceback on the terminal."""
-    monkeypatch.setitem(sys.modules, package, None)
+    (module, package), what = names, names[0].partition(".")[0]
+    monkeypatch.setitem(sys.modules, module, None)
     top, path = write_pdb(tmp_path / "a.pdb", CARBONS), tmp_path / f"a{suffix}"
-    path.write_text("anything")
-    words = rf"{path.name}: reading this file needs {package}; pip install {package}"
+    path.write_text("_atom_site.Cartn_x")
+    words = rf"{path.name}: reading this file needs {what}; pip install {package}"
     with pytest.raises(DataError, match=words):
         read(f"{top},{path}" if suffix == ".tng" else path)
 

@@ -234,3 +234,10 @@ def test_the_unit_of_the_file(tmp_path):
     assert found.system.length_unit == "nm" and found.system.bonds.tolist() == [[0, 1], [1, 2]]
     found = sources.load(str(tmp_path / "a.xyz"), read=ReadConfig(length_unit="nm", unit="Å"))
     np.testing.assert_allclose(found.positions[:, :, 0], FRAMES, atol=1e-5)
+
+
+def test_atoms_that_are_named_by_their_element(tmp_path):
+    """MDAnalysis guesses that Ar is of an element A."""
+    rows = "".join(f"{i:5d}Ar      Ar{i:5d}{0.4 * i:8.3f}{0:8.3f}{0:8.3f}\n" for i in range(1, 5))
+    (tmp_path / "a.gro").write_text(f"argon\n    4\n{rows}   3.0 3.0 3.0\n")
+    assert read(tmp_path / "a.gro").system.atomic_numbers.tolist() == [18] * 4

@@ -7,6 +7,8 @@ motion capture against another forward kinematics.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import ase
 import ase.io
 import numpy as np
@@ -15,6 +17,7 @@ from helpers.files import CARBONS, has_note, mda, mol2, random_walk, read, write
 from scipy.io import netcdf_file
 
 from estag_jax.data.system import DataError
+from estag_jax.sources.files import text
 from estag_jax.sources.files.netcdf import records as netcdf_records
 
 FRAMES = (random_walk() * 0.1 + np.arange(3)[:, None] * [1.35, 0, 0]).astype(np.float32)
@@ -173,11 +176,24 @@ OUTCAR = """ POTCAR:    PAW_PBE C 08Apr2002
 {steps}"""
 
 
+@pytest.fixture
+def passes(monkeypatch):
+    """The files that are opened as text."""
+    opened = []
+
+    def counted(path, *more):
+        opened.append(Path(path).name)
+        return open(path, *more)
+
+    monkeypatch.setattr(text, "open", counted, raising=False)
+    return opened
+
+
 def rows(values):
     return "".join(f"<v> {x:.8f} {y:.8f} {z:.8f} </v>" for x, y, z in values)
 
 
-def test_vasprun(tmp_path):
+def test_vasprun(tmp_path, passes):
     path = tmp_path / "vasprun.xml"
     parts = [
         f'<crystal><varray name="basis">{rows(np.diag(CELL))}</varray><i name="volume"> 2184 </i></crystal>'
@@ -195,12 +211,13 @@ def test_vasprun(tmp_path):
     path.write_text(VASPRUN.format(first=parts[0], steps=steps))
     found = read(path, unwrap=False)
     np.testing.assert_allclose(found.positions[:, :, 0], FRAMES + 2, atol=1e-5)
+    assert not passes  # the parser of XML opens it
     path.write_text(path.read_text().rpartition("<energy>")[0])  # ASE reads eleven frames
     with pytest.raises(DataError, match="vasprun.xml: frame 11 .*cut short.*save its 11 whole"):
         read(path)
 
 
-def test_outcar(tmp_path):
+def test_outcar(tmp_path, passes):
     path = tmp_path / "OUTCAR"
     lattice = "".join(f" {x:.9f} {y:.9f} {z:.9f} 0.1 0.1 0.1\n" for x, y, z in np.diag(CELL))
     steps = "".join(
@@ -214,6 +231,7 @@ def test_outcar(tmp_path):
     path.write_text(OUTCAR.format(steps=steps))
     found = read(path, unwrap=False)
     np.testing.assert_allclose(found.positions[:, :, 0], FRAMES + 2, atol=2e-5)
+    assert passes == ["OUTCAR"]
     path.write_text(path.read_text().rpartition(" POSITION")[0])  # ASE reads eleven frames
     with pytest.raises(DataError, match="OUTCAR: frame 11 .*cut short.*save its 11 whole frames"):
         read(path)

@@ -17,6 +17,7 @@ import numpy as np
 from estag_jax.data.system import DataError
 from estag_jax.io import one_line
 from estag_jax.sources.files.text import damaged, opened, whole
+from estag_jax.sources.files.timing import Step
 
 
 class _Lines:
@@ -72,10 +73,6 @@ def _to_last(lines: Iterable[str]) -> Iterator[str]:
         if line.strip():
             yield from held
             held.clear()
-
-
-OUTCAR_FRAME, OUTCAR_STEP = "FREE ENERGIE OF THE ION-ELECTRON SYSTEM", " Iteration "
-"""Lines of an OUTCAR: the last of a frame's, and the first of those that lead to one."""
 
 
 class History(NamedTuple):
@@ -144,35 +141,22 @@ def examine_xdatcar(path: Path) -> None:
             lines.frame += 1
 
 
-def examine_outcar(path: Path) -> None:
-    """Checks that no iteration of an OUTCAR is left behind its last frame: ASE drops what it led to.
+def examine_vasprun(path: Path) -> Step | None:
+    """The time step of a vasprun.xml, which is checked to be whole: ASE drops a last frame that is cut.
 
     Raises:
       DataError: names the frame.
     """
-    frame, left = 0, False
-    with opened(path) as file:
-        for line in file:
-            if OUTCAR_FRAME in line:
-                frame, left = frame + 1, False
-            elif OUTCAR_STEP in line:
-                left = True
-    if left:
-        raise damaged(path, frame, "the file ends within an iteration")
-
-
-def examine_vasprun(path: Path) -> None:
-    """Checks that a vasprun.xml is whole: ASE drops a last frame that is cut.
-
-    Raises:
-      DataError: names the frame.
-    """
-    frame = 0
+    frame, said = 0, {"IBRION": "0"}
     try:
         for _, element in ElementTree.iterparse(path):
             frame += element.tag == "calculation"
+            if (name := element.get("name")) in ("POTIM", "IBRION"):
+                said[name] = (element.text or "").strip()
             element.clear()
-    except ElementTree.ParseError as error:
+        dynamics = said["IBRION"] == "0" and "POTIM" in said
+        return (float(said["POTIM"]), "fs") if dynamics else None
+    except (ElementTree.ParseError, ValueError) as error:
         raise damaged(path, frame, one_line(error)) from error
 
 
@@ -226,14 +210,13 @@ def examine_traj(path: Path) -> None:
             )
 
 
-EXAMINE: dict[str, Callable[[Path], None]] = {
+EXAMINE: dict[str, Callable[[Path], Step | None]] = {
     "vasp-xdatcar": examine_xdatcar,
-    "vasp-out": examine_outcar,
     "vasp-xml": examine_vasprun,
     "xsf": examine_xsf,
     "traj": examine_traj,
 }
-"""What looks at a file before ASE reads it, by ASE's name of its format."""
+"""What looks at a file before ASE reads it, by ASE's name of its format; it may know the time step."""
 
 COUNTED = (
     *("extxyz", "db", "json", "vasp", "gen", "castep-cell", "cube", "cfg", "crystal"),

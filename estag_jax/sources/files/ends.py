@@ -7,13 +7,14 @@ ever.
 from __future__ import annotations
 
 import re
-from collections import deque
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 from estag_jax.data.system import DataError
-from estag_jax.sources.files import promises
+from estag_jax.sources.files import outputs, promises, singles
 from estag_jax.sources.files.text import damaged, opened
+from estag_jax.sources.files.timing import Step
 
 _Line = tuple[int, str]  # its number, from 1, and its text
 
@@ -23,13 +24,13 @@ class Begin(NamedTuple):
 
     Args:
       line: a regular expression for its beginning; a group ``rows`` is how many follow at least.
-      lead: how many lines of the frame stand before it.
       close: the line that ends a frame for the reader, which reads on without it.
+      label: a regular expression for the end of rows of a kind, its group; of each there are as many.
     """
 
     line: str
-    lead: int = 0
     close: str = ""
+    label: str = ""
 
 
 class End(NamedTuple):
@@ -39,25 +40,28 @@ class End(NamedTuple):
       frames: how many begin, or None where the format does not tell.
       sure: whether a cut would be noticed.
       notes: a program did not write its last words.
+      step: the time step that an output states.
     """
 
     frames: int | None
     sure: bool
     notes: tuple[str, ...] = ()
+    step: Step | None = None
 
 
 _TINKER = Begin(
     r"\s*(?P<rows>\d{1,18})(?!\s+\S+(?:\s+-?\d*\.\d+){3})(?:\s|$)"
 )  # rows begin with a number too
 
+_ROWS = r".*<--\s*([RVF])$"  # of positions, velocities, forces
+
 BEGINS = {
     "arc": _TINKER,
     "txyz": _TINKER,
     "trc": Begin("TIMESTEP", close="GENBOX"),
-    "castep-md": Begin(r"\s*[-+.\dE]+\s*$"),
-    "castep-geom": Begin(r"\s*\d+(\s+[TF])*(\s+<-- c)?\s*$"),
+    "castep-md": Begin(r"\s*[-+.\dE]+\s*$", label=_ROWS),
+    "castep-geom": Begin(r"\s*\d+(\s+[TF])*(\s+<-- c)?\s*$", label=_ROWS),
     "dmol-arc": Begin("!DATE"),
-    "eon": Begin("Coordinates of Component 1$", lead=10),
     "runnerdata": Begin("begin"),
 }
 """Formats whose frames have as many lines as the frame before, by ASE's name or MDAnalysis' suffix."""
@@ -80,23 +84,6 @@ LAST = {
 }
 """How the last line of a file ends."""
 
-DONE = {
-    "gms": "EXECUTION OF GAMESS TERMINATED NORMALLY",
-    "gamess-us-out": "EXECUTION OF GAMESS TERMINATED NORMALLY",
-    "gaussian-out": "Normal termination",
-    "espresso-out": "JOB DONE",
-    "nwchem-out": "Total times",
-    "orca-output": "ORCA TERMINATED NORMALLY",
-    "castep-castep": "Total time",
-    "onetep-out": "Job completed",
-    "aims-output": "Have a nice day",
-    "vasp-out": "General timing and accounting",
-}
-"""What a program writes into the last lines of its output when it has come to its end."""
-
-_TAIL = 60
-"""Lines among which these words are."""
-
 
 def examine(path: Path, form: str) -> End:
     """Checks that a file ends as its format does: by its last line, and with a frame as long as that before.
@@ -110,46 +97,48 @@ def examine(path: Path, form: str) -> End:
     """
     if promises.check(path, form):
         return End(None, True)
-    begin, last, done = BEGINS.get(form), LAST.get(form), DONE.get(form)
-    if not (begin or last or done):
+    if form in outputs.DONE:
+        return End(None, True, *outputs.examine(path, form))
+    if form in singles.EXAMINE:
+        return End(None, *singles.EXAMINE[form](path))
+    begin, last = BEGINS.get(form), LAST.get(form)
+    if not (begin or last):
         return End(None, False)
-    before, now, frames, rows, line, tail = [], [], 0, 0, "", deque(maxlen=_TAIL)
+    before, now, frames, rows, line, end = [], [], 0, 0, "", (0, "")
+    kinds: Counter[str] = Counter()
     with opened(path) as file:
         for number, line in enumerate(file, 1):
             if line.strip():
-                tail.append((number, line.strip()))
+                end = number, line.strip()
             if begin is None:
                 continue
             # Of a row that is cut what is left may look like a beginning.
             if line.endswith("\n") and (match := re.match(begin.line, line)):
-                cut = max(len(now) - begin.lead, 0)
-                before, now, frames = now[:cut], now[cut:], frames + 1
+                before, now, frames = now, [], frames + 1
                 rows = 1 + int(match.groupdict().get("rows", -1))
-            now.append((number, line.strip()))
-            if not frames:
-                del now[: len(now) - begin.lead]
+            if frames:
+                now.append((number, line.strip()))
     if frames:
         _compare(path, frames, before, now, rows, not line.endswith("\n"))
+        kinds = Counter(m[1] for _, row in now if begin.label and (m := re.match(begin.label, row)))
+        if len(set(kinds.values())) > 1:
+            rows_of = ", ".join(f"{count} of {kind}" for kind, count in kinds.items())
+            raise damaged(path, frames - 1, f"its rows are {rows_of}")
         if begin.close and begin.close not in (line for _, line in now):
             raise damaged(path, frames - 1, f"it has no {begin.close}")
-    number, line = tail[-1] if tail else (0, "")
+    number, line = end
     if last and not line.casefold().endswith(last.casefold()):
         raise DataError(
             f"{path}: is cut short, its last line, {number}, is {line[:40]!r}, expected {last}; copy it again"
         )
-    notes = ()
-    if done and not any(done in line for _, line in tail):
-        notes = (
-            f"{path.name} does not end with {done!r}: its program was stopped or is at work, or the file is "
-            f"cut",
-        )
-    return End(frames if begin else None, bool(last or done or frames > 1), notes)
+    return End(frames if begin else None, bool(last or frames > 1 or len(kinds) > 1))
 
 
 def refuse_repeated(path: Path, atoms: int) -> None:
     """Refuses a text file of which one frame is read where its lines are those of several.
 
-    Their kinds repeat to the last: rows of as many words, as many of them with a point, and other lines.
+    Their kinds repeat to the last: rows of as many words, as many of them with a point, and other lines, but
+    those between two chains.
 
     Args:
       path: the file.
@@ -164,8 +153,8 @@ def refuse_repeated(path: Path, atoms: int) -> None:
             if "\0" in line:
                 return
             if line.strip():
-                row = 1 + len(line.split()) + 256 * line.count(".") if _is_row(line) else 0
-                kinds.append(chr(row % 0xD800))
+                row = 2 + len(line.split()) + 256 * line.count(".")
+                kinds.append(chr(row % 0xD800 if _is_row(line) else line.startswith("TER")))
     text = "".join(kinds)
     period = (text + text).find(text, 1)
     count = len(text) // max(period, 1)

@@ -17,6 +17,7 @@ from estag_jax.data.trajectory import Trajectory
 from estag_jax.io import Report, cause
 from estag_jax.sources.files import boxes, ends, external
 from estag_jax.sources.files.blocks import COUNTED, EXAMINE
+from estag_jax.sources.files.singles import told_by_formula
 from estag_jax.sources.files.stacks import check_names
 from estag_jax.sources.files.text import compressed, damaged
 from estag_jax.sources.files.timing import (
@@ -24,7 +25,6 @@ from estag_jax.sources.files.timing import (
     chosen_step,
     clock,
     names_of_stretches,
-    stated_step,
     unknown,
 )
 from estag_jax.sources.files.xyz import Frame, elements, read_xyz
@@ -53,8 +53,7 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
       DataError: the file is damaged, or its frames are not of one system.
     """
     cells, about = [], []
-    if form in EXAMINE:
-        EXAMINE[form](path)
+    looked = EXAMINE[form](path) if form in EXAMINE else None
     end = ends.examine(path, form)
     frames = read_xyz(path) if form == "extxyz" else _frames(path, form)
     first = next(frames, None)
@@ -83,10 +82,14 @@ def read_frames(path: Path, form: str, options: FileOptions, report: Report) -> 
     numbers, notes = elements(path, first.words)
     plain = numbers is None and first.words[0].upper() == "X"
     dates, unit, said = _dates(path, about, options.frame_step is not None)
-    stated = (dates.step, unit) if dates.step else stated_step(path, form)
+    stated = (dates.step, unit) if dates.step else end.step or looked
     (step, unit), chosen = chosen_step(path.name, stated, options.frame_step, "fs")
     notes = [*notes, *chosen, *said, *dates.notes, *end.notes]
-    if not end.sure and form not in EXAMINE and form not in COUNTED:
+    sure, said = end.sure or form in EXAMINE or form in COUNTED, ()
+    if form == "cif" and len(positions) == 1:
+        sure, said = told_by_formula(path, first.words)
+        notes += said
+    if not sure:
         notes.append(ends.unsure(path, len(positions), len(first.words)))
     atoms, bonds = first.atoms, None
     edges = atoms.cell.lengths()[atoms.pbc]

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from ase.geometry import cell_to_cellpar, cellpar_to_cell
 
-from estag_jax.data.system import DataError, needed
-from estag_jax.sources.files import blocks, dcd, ends, hdf5, netcdf, pdb, stacks, text, xdr
+from estag_jax.data.system import DataError
+from estag_jax.sources.files import (
+    blocks,
+    dcd,
+    ends,
+    hdf5,
+    netcdf,
+    packages,
+    pdb,
+    singles,
+    stacks,
+    text,
+    tng,
+    xdr,
+)
 from estag_jax.sources.files.stacks import Stack
 from estag_jax.sources.files.timing import Clock, clock, has_time, unknown
 from estag_jax.sources.files.topology import mdanalysis_name, unreadable
@@ -27,13 +41,6 @@ HISTORY = (".history", ".his")
 NAMD = (".coor", ".namdbin")
 """Coordinates of NAMD: the number of atoms, and three numbers of 8 bytes for each."""
 
-OPEN_ENDED = (".pqr", ".fhiaims", ".config")
-"""Formats of single frames that say neither how many atoms there are nor where they end."""
-
-
-PACKAGES = {".gsd": "gsd", ".tng": "pytng", ".mmcif": "gemmi", ".mmtf": "mmtf"}
-"""What MDAnalysis needs to read a format, which its extras do not install."""
-
 
 class Seen(NamedTuple):
     """What a look at a file says before MDAnalysis reads it.
@@ -44,6 +51,8 @@ class Seen(NamedTuple):
       frames: how many begin, or None where the format does not tell.
       times: of its frames [frames], ps, where MDAnalysis does not read them.
       boxes: lengths and angles [frames, 6], where MDAnalysis takes those of frame 0 for all.
+      timed: its frames have times though MDAnalysis finds no step.
+      sure: whether a cut would be noticed, of a file of one frame.
     """
 
     notes: tuple[str, ...] = ()
@@ -51,17 +60,21 @@ class Seen(NamedTuple):
     frames: int | None = None
     times: np.ndarray | None = None
     boxes: np.ndarray | None = None
+    timed: bool = False
+    sure: bool = True
 
 
 def examined(path: Path, suffix: str) -> Seen:
     """Checks that a file of a format is whole."""
-    if (package := PACKAGES.get(suffix)) is not None:
-        needed(package, f"{path}: reading this file", package)
+    packages.require(path, suffix)
     if suffix == ".dcd":
         believed, notes = dcd.examine(path)
         return Seen(notes, believed)
     if suffix in (".xtc", ".trr"):
         return Seen(xdr.examine(path))
+    if suffix == ".tng":
+        tng.examine(path)
+        return Seen(timed=True)
     if suffix in netcdf.SUFFIXES:
         return Seen(netcdf.examine(path))
     if suffix in pdb.SUFFIXES:
@@ -77,8 +90,9 @@ def examined(path: Path, suffix: str) -> Seen:
             raise DataError(
                 f"{path}: has {path.stat().st_size} bytes, {atoms} atoms take {4 + 24 * atoms}; copy it again"
             )
-    end = ends.examine(path, mdanalysis_name(suffix).lower())
-    return Seen(end.notes, frames=end.frames)
+    form = mdanalysis_name(suffix).lower()
+    end = ends.examine(path, form)
+    return Seen(end.notes, frames=end.frames, sure=end.sure or form not in singles.EXAMINE)
 
 
 def load(
@@ -102,6 +116,8 @@ def load(
             link.symlink_to(path.resolve())
             universe.load_new(str(link))
         else:
+            if suffix in AMBER:
+                _check_first(path, topology, count)
             universe.load_new(str(path), format=mdanalysis_name(suffix))
         if suffix in AMBER:
             _check_lines(path, universe.trajectory, count)
@@ -122,11 +138,34 @@ def clock_of(
     if seen.times is not None:
         return clock(path, seen.times, "ps", given)
     if stack is None:
-        return clock(path, times, "ps", given) if has_time(reader) else unknown(len(times))
+        known = seen.timed or has_time(reader)
+        return clock(path, times, "ps", given) if known else unknown(len(times))
     if stack.times is None:
         return unknown(len(times))
     one = clock(path, stack.times, stack.unit, given)
     return one if stack.unit == "ps" else one._replace(step=None)
+
+
+def _check_first(path: Path, topology: Path, atoms: int) -> None:
+    """Refuses an Amber text trajectory whose first frame is cut, which its reader cannot be asked about."""
+    each = -(-3 * atoms // 10)
+    with text.opened(path) as file:
+        rows, more = [line.rstrip("\n") for line in islice(file, 1, 1 + each)], file.readline()
+    for number, row in enumerate(rows, 2):
+        count = min(10, 3 * atoms - 10 * (number - 2))
+        words = [row[8 * k : 8 * k + 8].strip() for k in range(-(-len(row.rstrip()) // 8))]
+        if len(words) != count or not all(map(singles.is_number, words)) or len(row) < 8 * count:
+            why = f"line {number} is {row.strip()[-40:]!r}, expected {count} number(s) of 8 letters"
+            break
+    else:
+        if len(rows) == each and not more.strip():
+            raise DataError(
+                f"{path}: holds one frame and no box, which MDAnalysis takes for none; write it as .rst7"
+            )
+        if len(rows) == each:
+            return
+        why = f"{len(rows)} of its {each} lines are there"
+    raise text.damaged(path, 0, f"{why} for the {atoms} atoms of {topology.name}")
 
 
 def _check_lines(path: Path, reader: Any, atoms: int) -> None:
@@ -173,6 +212,8 @@ STACKS: dict[str, Callable[[Path], Stack]] = {
     **stacks.READERS,
     ".xyz": _xyz_stack,
     ".extxyz": _xyz_stack,
+    ".gsd": packages.read_gsd,
+    **dict.fromkeys((".mmcif", ".cif"), packages.read_mmcif),
     **dict.fromkeys((".h5md", *hdf5.SUFFIXES), hdf5.read_h5md),
 }
 """What reads the frames of a run here, by suffix; MDAnalysis reads all others."""

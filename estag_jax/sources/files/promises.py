@@ -81,6 +81,16 @@ def _crd(file: TextIO) -> Iterator[Promise]:
         yield "its header", Counter(atoms=count), Counter(atoms=found)
 
 
+def _con(file: TextIO) -> Iterator[Promise]:
+    """Of EON's .con: nine lines, the eighth with the atoms of each kind; two lines before those of a kind."""
+    lines = enumerate(file, 1)
+    while (head := list(islice(lines, 9))) and any(line.strip() for _, line in head):
+        what, words = f"the frame in line {head[0][0]}", head[7][1].split() if len(head) > 8 else []
+        counts = [count for word in words if (count := whole(word)) is not None]
+        found = sum(max(len(list(islice(lines, 2 + count))) - 2, 0) for count in counts)
+        yield what, Counter(atoms=sum(counts) or 1), Counter(atoms=found)
+
+
 PROMISES: dict[str, Callable[[TextIO], Iterator[Promise]]] = {
     "data": _data,
     "psf": _psf,
@@ -88,6 +98,7 @@ PROMISES: dict[str, Callable[[TextIO], Iterator[Promise]]] = {
     "inpcrd": _inpcrd,
     "restrt": _inpcrd,
     "crd": _crd,
+    "eon": _con,
 }
 """What counts what a file promises and what is there, by MDAnalysis' name of the format."""
 

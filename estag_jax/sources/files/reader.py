@@ -14,7 +14,7 @@ from ase.io.formats import ioformats
 from estag_jax.data.system import DataError
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.io import Report, did_you_mean, silent
-from estag_jax.sources.files import hdf5, keys, motion, netcdf, text
+from estag_jax.sources.files import hdf5, keys, motion, netcdf, packages, text
 from estag_jax.sources.files.frames import read_frames
 from estag_jax.sources.files.npz import read_npz
 from estag_jax.sources.files.topology import (
@@ -42,6 +42,7 @@ ASE_FORMATS = {
     ".vasprun.xml": "vasp-xml",
     ".cif": "cif",
     ".geometry.in": "aims",
+    ".fhiaims": "aims",
 }
 """ASE's name of a format, by suffix or by the name of the file; others are for MDAnalysis first."""
 
@@ -57,7 +58,11 @@ ASE_NAMES = (
 )
 """Formats of ASE's whose files are called by them, whatever their suffix (run1_vasprun.xml)."""
 
-BINARY = (".xtc", ".trr", ".dcd", *netcdf.SUFFIXES, ".h5", ".hdf5", ".h5md", ".traj", ".db", *NUMPY)
+BINARY = (
+    *(".xtc", ".trr", ".dcd", ".gsd", ".tng", ".traj", ".db", ".h5", ".hdf5", ".h5md"),
+    *netcdf.SUFFIXES,
+    *NUMPY,
+)
 """Formats that are not read from compressed files."""
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar")
@@ -162,6 +167,8 @@ def _ase_format(path: Path, suffix: str, form: str) -> str | None:
     Raises:
       DataError: neither knows it.
     """
+    if suffix == ".cif" and packages.is_mmcif(path):
+        return None
     if suffix in ASE_FORMATS:
         return ASE_FORMATS[suffix]
     if form in ioformats:

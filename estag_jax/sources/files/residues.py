@@ -133,6 +133,14 @@ def elements_of(group: Any) -> tuple[np.ndarray | None, list[str]]:
     if not hasattr(group, "elements") or not all(group.elements):
         if hasattr(group, "names"):
             universe.guess_TopologyAttrs(context="default", to_guess=["elements"])
+            # Ar is guessed to be of an element A.
+            symbols = [
+                name
+                if element.capitalize() not in number_of and name.capitalize() in number_of
+                else element
+                for name, element in zip(group.names, group.elements, strict=True)
+            ]
+            group.elements = np.array(symbols, object)
             odd = {
                 f"{name} as {element}"
                 for name, element in zip(group.names, group.elements, strict=True)
@@ -147,7 +155,12 @@ def elements_of(group: Any) -> tuple[np.ndarray | None, list[str]]:
         else:
             return None, notes
     symbols = [str(symbol).capitalize() for symbol in group.elements]
-    return np.array([NUMBERS.get(symbol, 0) for symbol in symbols]), notes
+    numbers = np.array([NUMBERS.get(symbol, 0) for symbol in symbols])
+    if not numbers.all() and hasattr(group, "types") and hasattr(group, "names"):
+        # Beads, whose names are those of their types.
+        if (group.names == group.types).all():
+            return None, []
+    return numbers, notes
 
 
 def check_locations(source: str, group: Any) -> None:

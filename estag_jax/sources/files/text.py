@@ -68,13 +68,16 @@ def opened(path: Path, held: int = 1) -> Generator[TextIO]:
 
 
 def check_end(path: Path) -> str | None:
-    """A note where a text file has no end of its last line, which may then be cut within its last number.
+    """A note where a text file has no end of its last line, which may be cut within its last word.
 
     Raises:
       DataError: that number has fewer decimals than the one above it, or than the others of its line.
     """
     before, last = _last_lines(path)
     words, above = last.split(), before.split()
+    if not last.endswith("\n") and len(words) == len(above) > 3:
+        if all(re.fullmatch("[A-Za-z]{1,2}", row[-1]) for row in (words, above)):
+            return f"{path.name} ends without an end of its last line: is {words[-1]!r} its whole last word?"
     if last.endswith("\n") or not words or not _NUMBER.fullmatch(words[-1]):
         return None
     others = above[-1:] if len(above) == len(words) else words[:-1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +10,6 @@ import numpy as np
 
 from estag_jax.data.settings import TIME_UNITS
 from estag_jax.data.system import DataError
-from estag_jax.sources.files.text import opened
 from estag_jax.sources.options import parse_step
 
 Step = tuple[float, str]
@@ -47,33 +45,6 @@ def chosen_step(
         return step, ()
     says = f"{stated[0]:g} {stated[1]}"
     return step, (f"the time step is {value:g} {step[1]} as the user says, the file has {says}",)
-
-
-_NUMBER = r"(\d*\.?\d+(?:[eE][-+]?\d+)?)"
-
-STATED = {
-    "aims-output": (rf"\s*Molecular dynamics time step\s*=\s*{_NUMBER} ps", "ps", ""),
-    "castep-castep": (rf"\s*time step\s*:\s*{_NUMBER}\s*ps", "ps", ""),
-    "espresso-out": (rf"\s*Time step\s*=.*,\s*{_NUMBER} femto-seconds", "fs", ""),
-    "vasp-out": (rf"\s*POTIM\s*=\s*{_NUMBER}", "fs", r"\s*IBRION\s*=\s*(\S+)"),
-    "vasp-xml": (rf'.*name="POTIM">\s*{_NUMBER}', "fs", r'.*name="IBRION">\s*([^\s<]+)'),
-}
-"""By ASE's name of an output: the line of its time step, the unit, and a line that has 0 for dynamics."""
-
-
-def stated_step(path: Path, form: str) -> Step | None:
-    """The time step that the output of a program states once, which ASE does not read."""
-    if form not in STATED:
-        return None
-    line_of, unit, kind_of = STATED[form]
-    step, kind = None, "0"
-    with opened(path) as file:
-        for line in file:  # the last holds: what the user wrote is shown first
-            if match := re.match(line_of, line):
-                step = match[1]
-            elif kind_of and (match := re.match(kind_of, line)):
-                kind = match[1]
-    return (float(step), unit) if step and kind == "0" else None
 
 
 class Clock(NamedTuple):

@@ -17,7 +17,7 @@ from estag_jax.data.system import DataError, needed
 from estag_jax.data.trajectory import Trajectory
 from estag_jax.io import Report, cause
 from estag_jax.sources.files import boxes, ends, pdb
-from estag_jax.sources.files.loading import OPEN_ENDED, STACKS, clock_of, examined, load
+from estag_jax.sources.files.loading import STACKS, clock_of, examined, load
 from estag_jax.sources.files.residues import atom_nodes, elements_of, residue_nodes
 from estag_jax.sources.files.text import damaged
 from estag_jax.sources.files.timing import common_step, names_of_stretches
@@ -90,9 +90,9 @@ def read_universe(
                 pdb.give_boxes(reader, seen[path].boxes)
             if seen[path].frames not in (None, len(reader)):
                 raise ends.other_count(path, seen[path].frames, len(reader))
-            if len(reader) == 1 and stack is None:
+            if len(reader) == 1 and stack is None and seen[path].boxes is None:
                 ends.refuse_repeated(path, len(universe.atoms))
-            if kinds[path] in OPEN_ENDED and not runs:
+            if not seen[path].sure and not runs:
                 notes.append(ends.unsure(path, len(reader), len(universe.atoms)))
             if (
                 bonds is None
