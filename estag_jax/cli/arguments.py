@@ -10,11 +10,13 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO
 
 import tyro
 
+from estag_jax.cli import kept_help
 from estag_jax.cli.main import UsageError
 
 RENAMED = {
@@ -23,7 +25,9 @@ RENAMED = {
 """Options of earlier versions, and what to write now."""
 
 
-def bound(command: str, module: ModuleType, argv: list[str]) -> Callable[[], None]:
+def bound(
+    command: str, module: ModuleType, argv: list[str], helped: Path | None = None
+) -> Callable[[], None]:
     """A command's function with its arguments, as tyro reads them from its signature.
 
     Args:
@@ -31,6 +35,7 @@ def bound(command: str, module: ModuleType, argv: list[str]) -> Callable[[], Non
       module: where the function is. A function ``given`` beside it says what depends on other arguments:
         from these to the values that options start from, and the ``epilogue`` of the help.
       argv: the arguments.
+      helped: where the help that they ask for is kept (cli.kept_help), or None.
 
     Raises:
       UsageError: one line for the user; tyro's message is framed.
@@ -59,9 +64,10 @@ def bound(command: str, module: ModuleType, argv: list[str]) -> Callable[[], Non
             usage, blank, options = shown.getvalue().partition("\n\n")
             usage = re.sub(r"\x1b\[[\d;]*m", "", usage)  # colours, which count as letters
             usage = textwrap.fill(usage, width, subsequent_indent="  ", break_on_hyphens=False)
-            print(usage, options, sep=blank, end="")
-            for paragraph in epilogue.splitlines():
-                print(textwrap.fill(paragraph, width, subsequent_indent="  "))
+            below = (textwrap.fill(p, width, subsequent_indent="  ") for p in epilogue.splitlines())
+            text = "".join((usage, blank, options, *(f"{paragraph}\n" for paragraph in below)))
+            print(text, end="")
+            kept_help.keep(helped, text)
             raise
         for option, now in RENAMED.items():
             if any(argument.partition("=")[0] == option for argument in argv):

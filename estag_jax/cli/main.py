@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import estag_jax
-from estag_jax.cli import signals
+from estag_jax.cli import kept_help, signals
 from estag_jax.io import cache_folder, did_you_mean, one_line, printable
 
 COMMANDS = {
@@ -168,6 +168,10 @@ def _run(program: str, commands: dict[str, str], argv: list[str]) -> None:
     if argv[0] not in commands:
         unknown = f"{command.removesuffix(argv[0])}{argv[0]!r}{did_you_mean(argv[0], commands)}"
         raise UsageError(f"no command {unknown}; see {program} --help")
+    helped = kept_help.file_of(command, argv[1:])
+    if (text := kept_help.read(helped)) is not None:
+        print(text, end="")
+        sys.exit(0)
     from estag_jax.cli.arguments import bound
 
     # Read by jax when it is imported. A folder for each machine: programs are for its instructions. Small
@@ -181,4 +185,4 @@ def _run(program: str, commands: dict[str, str], argv: list[str]) -> None:
     # Its log speaks of packages for writing while a file is read, and libraries of training show all logs.
     logging.getLogger("MDAnalysis").propagate = False
     module = importlib.import_module(f"estag_jax.cli.{command.replace(' ', '_')}")
-    bound(command, module, argv[1:])()
+    bound(command, module, argv[1:], helped)()

@@ -58,7 +58,7 @@ def document(title: str, body: str, heading: str = "<span></span>") -> str:
 
 
 def _html(text: str) -> str:
-    """Plain text as HTML; a power of ten, 10^-3 on a terminal, is set high and kept with its unit."""
+    """Plain text as HTML; a power of ten, 10^-3 in a terminal, is set high and kept with its unit."""
     signed = re.sub(r"\b10\^-(?=\d)", "10^−", escape(text))
     return re.sub(r"\b10\^(−?\d+) ?", r"10<sup>\1</sup>&nbsp;", signed)
 

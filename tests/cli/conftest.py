@@ -12,3 +12,10 @@ def ethanol(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "ethanol.npz"
     np.savez(path, R=(rest + steps).astype(np.float32), z=np.array([6, 6, 8, 1, 1]))
     return path
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder, in which the test stands."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

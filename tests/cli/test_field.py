@@ -8,48 +8,16 @@ from __future__ import annotations
 import importlib
 import os
 import re
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
-from ase.build import molecule
 from helpers.command import estag
+from helpers.ethanol import ETHANOL, FRAMES, NAMES, X, info, npz
 from helpers.files import mda
-from helpers.paths import PACKAGE
 
-from estag_jax.cli.main import COMMANDS, DATA_COMMANDS
-
-WINDOW = ["--window.past", "3", "--window.delta", "1", "--figure", "f.png"]
-ETHANOL = molecule("CH3CH2OH")
-NAMES = ["C1", "C2", "O1", "H1", "H2", "H3", "H4", "H5", "H6"]
-FRAMES = 60
-
-
-def motion():
-    """[frames, 9, 3] in Å: ethanol that shakes in a few slow modes."""
-    rng = np.random.default_rng(0)
-    times = np.arange(FRAMES)[:, None, None]
-    modes = [
-        rng.normal(0, 0.03, (1, 9, 3)) * np.sin(2 * np.pi * times / (20 + 7 * k) + k)
-        for k in range(6)
-    ]
-    return (ETHANOL.positions + sum(modes)).astype(np.float32)
-
-
-X = motion()
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def info(capsys, *argv):
-    return estag(capsys, "data", "info", *argv, *WINDOW)
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def fact(out, name):
@@ -94,11 +62,6 @@ def xyz(name, pos=X, words=None, comment="", between=""):
     )
     with open(name, "w", encoding="utf-8") as file:
         file.write(between.join(rows))
-    return name
-
-
-def npz(name, **arrays):
-    np.savez(name, **({"R": X, "z": ETHANOL.numbers, "dt_fs": 0.5} | arrays))
     return name
 
 
@@ -188,16 +151,6 @@ def test_nothing_is_trained_on_what_does_not_move(capsys, command):
     assert code in (1, 2) and "nothing moves" in out + err and not os.path.exists("r")
 
 
-def test_what_a_file_says_does_not_reach_the_terminal(capsys):
-    name = os.fsdecode(b"\x1b[2J\xff.npz")
-    arrays = {"positions": X, "names": np.array(["\x1b[2J", *NAMES[1:]])}
-    code, out, _ = info(capsys, npz(name, **arrays, provenance="\x07\x1b[0m", notes=["a\nb"]))
-    assert code == 0 and r"\x1b[2J\xff.npz" in out and r"\x07\x1b[0m" in out and r"a\nb" in out
-    code, _, err = estag(capsys, "data", "info", f"{name}x")
-    assert code == 2 and err.count("\n") == 1
-    assert not set("\x1b\x07\udcff") & set(out + err)
-
-
 def test_a_step_that_is_given_is_heeded(capsys):
     for spec, given, expected in [
         (run("a.xtc", np.zeros(FRAMES)), "2", "2 ps"),
@@ -239,44 +192,6 @@ def test_words(capsys):
         code, _, err = estag(capsys, *argv)
         assert code == 2 and err.count("\n") == 1 and words in err and "Errno" not in err
     assert not os.path.exists("runs")
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        ["data", "list"],
-        *(f"{c} --help".split() for c in ("", *COMMANDS, *(f"data {c}" for c in DATA_COMMANDS))),
-    ],
-)
-@pytest.mark.parametrize("columns", [60, 80])
-def test_narrow_terminals(columns, command, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", str(columns))
-    code, out, _ = estag(capsys, *command)
-    assert code == 0 and max(map(len, out.splitlines())) <= columns
-
-
-@pytest.mark.parametrize("columns", [60, 80])
-def test_narrow_terminals_for_facts(columns, capsys, monkeypatch):
-    npz("a.npz")
-    wide = estag(capsys, "data", "info", "a.npz", *WINDOW)[1]
-    monkeypatch.setenv("COLUMNS", str(columns))
-    _, out, _ = estag(capsys, "data", "info", "a.npz", *WINDOW)
-    assert max(map(len, wide.splitlines())) > columns >= max(map(len, out.splitlines()))
-    # Nothing is lost but where lines are broken.
-    assert "".join(out.split()) == "".join(wide.split())
-
-
-def test_a_terminal_without_the_letters():
-    npz("a.npz")
-    env = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    env["PYTHONPATH"] = str(PACKAGE.parent)
-    command = [sys.executable, "-m", "estag_jax", "data", "info", "a.npz", *WINDOW]
-    done = subprocess.run(command, env=env, capture_output=True, check=True)
-    assert b"length unit        ?" in done.stdout and not done.stderr
-    command[-len(WINDOW) :] = ["--read.frame-stp", "2"]
-    done = subprocess.run(command, env=env, capture_output=True, text=True)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "---" not in done.stderr
-    assert "--read.frame-stp" in done.stderr and "did you mean --read.frame-step?" in done.stderr
 
 
 def test_a_short_stretch_says_how_it_is_left_out(capsys):
