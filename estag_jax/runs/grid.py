@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -148,8 +149,13 @@ def stored(out: Path) -> list[Result]:
             columns.setdefault(cell.rows[0].data, []).append(cell)
     return [
         dataclasses.replace(found[0], rows=sorted((c.rows[0] for c in found), key=place))
-        for _, found in sorted(columns.items())
+        for _, found in sorted(columns.items(), key=lambda column: _natural(column[0]))
     ]
+
+
+def _natural(name: str) -> list[tuple[str, int]]:
+    """By numbers where names have numbers: T = 5 comes before T = 20."""
+    return [(text, int(n or 0)) for text, n in re.findall(r"(\D*)(\d*)", name)]
 
 
 def _run(

@@ -145,6 +145,14 @@ def test_a_table_of_networks_has_all_closed_forms(config, tmp_path):
     assert [row.name for row in stored[0].rows] == names
 
 
+def test_stored_data_are_in_the_order_of_their_numbers(config, tmp_path):
+    for past in (20, 3, 5):
+        windows = dataclasses.replace(config, window=WindowConfig(past=past, delta=1))
+        grid.run_grid({f"walk, T = {past}": windows}, ("AR-LS",), 1, tmp_path)
+    names = [result.rows[0].data for result in grid.stored(tmp_path)]
+    assert names == ["walk, T = 3", "walk, T = 5", "walk, T = 20"]
+
+
 def test_settings_that_an_update_adds_leave_cells_finished():
     """What a setting that was added says by default, earlier versions did: the key is the same."""
     today = to_dict(catalog.EstagConfig())
