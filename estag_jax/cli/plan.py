@@ -15,7 +15,7 @@ from estag_jax.cli.train import defaults
 from estag_jax.data.settings import WindowConfig
 from estag_jax.models import catalog
 from estag_jax.models.base import NetworkMethod
-from estag_jax.models.memory import CACHE, DEVICE, TRAINING
+from estag_jax.models.memory import CACHE, DEVICE, TRAINING, edge_numbers
 from estag_jax.ops.sharding import device_name
 from estag_jax.runs import folder
 from estag_jax.runs.settings import RunConfig, prepare
@@ -77,7 +77,7 @@ def plan(
         shapes = Shapes.of(task, method)
     window, train = settings.window or WindowConfig(), settings.train
     found = planned(method, shapes, window, train, devices)
-    print_facts(_facts(found, shapes, window, train.batch, getattr(method, "hidden", 16)))
+    print_facts(_facts(found, shapes, window, train.batch, edge_numbers(method)))
     print_facts(_time(found, rates))
     if memory is None:
         return
@@ -109,7 +109,7 @@ def _chunk(bytes_of, width: int, devices: int, limit: float) -> int:
 
 
 def _facts(
-    found: Plan, shapes: Shapes, window: WindowConfig, batch: int, hidden: int
+    found: Plan, shapes: Shapes, window: WindowConfig, batch: int, numbers: int
 ) -> dict[str, Any]:
     bound = CACHE if jax.default_backend() == "cpu" else DEVICE
     channels = "" if shapes.channels == 1 else f" of {shapes.channels} channels"
@@ -117,7 +117,7 @@ def _facts(
         "system": f"{shapes.nodes:,} nodes{channels}, {shapes.edges:,} edges, {window}",
         "parameters": f"{found.parameters:,}",
         "batch": f"{batch} windows, {found.chunks} chunk(s) of {found.width}",
-        "rule": f"{TRAINING} arrays of E·T·H = {max(shapes.edges, shapes.nodes):,}·{window.past}·{hidden} "
+        "rule": f"{TRAINING} arrays of E·T·H = {max(shapes.edges, shapes.nodes):,}·{window.past}·{numbers} "
         f"numbers a window in at most {bound / 1e6:,.0f} MB",
         "operations": f"{found.cost.flops:.3g} a step, and {found.cost.transcendentals:.3g} "
         f"transcendental",

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from estag_jax.graph import Graph
 from estag_jax.nn.attention import LayerNorm, SelfAttention
 from estag_jax.nn.config import Activation, Head, NetworkConfig
 from estag_jax.nn.linear import Linear, affine, uniform
-from estag_jax.nn.node_networks import NodeNetwork, with_features
+from estag_jax.nn.node_networks import NodeNetwork
 from estag_jax.ops.linalg import einsum, matmul
 
 
@@ -92,20 +95,24 @@ class Mixture(nn.Module):
     features: int
 
     @nn.compact
-    def __call__(self, x: jax.Array, terms: jax.Array) -> jax.Array:
+    def __call__(self, parts: Sequence[jax.Array], terms: jax.Array) -> jax.Array:
         """Maps [B, T, N, inputs] to [B, T, N, features].
 
         Args:
-          x: [B, T, N, inputs].
+          parts: pieces of the input [B, T, N, …]; B and T may be 1 where windows and frames share one.
           terms: T_k [order, N, N].
         """
-        *frames, nodes, inputs = x.shape
-        kernel, bias = affine(self, len(terms) * inputs, self.features, x.dtype)
-        kernel = kernel.reshape(len(terms), inputs, self.features)
-        matrix = einsum("kij,kcd->jcid", terms, kernel)
-        matrix = matrix.reshape(nodes * inputs, nodes * self.features)
-        out = matmul(x.reshape(-1, nodes * inputs), matrix)
-        return out.reshape(*frames, nodes, self.features) + bias
+        widths, nodes = [x.shape[-1] for x in parts], len(terms[0])
+        kernel, bias = affine(self, len(terms) * sum(widths), self.features, parts[0].dtype)
+        kernel = kernel.reshape(len(terms), sum(widths), self.features)
+        out = bias
+        for x, rows in zip(parts, jnp.split(kernel, np.cumsum(widths)[:-1], axis=1), strict=True):
+            frames, size = x.shape[:2], nodes * x.shape[-1]
+            matrix = einsum("kij,kcd->jcid", terms, rows)
+            matrix = matrix.reshape(size, nodes * self.features)
+            product = matmul(x.reshape(math.prod(frames), size), matrix)
+            out = out + product.reshape(*frames, nodes, self.features)
+        return out
 
 
 class AdaptiveGraphConvolution(nn.Module):
@@ -122,16 +129,17 @@ class AdaptiveGraphConvolution(nn.Module):
     order: int = 3
 
     @nn.compact
-    def __call__(self, x: jax.Array, embeddings: jax.Array) -> jax.Array:
+    def __call__(self, parts: Sequence[jax.Array], embeddings: jax.Array) -> jax.Array:
         """Maps [B, T, N, inputs] to [B, T, N, features].
 
         Args:
-          x: [B, T, N, inputs].
+          parts: as for Mixture.
           embeddings: E [N, hidden].
         """
         similarity = matmul(embeddings, embeddings.T)
-        support = jax.nn.softmax(nn.relu(Linear(x.shape[2], name="support")(similarity)), axis=1)
-        return Mixture(self.features, name="output")(x, chebyshev(support, self.order))
+        linear = Linear(len(embeddings), name="support")
+        support = jax.nn.softmax(nn.relu(linear(similarity)), axis=1)
+        return Mixture(self.features, name="output")(parts, chebyshev(support, self.order))
 
 
 class PlaneConvolution(nn.Module):
@@ -144,17 +152,18 @@ class PlaneConvolution(nn.Module):
     @nn.compact
     def __call__(self, plane: jax.Array) -> jax.Array:
         """Maps [B, T, N, numbers] to [B, N, numbers]."""
-        _, past, nodes, numbers = plane.shape
+        windows, past, nodes, numbers = plane.shape
         initializer = uniform((25 * past) ** -0.5)
         kernel = self.param("kernel", initializer, (5, 5, past, 1), plane.dtype)
         bias = self.param("bias", initializer, (1,), plane.dtype)
-        padded = jnp.pad(plane.transpose(0, 2, 1, 3), ((0, 0), (2, 2), (0, 0), (0, 0)))
-        seen = jnp.stack([padded[:, k : k + nodes] for k in range(5)], axis=2)
         # From coordinate b to a the kernel's column is b - a + 2.
         shifts = jnp.stack([jnp.eye(numbers, k=2 - k, dtype=plane.dtype) for k in range(5)])
-        matrix = einsum("klt,lba->ktba", kernel[..., 0], shifts)
-        out = matmul(seen.reshape(*seen.shape[:2], -1), matrix.reshape(-1, numbers))
-        return out + bias
+        matrix = einsum("klt,lba->tbka", kernel[..., 0], shifts)
+        matrix = matrix.reshape(past * numbers, 5 * numbers)
+        frames_last = plane.transpose(0, 2, 1, 3).reshape(windows * nodes, past * numbers)
+        rows = matmul(frames_last, matrix).reshape(windows, nodes, 5, numbers)
+        padded = jnp.pad(rows, ((0, 0), (2, 2), (0, 0), (0, 0)))
+        return sum(padded[:, k : k + nodes, k] for k in range(5)) + bias
 
 
 class AglStan(NodeNetwork):
@@ -200,10 +209,11 @@ class AglStan(NodeNetwork):
         embeddings = self.param(
             "embeddings", nn.initializers.normal(1.0), (nodes, config.hidden), dtype
         )
-        x = with_features(history, node_features).swapaxes(1, 2)
+        coordinates = history.reshape(*history.shape[:3], numbers).swapaxes(1, 2)
+        parts = [node_features.astype(dtype)[:, None], coordinates]
         for i in range(config.layers):
-            x = AdaptiveGraphConvolution(numbers, config.order, name=f"graph_{i}")(x, embeddings)
-            rows = x.reshape(windows, past, width)
+            graph_layer = AdaptiveGraphConvolution(numbers, config.order, name=f"graph_{i}")
+            rows = graph_layer(parts, embeddings).reshape(windows, past, width)
             if i == 0:
                 rows = rows + split_sinusoids(past, width).astype(dtype)
             size = max(width // config.heads, 1)
@@ -212,7 +222,7 @@ class AglStan(NodeNetwork):
             normal = LayerNorm(param_dtype=dtype, name=f"norm_feed_forward_{i}")(rows)
             wide = nn.relu(Linear(config.feed_forward, name=f"wide_{i}")(normal))
             rows = rows + Linear(width, name=f"narrow_{i}")(wide)
-            x = rows.reshape(windows, past, nodes, numbers)
-        plane = LayerNorm(param_dtype=dtype, name="norm_end")(rows).reshape(x.shape)
+            parts = [rows.reshape(windows, past, nodes, numbers)]
+        plane = LayerNorm(param_dtype=dtype, name="norm_end")(rows).reshape(parts[0].shape)
         y = PlaneConvolution(name="convolution")(plane)
         return self.predicted(y, history, config.head)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from typing import Any
 
 import jax
 
@@ -25,6 +26,15 @@ MOST = 500
 """Windows at once where memory sets no bound."""
 
 
+def edge_numbers(method: Any) -> int:
+    """Numbers of an edge and frame in each of the arrays that are counted: the settings' own, else H.
+
+    Args:
+      method: settings of a network.
+    """
+    return getattr(method, "edge_numbers", None) or getattr(method, "hidden", 16)
+
+
 def windows_at_once(
     nodes: int, edges: int, past: int, hidden: int, itemsize: int = 4, training: bool = False
 ) -> int:
@@ -34,7 +44,7 @@ def windows_at_once(
       nodes: N.
       edges: E.
       past: T.
-      hidden: H.
+      hidden: H, or of a network in training its :func:`edge_numbers`.
       itemsize: bytes of a number.
       training: whether a gradient is taken.
     """

@@ -58,6 +58,10 @@ def every_frame(values: jax.Array) -> jax.Array:
     return values[:, :, None]
 
 
+WIDE = 128
+"""Outputs from which a bias is multiplied with the rest."""
+
+
 class Linear(nn.Module):
     """Affine map of the last axis, weights and bias uniform on ±1/sqrt(inputs) at the start.
 
@@ -84,6 +88,12 @@ class Linear(nn.Module):
         widths = [x.shape[-1] for x, _ in pairs]
         dtype = pairs[0][0].dtype
         kernel, bias = affine(self, sum(widths), self.features, dtype, self.small)
+        if bias is not None and bias.dtype == dtype and self.features >= WIDE and len(parts) == 1:
+            # As weights of an input that is one, a bias has a gradient that is part of a product. XLA's CPU
+            # backend takes several times longer for a sum over many wide rows.
+            (x, lift), kernel, bias = pairs[0], jnp.concatenate([kernel, bias[None]]), None
+            pairs = [(jnp.concatenate([x, jnp.ones_like(x[..., :1])], axis=-1), lift)]
+            widths = [len(kernel)]
         out, row = 0, 0
         for (x, lift), width in zip(pairs, widths, strict=True):
             product = matmul(flat(x), kernel[row : row + width].astype(x.dtype))

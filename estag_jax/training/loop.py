@@ -18,7 +18,7 @@ from estag_jax import memory
 from estag_jax.data.task import Task
 from estag_jax.evaluation.predictions import validation_error
 from estag_jax.models.base import NetworkPredictor
-from estag_jax.models.memory import chunks_of
+from estag_jax.models.memory import chunks_of, edge_numbers
 from estag_jax.nn.features_first import by_fast_path
 from estag_jax.ops.halo import NODES
 from estag_jax.ops.sharding import device_mesh, of_this_process, on_all, over_seeds, place
@@ -165,7 +165,8 @@ class Loop:
         """Into how many parts the batches of a bucket are cut."""
         batch = min(self.config.batch, len(bucket.starts))
         nodes, edges = bucket.graph.num_nodes, bucket.graph.num_edges // self.mesh.shape[NODES]
-        sizes = nodes, edges, self.task.window.past, self.hidden, bucket.positions.dtype.itemsize
+        numbers, itemsize = edge_numbers(self.method), bucket.positions.dtype.itemsize
+        sizes = nodes, edges, self.task.window.past, numbers, itemsize
         share = math.ceil(batch / self.mesh.shape["data"])
         return chunks_of(share, self.config.chunk, self.state.variables, *sizes)
 

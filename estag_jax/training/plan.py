@@ -16,7 +16,7 @@ from estag_jax.data.settings import WindowConfig
 from estag_jax.data.task import Task
 from estag_jax.graph import Graph
 from estag_jax.models.base import NetworkMethod
-from estag_jax.models.memory import chunks_of
+from estag_jax.models.memory import chunks_of, edge_numbers
 from estag_jax.nn.features_first import hastened
 from estag_jax.training.buckets import Bucket, Cut, make_buckets
 from estag_jax.training.cost import Cost, Rates, cost
@@ -133,8 +133,8 @@ def plan(
         return init_state(module.init(key, history, features, graph), optimizer)
 
     state = jax.eval_shape(init, key, bucket)
-    share, hidden = math.ceil(train.batch / devices), getattr(method, "hidden", 16)
-    sizes = shapes.nodes, shapes.edges, window.past, hidden, np.dtype(shapes.dtype).itemsize
+    share, numbers = math.ceil(train.batch / devices), edge_numbers(method)
+    sizes = shapes.nodes, shapes.edges, window.past, numbers, np.dtype(shapes.dtype).itemsize
     chunks = chunks_of(share, train.chunk, state.variables, *sizes)
     width = math.ceil(share / chunks)
     shape = 1, chunks * width

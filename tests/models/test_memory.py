@@ -3,6 +3,9 @@
 import jax
 
 from estag_jax.models import memory
+from estag_jax.models.estag import EstagConfig
+from estag_jax.models.st_se3_transformer import StSe3TransformerConfig
+from estag_jax.models.st_tfn import StTfnConfig
 
 WALK = 31, 130, 10, 16
 """Nodes, edges, frames, hidden features."""
@@ -26,3 +29,11 @@ def test_a_batch_is_cut_into_as_few_parts_as_fit(monkeypatch):
     assert memory.chunks_of(101, None, {"params"}, *WALK) == 11
     assert memory.chunks_of(100, 30, {"params"}, *WALK) == 4
     assert memory.chunks_of(100, None, {"params", "batch_stats"}, *WALK) == 1
+
+
+def test_matrices_of_edges_count_as_many_features():
+    assert memory.edge_numbers(EstagConfig(hidden=8)) == 8
+    assert memory.edge_numbers(StTfnConfig(hidden=24)) == 24
+    # Filters 0 and 2 of vectors from vectors, one of each other pair; 12 channels of each degree.
+    assert memory.edge_numbers(StSe3TransformerConfig(hidden=24)) == 5 * 12**2 // 2
+    assert memory.edge_numbers(object()) == 16

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from helpers.baselines import bind, make_data
 from helpers.node_networks import NODE_NETWORKS
 from numpy.polynomial.chebyshev import chebval
@@ -12,7 +13,7 @@ from estag_jax.graph import Graph, stack
 from estag_jax.models.agl_stan import AdaptiveGraphConvolution, chebyshev, split_sinusoids
 from estag_jax.models.stag import sinusoids
 from estag_jax.models.stgcn import GatedConvolution
-from estag_jax.nn.attention import SelfAttention
+from estag_jax.nn.attention import SMALL, SelfAttention
 from estag_jax.nn.node_networks import GraphConvolution, normalized_adjacency
 
 
@@ -51,10 +52,11 @@ def test_convolutions_against_loops():
         np.testing.assert_allclose(function(x), expected, atol=1e-13)
 
 
-def test_self_attention_against_a_loop():
+@pytest.mark.parametrize("size", [2, SMALL + 1], ids=["by sums", "by products"])
+def test_self_attention_against_a_loop(size):
     x = np.random.default_rng(0).normal(size=(2, 5, 6))
     with jax.enable_x64(True):
-        variables, function = bind(SelfAttention(heads=3, size=2), x)
+        variables, function = bind(SelfAttention(heads=3, size=size), x)
         w, expected = variables["params"], np.zeros(x.shape)
         assert set(w) == {"query", "key", "value", "output"}
         assert all(set(layer) == {"kernel"} for layer in w.values())
@@ -62,8 +64,8 @@ def test_self_attention_against_a_loop():
             q, k, v = (x[n] @ w[name]["kernel"] for name in ("query", "key", "value"))
             parts = []
             for head in range(3):
-                s = slice(2 * head, 2 * head + 2)
-                weights = np.exp(q[:, s] @ k[:, s].T / np.sqrt(2))
+                s = slice(size * head, size * head + size)
+                weights = np.exp(q[:, s] @ k[:, s].T / np.sqrt(size))
                 parts.append(weights / weights.sum(axis=1, keepdims=True) @ v[:, s])
             expected[n] = np.concatenate(parts, axis=1) @ w["output"]["kernel"]
         np.testing.assert_allclose(function(x), expected, atol=1e-13)
@@ -84,7 +86,7 @@ def test_adaptive_graph_convolution_against_a_loop():
     rng = np.random.default_rng(0)
     with jax.enable_x64(True):
         x, embeddings = rng.normal(size=(2, 5, 4, 2)), rng.normal(size=(4, 3))
-        variables, function = bind(AdaptiveGraphConvolution(2, order=3), x, embeddings)
+        variables, function = bind(AdaptiveGraphConvolution(2, order=3), [x], embeddings)
         params = variables["params"]
         support = params["support"]
         s = np.exp(np.maximum(embeddings @ embeddings.T @ support["kernel"] + support["bias"], 0))
@@ -94,7 +96,12 @@ def test_adaptive_graph_convolution_against_a_loop():
             frame = x[w, t]
             seen = np.concatenate([frame, s @ frame, (2 * s @ s - np.eye(4)) @ frame], axis=1)
             expected[w, t] = seen @ params["output"]["kernel"] + params["output"]["bias"]
-        np.testing.assert_allclose(function(x, embeddings), expected, atol=1e-13)
+        np.testing.assert_allclose(function([x], embeddings), expected, atol=1e-13)
+        shared, own = x[:1, :1, :, :1], x[..., 1:]
+        broad = np.concatenate([np.broadcast_to(shared, (2, 5, 4, 1)), own], axis=-1)
+        np.testing.assert_allclose(
+            function([shared, own], embeddings), function([broad], embeddings), atol=1e-13
+        )
 
 
 def test_positions_in_time():
