@@ -114,7 +114,7 @@ def test_numbers_that_jump(tmp_path, suffix):
         ([*rows[:3], *rows[4:]], "jump from 3 to 5 in line 4"),
         ([*rows, "TER\n", *chain], ""),  # TER has number 10
         ([*rows, *chain], "jump from 9 to 11"),
-        ([*rows, *rows], ""),  # counted anew
+        ([*rows, *rows], ""),  # the numbers begin again
         ([*rows[::2]], ""),  # atoms were taken out
     ):
         path.write_text("".join([*text, end]))

@@ -93,12 +93,13 @@ def examined(path: Path, suffix: str) -> Seen:
                 f"{path}: has {path.stat().st_size} bytes, {atoms} atoms take {4 + 24 * atoms}; copy it again"
             )
     form = mdanalysis_name(suffix).lower()
-    with path.open("rb") as file:
-        if form in ("inpcrd", "restrt") and file.read(3) == b"CDF":
-            raise DataError(
-                f"{path}: is a restart in netCDF, one frame; give the trajectory (.nc), or write it as text "
-                f"(ntxo = 1)"
-            )
+    if form in ("inpcrd", "restrt"):
+        with path.open("rb") as file:
+            if file.read(3) == b"CDF":
+                raise DataError(
+                    f"{path}: is a restart in netCDF, one frame; give the trajectory (.nc), or write it as "
+                    f"text (ntxo = 1)"
+                )
     end = ends.examine(path, form)
     return Seen(end.notes, frames=end.frames, sure=end.sure or form not in singles.EXAMINE)
 
