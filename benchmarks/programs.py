@@ -97,7 +97,7 @@ class Torch:
         variables = jax.jit(module.init)(jax.random.key(1), history[:1], *inputs)
         self.check(module, moved(variables), history, inputs)
         load_flax(self.model, variables["params"])
-        adam = dict(lr=TrainConfig().learning_rate, weight_decay=TrainConfig().weight_decay)
+        adam = dict(lr=TrainConfig().step_size(), weight_decay=TrainConfig().weight_decay)
         self.optimizer = torch.optim.Adam(self.model.parameters(), **adam)
         self.call = torch.compile(self.model) if compiled else self.model
         began = time.perf_counter()

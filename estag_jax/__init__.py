@@ -14,30 +14,29 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from estag_jax.moved import moved
+
 if TYPE_CHECKING:
     from estag_jax.data.settings import GraphConfig, SplitConfig, WindowConfig
     from estag_jax.data.system import System
     from estag_jax.data.task import Task
     from estag_jax.data.trajectory import Trajectory
     from estag_jax.evaluation.evaluate import evaluate
-    from estag_jax.evaluation.metrics import METRICS
     from estag_jax.evaluation.result import Result
     from estag_jax.graph import Graph
-    from estag_jax.interop import load_released
     from estag_jax.models.base import ClosedForm, Network, Predictor
     from estag_jax.models.catalog import METHODS
     from estag_jax.models.estag import ESTAG, EstagConfig
     from estag_jax.models.forecaster import Forecaster
     from estag_jax.ops.rollout import rollout
     from estag_jax.report.viewer import view
-    from estag_jax.runs.pretrained import PRETRAINED, load_pretrained
+    from estag_jax.runs.pretrained import load_pretrained
     from estag_jax.runs.readers import load
     from estag_jax.runs.run import train
     from estag_jax.runs.settings import RunConfig
     from estag_jax.sources.catalog import load as load_trajectory
     from estag_jax.training.callbacks import Callback
     from estag_jax.training.fit import fit
-    from estag_jax.training.losses import LOSSES
     from estag_jax.training.settings import TrainConfig
 
 # Imported on first use, so that `from estag_jax.ops.edft import edft` does not load flax, optax and
@@ -50,11 +49,8 @@ _NAMES = {
     "Forecaster": "models.forecaster",
     "Graph": "graph",
     "GraphConfig": "data.settings",
-    "LOSSES": "training.losses",
     "METHODS": "models.catalog",
-    "METRICS": "evaluation.metrics",
     "Network": "models.base",
-    "PRETRAINED": "runs.pretrained",
     "Predictor": "models.base",
     "Result": "evaluation.result",
     "RunConfig": "runs.settings",
@@ -68,7 +64,6 @@ _NAMES = {
     "fit": "training.fit",
     "load": "runs.readers",
     "load_pretrained": "runs.pretrained",
-    "load_released": "interop",
     "load_trajectory": "sources.catalog:load",
     "rollout": "ops.rollout",
     "train": "runs.run",
@@ -77,6 +72,13 @@ _NAMES = {
 
 __all__ = [*_NAMES]
 
+_MOVED = {
+    "LOSSES": "estag_jax.training.losses.LOSSES",
+    "METRICS": "estag_jax.evaluation.metrics.METRICS",
+    "PRETRAINED": "estag_jax.runs.pretrained.PRETRAINED",
+    "load_released": "estag_jax.interop.load_released",
+}
+
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
@@ -84,7 +86,7 @@ def __getattr__(name: str) -> Any:
 
         return version("estag_jax")
     if name not in _NAMES:
-        raise AttributeError(f"module 'estag_jax' has no attribute {name!r}")
+        return moved(__name__, _MOVED, stacklevel=3)(name)
     module, _, attribute = _NAMES[name].partition(":")
     return getattr(importlib.import_module(f"estag_jax.{module}"), attribute or name)
 

@@ -30,7 +30,7 @@ def test_values_and_types(hint, good, bad):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("epochs", 1.5), ("epochs", "7"), ("epochs", True), ("learning_rate", None), ("mesh", 3)],
+    [("epochs", 1.5), ("epochs", "7"), ("epochs", True), ("weight_decay", None), ("mesh", 3)],
 )
 def test_settings_of_another_type_are_refused_by_name(name, value):
     saved = to_dict(RunConfig())

@@ -9,9 +9,9 @@ import estag_jax
 
 
 def modules():
-    """The modules of the public names."""
-    places = (place.partition(":")[0] for place in estag_jax._NAMES.values())
-    return sorted({f"estag_jax.{place}" for place in places})
+    """The modules of the public names, and of those that were."""
+    places = (f"estag_jax.{place.partition(':')[0]}" for place in estag_jax._NAMES.values())
+    return sorted({*places, *(name.rpartition(".")[0] for name in estag_jax._MOVED.values())})
 
 
 @pytest.mark.parametrize("name", modules())

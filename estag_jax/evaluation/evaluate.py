@@ -17,6 +17,7 @@ from estag_jax.io import did_you_mean, reporting_as, tell
 from estag_jax.models import catalog
 from estag_jax.models.base import Predictor
 from estag_jax.models.error_bars import ErrorBars
+from estag_jax.models.memory import edge_numbers
 from estag_jax.models.saved_method import method_to_dict
 
 Metric = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -71,23 +72,23 @@ def evaluate(
     for label, one in _named(fitted):
         predictors = getattr(one, "predictors", None) or (getattr(one, "predictor", one),)
         method = getattr(one, "method", None)
-        hidden = getattr(method, "hidden", 16)
+        numbers = edge_numbers(method)
         with reporting_as(label):
             errors = [
                 _errors(
                     p,
-                    error_bars_of(one, task, i) or validated(p, task, hidden)[1],
+                    error_bars_of(one, task, i) or validated(p, task, numbers)[1],
                     task,
                     part,
                     functions,
-                    hidden,
+                    numbers,
                 )
                 for i, p in enumerate(predictors)
             ]
         rows.append(_row(label, one, method, predictors, errors, blocks))
         if rollout_steps:
             best = getattr(one, "predictor", predictors[0])
-            rolled[label] = rollout_errors(best, task, rollout_steps, rollouts, hidden)
+            rolled[label] = rollout_errors(best, task, rollout_steps, rollouts, numbers)
     result = Result(task.describe() | {"blocks": np.bincount(blocks).tolist()}, rows)
     if rolled:
         result.rollout.update(_rollouts(task, rolled, rollout_steps))
@@ -137,12 +138,12 @@ def _errors(
     task: Task,
     part: Part,
     functions: Mapping[str, Metric],
-    hidden: int,
+    numbers: int,
 ) -> dict[str, np.ndarray]:
     """By metric and horizon the figure of every window [W]; of error bars at the first horizon."""
     found: dict[str, list[np.ndarray]] = {}
     done, total = 0, task.count(part)
-    for windows, frames in predictions(predictor, task, part, hidden=hidden):
+    for windows, frames in predictions(predictor, task, part, numbers=numbers):
         for p, horizon in enumerate(task.window.horizons):
             for name, function in functions.items():
                 key = name if p == 0 else f"{name}@{horizon}"

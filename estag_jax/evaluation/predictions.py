@@ -71,7 +71,7 @@ def predictions(
     task: Task,
     part: Part,
     sizes: Sequence[tuple[int, int]] | None = None,
-    hidden: int = 16,
+    numbers: int = 16,
     seeds: bool = False,
     share: tuple[int, int] = (0, 1),
 ) -> Iterator[tuple[Windows, Array]]:
@@ -85,16 +85,16 @@ def predictions(
       task: the windows.
       part: train, validation or test.
       sizes: nodes and edges to pad each system to, see training.buckets; None for no padding.
-      hidden: H of the predictor, for the size of the batches.
+      numbers: models.memory.edge_numbers of the method, for the size of the batches.
       seeds: the predictor's arrays have a leading axis of seeds.
       share: (i, n): every n-th batch from the i-th on.
 
     Yields:
       The windows and their forecasts [W, P, N, C, 3], with ``seeds`` [S, W, P, N, C, 3].
     """
-    width, at_once = batch_width(task, hidden), 0
+    width, at_once = batch_width(task, numbers), 0
     if predictor.compiled:
-        width, at_once = call_width(task, hidden)
+        width, at_once = call_width(task, numbers)
     bound: dict[int, Any] = {}
     every_seed = predictor
     if predictor.compiled and not seeds:
@@ -135,7 +135,7 @@ def validation_error(
     predictor: Predictor,
     task: Task,
     sizes: Sequence[tuple[int, int]] | None = None,
-    hidden: int = 16,
+    numbers: int = 16,
     seeds: bool = False,
 ) -> np.ndarray:
     """Mean squared error at the first horizon over all validation windows; of each seed with ``seeds`` [S].
@@ -144,7 +144,7 @@ def validation_error(
     """
     share = jax.process_index(), jax.process_count()
     total = np.zeros(jax.tree.leaves(predictor)[0].shape[0] if seeds else 1)
-    for windows, frames in predictions(predictor, task, "validation", sizes, hidden, seeds, share):
+    for windows, frames in predictions(predictor, task, "validation", sizes, numbers, seeds, share):
         target = windows.target[:, 0]
         each = [per_window_mse(one[:, 0], target) for one in (frames if seeds else [frames])]
         total += np.sum(each, axis=1)
@@ -155,7 +155,7 @@ def validation_error(
 def validated(
     predictor: Predictor,
     task: Task,
-    hidden: int = 16,
+    numbers: int = 16,
     sizes: Sequence[tuple[int, int]] | None = None,
 ) -> tuple[float, tuple[ErrorBars | None, ...]]:
     """One pass over the validation windows: the mean squared error, and the error bars for each system.
@@ -166,7 +166,7 @@ def validated(
     Args:
       predictor: of one seed.
       task: the windows.
-      hidden: H of the predictor, for the size of the batches.
+      numbers: models.memory.edge_numbers of the method, for the size of the batches.
       sizes: nodes and edges to pad each system to, as in ``predictions``.
     """
     errors: list[np.ndarray] = []
@@ -174,7 +174,7 @@ def validated(
     every = -(-task.count("validation") * points // POINTS)
     parts: list[list[tuple[np.ndarray, ...]]] = [[] for _ in task.systems]
     done, total = 0, task.count("validation")
-    for windows, frames in predictions(predictor, task, "validation", sizes, hidden):
+    for windows, frames in predictions(predictor, task, "validation", sizes, numbers):
         forecast, target = np.asarray(frames[:, 0]), windows.target[:, 0]
         errors.append(per_window_mse(forecast, target))
         of_bars = windows.starts, windows.history, forecast, target
@@ -195,13 +195,13 @@ def validated(
     return float(np.concatenate(errors).mean()), tuple(bars)
 
 
-def batch_width(task: Task, hidden: int = 16) -> int:
+def batch_width(task: Task, numbers: int = 16) -> int:
     """Windows that are forecast at once, the same for validation and test.
 
     A multiple of 4, for loops over windows and frames then fill the vectors of a CPU, and such that few
     windows are missing in the last batch.
     """
-    width, count = _windows_at_once(task, hidden), _most(task)
+    width, count = _windows_at_once(task, numbers), _most(task)
     if width >= count:
         width = count
     elif width >= 4:
@@ -211,13 +211,13 @@ def batch_width(task: Task, hidden: int = 16) -> int:
     return -(-width // devices) * devices
 
 
-def call_width(task: Task, hidden: int = 16) -> tuple[int, int]:
+def call_width(task: Task, numbers: int = 16) -> tuple[int, int]:
     """Windows of a call of a compiled predictor, and how many of them it computes at once.
 
     On one CPU device chunks of a third of what the cache may hold, a multiple of 8, are faster by a fifth
     (docs/performance.md), and a call loops over them, for calls cost time; elsewhere all at once.
     """
-    width, at_once = batch_width(task, hidden), _windows_at_once(task, hidden) // 3
+    width, at_once = batch_width(task, numbers), _windows_at_once(task, numbers) // 3
     if jax.default_backend() != "cpu" or jax.device_count() > 1 or at_once >= _most(task):
         return width, width
     at_once = max(1, at_once - (at_once % 8 if at_once > 8 else 0))
@@ -227,10 +227,10 @@ def call_width(task: Task, hidden: int = 16) -> tuple[int, int]:
     return chunks * at_once, at_once
 
 
-def _windows_at_once(task: Task, hidden: int) -> int:
+def _windows_at_once(task: Task, numbers: int) -> int:
     nodes = max(system.num_nodes for system in task.systems)
     edges = max(system.graph.num_edges for system in task.systems)
-    return windows_at_once(nodes, edges, task.window.past, hidden, task.dtype.itemsize)
+    return windows_at_once(nodes, edges, task.window.past, numbers, task.dtype.itemsize)
 
 
 def _most(task: Task) -> int:

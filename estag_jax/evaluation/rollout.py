@@ -23,7 +23,7 @@ from estag_jax.models.error_bars import ErrorBars
 
 
 def rollout_errors(
-    predictor: Predictor, task: Task, steps: int = 20, limit: int = 200, hidden: int = 16
+    predictor: Predictor, task: Task, steps: int = 20, limit: int = 200, numbers: int = 16
 ) -> np.ndarray:
     """Squared error at each step of rollouts from the first test windows.
 
@@ -35,14 +35,14 @@ def rollout_errors(
         it, there are no rollouts.
       steps: S, frames to predict.
       limit: the most rollouts.
-      hidden: H of the predictor, for the size of the batches.
+      numbers: models.memory.edge_numbers of the method, for the size of the batches.
 
     Returns:
       [S, W], mean over nodes, channels and the 3 coordinates, float64; infinite where a forecast is
       not finite.
     """
     errors = [np.empty((steps, 0))]
-    width = batch_width(task, hidden)
+    width = batch_width(task, numbers)
     for which, starts in _starts(task, steps, limit):
         trajectory = task.trajectories[which]
         longer = dataclasses.replace(task.window, past=task.window.past + steps - 1, horizons=(1,))

@@ -40,7 +40,7 @@ class Survey(NamedTuple):
 
 
 def survey(
-    predictor: Predictor, bars: Sequence[ErrorBars | None] | None, task: Task, hidden: int = 16
+    predictor: Predictor, bars: Sequence[ErrorBars | None] | None, task: Task, numbers: int = 16
 ) -> Survey:
     """One pass over the test windows.
 
@@ -48,11 +48,11 @@ def survey(
       predictor: of one seed.
       bars: for each system, or None.
       task: the windows.
-      hidden: H of the predictor, for the size of the batches.
+      numbers: models.memory.edge_numbers of the method, for the size of the batches.
     """
     which, starts, errors, inside, points = [], [], [], np.zeros(len(PERCENTS)), 0
     known = bars is not None and all(one is not None for one in bars)
-    for windows, frames in predictions(predictor, task, "test", hidden=hidden):
+    for windows, frames in predictions(predictor, task, "test", numbers=numbers):
         forecast, target = np.asarray(frames[:, 0]), windows.target[:, 0]
         which.append(np.full(len(target), windows.which))
         starts.append(windows.starts)

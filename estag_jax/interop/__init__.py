@@ -6,4 +6,4 @@ from estag_jax.interop.released import load_released
 from estag_jax.moved import moved
 
 __all__ = ["as_atoms", "export", "extend", "load_released"]
-__getattr__ = moved(__name__, {"load_reference": "estag_jax.load_released"})
+__getattr__ = moved(__name__, {"load_reference": "estag_jax.interop.load_released"})

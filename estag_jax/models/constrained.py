@@ -11,6 +11,7 @@ from estag_jax.data.system import System
 from estag_jax.graph import Array
 from estag_jax.models.base import ClosedForm, NetworkMethod
 from estag_jax.models.corrected import CorrectedPredictor
+from estag_jax.models.memory import edge_numbers
 from estag_jax.models.started import Started
 from estag_jax.ops.constraints import SWEEPS, bond_groups, restore_lengths
 
@@ -28,9 +29,9 @@ class Constrained:
     sweeps: int = SWEEPS
 
     @property
-    def hidden(self) -> int:
-        """H of the method, for the size of batches."""
-        return getattr(self.method, "hidden", 16)
+    def edge_numbers(self) -> int:
+        """Those of the method, for the size of batches."""
+        return edge_numbers(self.method)
 
 
 @jax.tree_util.register_dataclass

@@ -36,7 +36,7 @@ def edge_numbers(method: Any) -> int:
 
 
 def windows_at_once(
-    nodes: int, edges: int, past: int, hidden: int, itemsize: int = 4, training: bool = False
+    nodes: int, edges: int, past: int, numbers: int, itemsize: int = 4, training: bool = False
 ) -> int:
     """The number of windows to compute at once, at least 1.
 
@@ -44,12 +44,12 @@ def windows_at_once(
       nodes: N.
       edges: E.
       past: T.
-      hidden: H, or of a network in training its :func:`edge_numbers`.
+      numbers: :func:`edge_numbers` of the network.
       itemsize: bytes of a number.
       training: whether a gradient is taken.
     """
     arrays = TRAINING if training else FORWARD
-    window = arrays * itemsize * max(edges, nodes) * past * hidden
+    window = arrays * itemsize * max(edges, nodes) * past * numbers
     budget = CACHE if jax.default_backend() == "cpu" else DEVICE
     return int(min(MOST, max(1, budget // window)))
 

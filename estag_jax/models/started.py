@@ -13,6 +13,7 @@ import numpy as np
 from estag_jax.data.system import System
 from estag_jax.graph import Array
 from estag_jax.models.base import ClosedForm, NetworkMethod, NetworkPredictor, Predictor
+from estag_jax.models.memory import edge_numbers
 from estag_jax.npz import part_of
 
 
@@ -29,9 +30,9 @@ class Started:
     start: ClosedForm
 
     @property
-    def hidden(self) -> int:
-        """H of the network, for the size of batches."""
-        return getattr(self.network, "hidden", 16)
+    def edge_numbers(self) -> int:
+        """Those of the network, for the size of batches."""
+        return edge_numbers(self.network)
 
 
 @jax.tree_util.register_dataclass

@@ -14,7 +14,7 @@ from estag_jax.graph import Array
 from estag_jax.ops import linalg
 from estag_jax.ops.kernels import Scales, added_kernels
 
-BLOCK = 128
+BLOCK = 256
 """Samples whose rows of a matrix are computed at once."""
 
 JITTER = 0.01

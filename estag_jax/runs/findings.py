@@ -16,6 +16,7 @@ from estag_jax.evaluation.long_rollouts import long_rollouts
 from estag_jax.evaluation.result import Result
 from estag_jax.evaluation.survey import Survey, followed, survey
 from estag_jax.models.forecaster import Forecaster
+from estag_jax.models.memory import edge_numbers
 from estag_jax.runs import folder
 from estag_jax.runs.readers import check_same_system, fitted_label, load, load_task
 from estag_jax.runs.settings import RunConfig
@@ -104,8 +105,8 @@ def findings(
             raise
         return dataclasses.replace(found, without=str(error))
     check_same_system(forecaster, task, run)
-    predictor, hidden = forecaster.predictor, getattr(forecaster.method, "hidden", 16)
-    looked = survey(predictor, error_bars_of(forecaster, task), task, hidden)
+    predictor, numbers = forecaster.predictor, edge_numbers(forecaster.method)
+    looked = survey(predictor, error_bars_of(forecaster, task), task, numbers)
 
     def shown(i: int, count: int) -> Shown:
         which, start = int(looked.which[i]), int(looked.starts[i])

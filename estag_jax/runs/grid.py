@@ -97,7 +97,6 @@ def run_grid(
     with locked(out):
         for name, config in datasets.items():
             cells = out / CELLS / slug(name)
-            cells.mkdir(parents=True, exist_ok=True)
             try:
                 config, task = prepare(config)
             except ValueError as error:
@@ -171,6 +170,7 @@ def _run(
     metrics: Metrics,
 ) -> Result:
     """Fits a method from all seeds, tests it and writes the cell."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     checkpoints = path.with_suffix(".training")
     callbacks: list[Callback] = []
     if not isinstance(settings, ClosedForm):

@@ -30,6 +30,7 @@ def locked(folder: Path, take_over: bool = False) -> Generator[None]:
       RunError: another process writes to the folder; names it.
     """
     path = folder / LOCK
+    made = not folder.exists()
     own = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.ctime()}
     while True:
         try:
@@ -53,6 +54,9 @@ def locked(folder: Path, take_over: bool = False) -> Generator[None]:
     finally:
         if _holder(path) == own:
             path.unlink(missing_ok=True)
+        if made:  # and nothing was written
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def _create(path: Path, text: str) -> None:

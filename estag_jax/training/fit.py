@@ -19,6 +19,7 @@ from estag_jax.models import catalog
 from estag_jax.models.auto import Auto
 from estag_jax.models.base import ClosedForm, Method
 from estag_jax.models.constrained import Constrained, ConstrainedPredictor, unconstrainable
+from estag_jax.models.memory import edge_numbers
 from estag_jax.training.callbacks import Callback, EarlyStopping, StopOnDivergence
 from estag_jax.training.fitted import Fit
 from estag_jax.training.loop import Loop
@@ -33,7 +34,7 @@ def fit(
     *,
     seeds: Sequence[int] | None = None,
     train: TrainConfig | None = None,
-    loss: Loss | None = None,
+    loss: Loss | str | None = None,
     optimizer: optax.GradientTransformation | None = None,
     callbacks: Sequence[Callback] = (),
     start: str | None = None,
@@ -54,8 +55,8 @@ def fit(
       task: data, windows and split.
       seeds: trained together; by default the one of ``train``.
       train: how a network is trained.
-      loss: from a forecaster and a batch to one number a window (training.losses); by default that of
-        ``train``.
+      loss: a name of training.losses.LOSSES, or a function from a forecaster and a batch to one number a
+        window; by default that of ``train``.
       optimizer: any optax transformation, in place of that of ``train``.
       callbacks: see training.callbacks.
       start: a closed form ("frame-ridge") that a network adds to: it learns what the closed form leaves
@@ -120,6 +121,8 @@ def fit(
             seconds=seconds,
             error_bars=(bars,),
         )
+    if isinstance(loss, str):
+        settings, loss = settings | {"loss": loss}, None
     train = dataclasses.replace(train or TrainConfig(), **settings)
     refuse_systems(config.build(), task, label)
     given = label, config, task, seeds or (train.seed,), train, loss, optimizer
@@ -129,9 +132,9 @@ def fit(
         loop = StartedLoop(*given, start=starting_method(start, task, label))
     stopping = [EarlyStopping(train.patience)] if train.patience else []
     found = loop.run([StopOnDivergence(), *stopping, *callbacks])
-    hidden = getattr(config, "hidden", 16)
+    numbers = edge_numbers(config)
     with reporting_as(label):
-        bars = tuple(validated(p, task, hidden, loop.sizes)[1] for p in found.predictors)
+        bars = tuple(validated(p, task, numbers, loop.sizes)[1] for p in found.predictors)
     return dataclasses.replace(found, error_bars=bars)
 
 
@@ -177,7 +180,7 @@ def _constrained(task: Task, label: str | None, fit_without: Callable[[], Fit]) 
     found = fit_without()
     method = Constrained(found.method)
     predictors = tuple(ConstrainedPredictor(one, method.sweeps) for one in found.predictors)
-    errors, bars = zip(*(validated(p, task, method.hidden) for p in predictors), strict=True)
+    errors, bars = zip(*(validated(p, task, edge_numbers(method)) for p in predictors), strict=True)
     # The epoch of each seed was chosen without constraints.
     return dataclasses.replace(
         found,

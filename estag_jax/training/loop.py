@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ from estag_jax.training import distributed, interrupts
 from estag_jax.training.buckets import Bucket, bucket_spec, cut, make_buckets, sizes, split_nodes
 from estag_jax.training.callbacks import Callback, TrainingDiverged
 from estag_jax.training.fitted import Fit
-from estag_jax.training.losses import LOSSES, Loss
+from estag_jax.training.losses import Loss, find_loss
 from estag_jax.training.settings import TrainConfig, make_optimizer
 from estag_jax.training.step import Rows, TrainState, arrange, init_state, make_steps
 
@@ -67,16 +68,14 @@ class Loop:
     ):
         if len(set(seeds)) < len(seeds):
             raise ValueError(f"seeds {list(seeds)} name one twice")
+        config = dataclasses.replace(config, learning_rate=config.step_size(method))
         self.label, self.method, self.task, self.config = label, method, task, config
         self.seeds = tuple(int(seed) for seed in seeds)
         self.module = method.build()
-        named = config.loss
-        if named == "auto":
-            named = "mse" if len(task.window.horizons) == 1 else "rollout"
-        self.loss = loss or LOSSES[named]
+        self.loss = loss or find_loss(config.loss, task.window.horizons)
         self.optimizer = optimizer or make_optimizer(config)
         self.mesh = device_mesh(config.mesh.data, config.mesh.nodes)
-        self.hidden = getattr(method, "hidden", 16)
+        self.numbers = edge_numbers(method)
         self.sizes = sizes(task)
         nodes = self.mesh.shape[NODES]
         if nodes > 1 and not (getattr(method, "in_parts", False) and len(task.systems) == 1):
@@ -165,8 +164,8 @@ class Loop:
         """Into how many parts the batches of a bucket are cut."""
         batch = min(self.config.batch, len(bucket.starts))
         nodes, edges = bucket.graph.num_nodes, bucket.graph.num_edges // self.mesh.shape[NODES]
-        numbers, itemsize = edge_numbers(self.method), bucket.positions.dtype.itemsize
-        sizes = nodes, edges, self.task.window.past, numbers, itemsize
+        itemsize = bucket.positions.dtype.itemsize
+        sizes = nodes, edges, self.task.window.past, self.numbers, itemsize
         share = math.ceil(batch / self.mesh.shape["data"])
         return chunks_of(share, self.config.chunk, self.state.variables, *sizes)
 
@@ -245,7 +244,7 @@ class Loop:
         # Averaged here: a compiled stack of as many arrays as steps would take longer than the steps.
         loss = np.mean(jax.device_get(self.losses), axis=0, dtype=np.float64)
         errors = validation_error(
-            self.predictor(self.state.variables), self.task, self.sizes, self.hidden, seeds=True
+            self.predictor(self.state.variables), self.task, self.sizes, self.numbers, seeds=True
         )
         self.latest_error = np.where(np.isfinite(loss), errors, np.nan)
         better = ~self.frozen & (self.latest_error < self.best_error)

@@ -8,7 +8,7 @@ may call it several times. Any function of this form may be given to ``fit(…, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from estag_jax.evaluation.metrics import per_window_mse
 from estag_jax.graph import Graph
+from estag_jax.io import did_you_mean
 from estag_jax.ops.geometry import safe_norm
 from estag_jax.ops.rollout import Predict, at_horizons
 from estag_jax.ops.segment import mean_over_nodes
@@ -72,3 +73,22 @@ def _mean_square(frame: jax.Array, target: jax.Array, graph: Graph) -> jax.Array
 
 LOSSES: dict[str, Loss] = {"mse": mse, "mae": mae, "rollout": rollout_mse}
 """By the name of ``TrainConfig.loss``."""
+
+
+def find_loss(name: str, horizons: Sequence[int]) -> Loss:
+    """The loss of a name.
+
+    Args:
+      name: of ``LOSSES``, or "auto": the first horizon's ``mse``, of several the rollout's.
+      horizons: the steps ahead of the targets.
+
+    Raises:
+      ValueError: there is no such loss.
+    """
+    if name == "auto":
+        name = "mse" if len(horizons) == 1 else "rollout"
+    if name not in LOSSES:
+        raise ValueError(
+            f"no loss {name!r}{did_you_mean(name, LOSSES)}; there are {', '.join(LOSSES)}"
+        )
+    return LOSSES[name]

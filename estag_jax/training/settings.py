@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import optax
@@ -35,8 +35,9 @@ class TrainConfig:
     """Windows per step, over all devices together."""
     loss: Literal["auto", "mse", "mae", "rollout"] = "auto"
     """What is minimised; auto: mse, with several horizons rollout."""
-    learning_rate: float = 5e-3
-    """Adam's step size (the paper: 5e-3, for the protein 5e-5)."""
+    learning_rate: float | None = None
+    """Adam's step size; none: that of the network's publication where it has its own, else 5e-3 (the paper's
+    for molecules; for its protein 5e-5)."""
     weight_decay: float = 1e-12
     """L2 penalty added to the gradient."""
     clip_norm: float | None = None
@@ -64,10 +65,16 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} is {value}, it must be at least 1")
-        if not self.learning_rate > 0:
+        if not self.step_size() > 0:
             raise ValueError(f"learning_rate is {self.learning_rate}, it must be positive")
         if not self.resident >= 0:
             raise ValueError(f"resident is {self.resident}, it must be at least 0")
+
+    def step_size(self, method: Any = None) -> float:
+        """Adam's step size for a network of these settings."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return getattr(method, "learning_rate", 5e-3)
 
     def holds(self, frames: float) -> bool:
         """Whether a device holds the training frames, of so many bytes, or windows are cut on the host."""
@@ -84,7 +91,7 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
 
     clip = () if config.clip_norm is None else (optax.clip_by_global_norm(config.clip_norm),)
     update = optax.chain(
-        *clip, optax.add_decayed_weights(config.weight_decay), optax.adam(config.learning_rate)
+        *clip, optax.add_decayed_weights(config.weight_decay), optax.adam(config.step_size())
     )
     if config.skip_nonfinite is None:
         return update

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 import scipy.fft
 from helpers.baselines import bind, make_data
-from helpers.springs import task
+from helpers.springs import QUICK, task, training
 
 from estag_jax.models.simlpe import SiMlpeConfig
 from estag_jax.testing import assert_equivariant
 from estag_jax.training.fit import fit
+from estag_jax.training.loop import Loop
 
 
 def by_loops(params, x, layers):
@@ -65,3 +66,16 @@ def test_translations_alone_move_the_forecast_along():
 def test_several_systems_are_refused():
     with pytest.raises(ValueError, match="takes no padded graphs"):
         fit(SiMlpeConfig(), task((3, 4)), epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "size"),
+    [(SiMlpeConfig(layers=1), None, 3e-4), (SiMlpeConfig(layers=1), 0.1, 0.1), (QUICK, None, 5e-3)],
+)
+def test_its_step_size_is_the_published_one(method, given, size):
+    """Adam's first update of a parameter is the step size, whatever the gradient."""
+    loop = Loop("it", method, task(), [1], training(1, batch=23, learning_rate=given))
+    before = jax.tree.map(np.asarray, loop.state.variables)
+    loop.run([])
+    steps = jax.tree.map(lambda a, b: np.abs(a - b).max(), before, loop.state.variables)
+    assert max(jax.tree.leaves(steps)) == pytest.approx(size, rel=0.01)

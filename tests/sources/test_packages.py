@@ -1,16 +1,14 @@
-"""Formats whose packages no extra installs: files that these packages write, read again.
-
-``pip install gsd pytng gemmi mmtf-python`` runs all of them.
-"""
+"""Formats that need a package of their own: files that it writes, or this test does, read again."""
 
 import gzip
+import hashlib
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ase.geometry import cellpar_to_cell
-from helpers.files import datafiles, has_note, random_walk, read, write_frames
+from helpers.files import CARBONS, datafiles, has_note, random_walk, read, write_frames, write_pdb
 
 from estag_jax.data.system import DataError
 from estag_jax.sources.files import packages, tng
@@ -135,6 +133,107 @@ def test_frames_of_a_tng():
         frames[57 * 5000].get_positions(place)
     np.testing.assert_allclose(found.positions[57, :, 0], 10 * place, atol=1e-5)
     assert set(found.system.atomic_numbers) == {18}
+
+
+def block(kind, name, contents):
+    head = struct.pack("<qqq", 41 + len(name) + 8, len(contents), kind)
+    head += hashlib.md5(contents).digest() + name.encode() + b"\0" + struct.pack("<q", 8)
+    return head + contents
+
+
+def tng_file(path, sets, atoms, exponent=-9, double=False, chains=1):
+    """Uncompressed; sets of (first step, steps, {kind: (first step, stride, values)})."""
+    names = {0x10000000: "BOX SHAPE", 0x10000001: "POSITIONS", 0x10000002: "VELOCITIES"}
+    form, parts = "d" if double else "f", []
+    molecule = struct.pack("<qq2s5q", 1, 1, b"X", 1, 1, chains, chains, atoms)
+    molecule += struct.pack("<q2sqq2sq", 1, b"A", 1, 1, b"R", atoms) * chains  # each of one residue
+    molecule += b"".join(struct.pack("<q4s", k, b"C\0C\0") for k in range(atoms))
+    molecules = block(1, "MOLECULES", molecule + struct.pack("<q", 0))
+    for first, count, contents in sets:
+        about = struct.pack("<qq6qdd", first, count, *[-1] * 6, first * 2e-15, 2e-15)
+        parts.append(block(2, "TRAJECTORY FRAME SET", about))
+        for kind, (begin, stride, values) in contents.items():
+            per_atom = kind != 0x10000000
+            head = struct.pack("<BBBqq", 2 + double, 1 + 2 * per_atom, 1, 3 if per_atom else 9, 0)
+            head += struct.pack("<qq", begin, stride) + struct.pack("<qq", 0, atoms) * per_atom
+            parts[-1] += block(kind, names[kind], head + np.asarray(values, form).tobytes())
+
+    def general(first, last):
+        rest = struct.pack("<qcqqqqqq", 0, b"\0", 100, first, last, 100, 10000, exponent)
+        return block(0, "GENERAL INFO", b"\0" * 9 + rest)
+
+    first = len(general(0, 0) + molecules)
+    last = first + sum(map(len, parts[:-1]))
+    path.write_bytes(general(first, last) + molecules + b"".join(parts))
+    return path
+
+
+@pytest.mark.parametrize(("exponent", "double"), [(-9, False), (-10, True)])
+def test_strides_of_a_tng(tmp_path, exponent, double):
+    """Positions every 10 steps, boxes every 100, velocities every 50, as nstxout and nstvout make them."""
+    package(".tng")
+    unit, atoms = 10.0 ** (exponent + 10), 3
+    x = random_walk(30, atoms) + np.float32([4.0, 5, 6])
+    edges = np.array([20.0, 22.5, 25])
+    boxes = np.eye(3) * edges[:, None, None] + np.tri(3, 3, -1)
+    sets = [
+        (
+            first,
+            count,
+            {
+                0x10000000: (first, 100, boxes[first // 100 : (first + count + 99) // 100] / unit),
+                0x10000001: (first, 10, x[first // 10 : (first + count) // 10] / unit),
+                0x10000002: (first, 50, np.ones((-(-count // 50), atoms, 3))),
+            },
+        )
+        for first, count in [(0, 200), (200, 100)]
+    ]
+    path = tng_file(tmp_path / "a.tng", sets, atoms, exponent, double)
+    top = write_pdb(tmp_path / "a.pdb", CARBONS)
+    found = read(f"{top},{path}")
+    np.testing.assert_allclose(found.positions[:, :, 0], x, atol=1e-5)
+    assert (found.frame_step, found.time_unit) == (pytest.approx(0.02), "ps")
+    assert has_note(found, "27 frame(s) of a.tng have no box of their own")
+    held = tng.read_tng(path).boxes
+    np.testing.assert_allclose(held[:, 0], np.repeat(edges, 10), rtol=1e-6)
+    np.testing.assert_allclose([cellpar_to_cell(box) for box in held[::10]], boxes, atol=1e-4)
+
+
+def test_positions_at_other_steps_of_a_tng(tmp_path):
+    """A gap ends a run; steps that the package cannot read, and what ends it, are refused by their place."""
+    package(".tng")
+    x = random_walk(8, 3)
+    top = write_pdb(tmp_path / "a.pdb", CARBONS)
+
+    def file(name, second):
+        sets = [(0, 40, {0x10000001: (0, 10, x[:4] / 10)})]
+        sets += [(second, 40, {0x10000001: (second, 10, x[4:] / 10)})]
+        return tng_file(tmp_path / name, sets, 3)
+
+    found = read(f"{top},{file('a.tng', 80)}")
+    assert found.lengths == (4, 4)
+    np.testing.assert_allclose(found.positions[:, :, 0], x, atol=1e-5)
+    file("b.tng", 43)
+    with pytest.raises(DataError, match=r"b.tng: .*positions of step 43 \(frame 4\).*trjconv"):
+        read(f"{top},{tmp_path / 'b.tng'}")
+    tng_file(tmp_path / "d.tng", [(0, 40, {0x10000001: (0, 10, x[:4])})], 3, chains=0)
+    with pytest.raises(DataError, match="d.tng: .* ends by SIG.*trjconv"):
+        read(f"{top},{tmp_path / 'd.tng'}")
+    tng_file(tmp_path / "c.tng", [(0, 40, {0x10000002: (0, 10, x[:4])})], 3)
+    with pytest.raises(DataError, match="c.tng: holds no positions.*nstxout"):
+        read(f"{top},{tmp_path / 'c.tng'}")
+
+
+@pytest.mark.parametrize("count, stride", [(2**62, 1), (40, 0), (40, -1)])
+def test_a_tng_that_promises_what_it_cannot_hold(tmp_path, count, stride):
+    """Without the package."""
+    path = tng_file(
+        tmp_path / "a.tng", [(0, count, {0x10000001: (0, stride, np.ones((4, 3, 3)))})], 3
+    )
+    with pytest.raises(
+        DataError, match="a.tng: the block that begins at byte [0-9]+.*copy it again"
+    ):
+        tng.examine(path)
 
 
 def test_cut_behind_each_block_of_a_tng(tmp_path):

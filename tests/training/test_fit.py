@@ -18,7 +18,7 @@ from estag_jax.training import loop as fitting
 from estag_jax.training.buckets import make_buckets, sizes
 from estag_jax.training.callbacks import Callback, TrainingDiverged
 from estag_jax.training.fit import fit
-from estag_jax.training.losses import Batch, rollout_mse
+from estag_jax.training.losses import Batch, mae, rollout_mse
 
 SMALL = EstagConfig(hidden=4, layers=1)
 
@@ -68,6 +68,17 @@ def test_an_optimiser_and_a_loss_of_ones_own():
         leaves(adam.predictor.variables)[0], leaves(plain.predictor.variables)[0]
     )
     assert tripled.log[0]["train_loss"] == pytest.approx(3 * plain.log[0]["train_loss"], rel=1e-3)
+
+
+def test_a_loss_by_its_name():
+    of = task()
+    by_name, by_function, plain = (
+        fit(QUICK, of, train=training(1), loss=loss).log[0]["train_loss"]
+        for loss in ("mae", mae, None)
+    )
+    assert by_name == by_function != plain
+    with pytest.raises(ValueError, match="'rolout'.*rollout"):
+        fit(QUICK, of, loss="rolout")
 
 
 def test_the_rollout_loss_feeds_forecasts_back():

@@ -51,7 +51,6 @@ class Seen(NamedTuple):
       frames: how many begin, or None where the format does not tell.
       times: of its frames [frames], ps, where MDAnalysis does not read them.
       boxes: lengths and angles [frames, 6], where MDAnalysis takes those of frame 0 for all.
-      timed: its frames have times though MDAnalysis finds no step.
       sure: whether a cut would be noticed, of a file of one frame.
     """
 
@@ -60,7 +59,6 @@ class Seen(NamedTuple):
     frames: int | None = None
     times: np.ndarray | None = None
     boxes: np.ndarray | None = None
-    timed: bool = False
     sure: bool = True
 
 
@@ -75,8 +73,7 @@ def examined(path: Path, suffix: str) -> Seen:
     if suffix in (".xtc", ".trr"):
         return Seen(xdr.examine(path))
     if suffix == ".tng":
-        tng.examine(path)
-        return Seen(timed=True)
+        return Seen(tng.examine(path).notes)
     if suffix in netcdf.SUFFIXES:
         return Seen(netcdf.examine(path))
     if suffix in pdb.SUFFIXES:
@@ -147,8 +144,7 @@ def clock_of(
     if seen.times is not None:
         return clock(path, seen.times, "ps", given)
     if stack is None:
-        known = seen.timed or has_time(reader)
-        return clock(path, times, "ps", given) if known else unknown(len(times))
+        return clock(path, times, "ps", given) if has_time(reader) else unknown(len(times))
     if stack.times is None:
         return unknown(len(times))
     one = clock(path, stack.times, stack.unit, given)
@@ -222,6 +218,7 @@ STACKS: dict[str, Callable[[Path], Stack]] = {
     ".xyz": _xyz_stack,
     ".extxyz": _xyz_stack,
     ".gsd": packages.read_gsd,
+    ".tng": tng.read_tng,
     **dict.fromkeys((".mmcif", ".cif"), packages.read_mmcif),
     **dict.fromkeys((".h5md", *hdf5.SUFFIXES), hdf5.read_h5md),
 }

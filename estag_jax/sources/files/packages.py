@@ -5,6 +5,9 @@ MDAnalysis takes the tilts of a .gsd's box for cosines of its angles, and of an 
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,16 @@ def require(path: Path, suffix: str) -> Any:
         return None
     module, package = PACKAGES[suffix]
     return needed(module, f"{path}: reading this file", package)
+
+
+def signal_of(code: str, path: Path) -> str:
+    """The signal that ends a process of its own which runs Python on a file, or "".
+
+    Libraries in C believe what files say. An error that they survive is left to the reader, which names the
+    frame.
+    """
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True)
+    return signal.Signals(-done.returncode).name if done.returncode < 0 else ""
 
 
 def is_mmcif(path: Path) -> bool:

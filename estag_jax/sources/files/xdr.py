@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import struct
-import subprocess
-import sys
 from pathlib import Path
 from typing import BinaryIO
 
 from estag_jax.data.system import DataError
+from estag_jax.sources.files.packages import signal_of
 from estag_jax.sources.files.text import damaged
 
 XTC, XTC_LONG, TRR = 1995, 2023, 1993
@@ -61,8 +59,11 @@ def examine(path: Path) -> tuple[str, ...]:
                 silent = frame
             file.seek(end)
             frame += 1
-    if compressed:
-        _decode_apart(path)
+    if compressed and (name := signal_of(_DECODE, path)):
+        raise DataError(
+            f"{path}: its compressed coordinates are damaged (the library that reads them ends by {name}); "
+            f"copy the file again"
+        )
     if silent is not None:
         raise DataError(
             f"{path}: frame {silent} (counted from 0) holds no positions (velocities or forces alone); "
@@ -70,21 +71,6 @@ def examine(path: Path) -> tuple[str, ...]:
         )
     note = f"{path.name} ends after {frame} whole frames; its format does not say how many were written"
     return (note,)
-
-
-def _decode_apart(path: Path) -> None:
-    """Refuses a file whose compressed coordinates end the process that reads them.
-
-    The library that decompresses them believes them. They are read to the end once in a process of its own;
-    an error that it survives is left to the reader, which names the frame.
-    """
-    done = subprocess.run([sys.executable, "-c", _DECODE, str(path)], capture_output=True)
-    if done.returncode < 0:
-        name = signal.Signals(-done.returncode).name
-        raise DataError(
-            f"{path}: its compressed coordinates are damaged (the library that reads them ends by {name}); "
-            f"copy the file again"
-        )
 
 
 def _end_of_frame(path: Path, file: BinaryIO, frame: int) -> tuple[int, int, int, bool]:
