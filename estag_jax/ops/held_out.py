@@ -26,6 +26,9 @@ from estag_jax.ops.kernels import (
     linear_features,
 )
 
+ADDED = np.float32
+"""Of what is added to the linear part, which alone needs float64: its noise is seven digits below."""
+
 LEAST = 1e-30
 """Added to the mean squared error, which may be zero."""
 
@@ -55,8 +58,7 @@ def held_out_slope(
     (z, y), (other, expected) = fitted, held
     count, even = len(z), 2 * (y.shape[1] // 3)
     inputs, columns = xp.concatenate([z, other]), (slice(even), slice(even, None))
-    # Only the linear part needs float64, which its noise is seven digits below.
-    short, inputs_short = jax.tree.map(partial(xp.asarray, dtype=xp.float32), (scales, inputs))
+    short, inputs_short = jax.tree.map(partial(xp.asarray, dtype=ADDED), (scales, inputs))
     features = added_features(xp, short, inputs_short, rings)
     of_fitted, of_held = (
         tuple(f[some] for f in features) for some in (np.s_[:count], np.s_[count:])
@@ -83,8 +85,8 @@ def held_out_slope(
         by_linear.append(2 * xp.sum(matmul(flat.T, u) * matmul(side.linear.T, alpha), axis=1))
         by_noise.append(xp.sum(back * alpha, axis=1) @ side.noise)
         alpha = xp.concatenate([alpha, xp.zeros_like(towards)])
-        lefts.append(xp.concatenate([u, alpha], axis=1).astype(xp.float32))
-        rights.append(xp.concatenate([alpha, u], axis=1).astype(xp.float32))
+        lefts.append(xp.concatenate([u, alpha], axis=1).astype(ADDED))
+        rights.append(xp.concatenate([alpha, u], axis=1).astype(ADDED))
     factors.clear()
     by_added = _by_added(backend, short, features, count, lefts, rights)
     of_even, bias = by_linear[0][:-1], 0.5 * by_linear[0][-1]
@@ -115,7 +117,7 @@ def _by_added(
     for some in blocks:
         before = slice(min(some.stop, count))
         # Of the pairs within a block both are there.
-        share = xp.where(xp.arange(before.stop) < some.start, 1.0, 0.5).astype(xp.float32)
+        share = xp.where(xp.arange(before.stop) < some.start, 1.0, 0.5).astype(ADDED)
         weights = (
             backend.matmul(left[some], right[before].T * share)
             for left, right in zip(lefts, rights, strict=True)
