@@ -157,6 +157,7 @@ class Loop:
             variables = [self.module.data_init(v, self.task) for v in variables]
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *variables)
         state = jax.vmap(lambda v: init_state(v, self.optimizer))(stacked)
+        init.clear_cache()  # its program is of no more use
         memory.give_back()
         return state
 
