@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/memory.py [--megabytes 24 240 480]
 
 Each command is a process of its own. What importing and compiling take does not grow with the file: it is
-what the line has at a file of zero size. Programs are kept in a new folder: the first training compiles its own.
+what the line has at a file of zero size. Programs are kept in a new folder: training compiles its own first.
 """
 
 from __future__ import annotations
