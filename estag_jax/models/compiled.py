@@ -6,14 +6,34 @@ Operation by operation a forecast takes a hundred times as long, and a rollout i
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import jax
+import jax.numpy as jnp
 
 from estag_jax.graph import Array
 from estag_jax.models.base import Predictor
 from estag_jax.models.error_bars import Distribution, ErrorBars
 from estag_jax.ops import rollout as ops
+
+if TYPE_CHECKING:
+    from estag_jax.models.forecaster import Forecaster
+
+_PLACED: WeakKeyDictionary[Forecaster, dict[Any, Predictor]] = WeakKeyDictionary()
+
+
+def placed(forecaster: Forecaster) -> Predictor:
+    """The predictor with jax's arrays, kept with the forecaster: each call would convert numpy's anew."""
+    predictor = forecaster.predictor
+    there = any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(predictor))  # or traced
+    if there or not predictor.compiled:
+        return predictor
+    kept, precision = _PLACED.setdefault(forecaster, {}), jnp.result_type(float)
+    if precision not in kept:
+        with jax.ensure_compile_time_eval():
+            kept[precision] = jax.tree.map(jnp.asarray, predictor)
+    return kept[precision]
 
 
 @jax.jit

@@ -204,7 +204,7 @@ class Forecaster:
 
     def _forecast(self, windows: jax.Array, vectors: Vectors | None) -> jax.Array:
         run = compiled.predict if self.predictor.compiled else type(self.predictor).predict
-        return run(self.predictor, windows, self.inputs_with(vectors))
+        return run(compiled.placed(self), windows, self.inputs_with(vectors))
 
     def _checked(self, history: Array) -> jax.Array:
         expected = self.system.num_nodes, self.past, self.system.channels, 3
@@ -275,7 +275,7 @@ class Forecaster:
         key = jax.random.key(seed)
         # What jax traces may be differentiated, also in forward mode, which the fast path has not.
         traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((self, windows, inputs)))
-        predictor = self.predictor if traced else self.predictor.hastened()
+        predictor = self.predictor if traced else compiled.placed(self).hastened()
         paths = compiled.rollout(predictor, windows, inputs, bars, key, steps, samples)
         return paths if history.ndim == 5 else paths[..., 0, :, :, :]
 

@@ -77,7 +77,7 @@ class FrameKernel(SampledForm):
         matrices = 2 * samples**2 if kept == samples else 5 * (kept + inputs) ** 2
         views = len(automorphisms(task.system)) if self.tie else 1
         seen = (2 * nodes * kept + 4 * views * samples) * inputs
-        needed = 8 * (matrices + seen + 40 * ROWS**2)
+        needed = 8 * (matrices + seen + 12 * ROWS**2)
         of = f"{nodes} nodes and {samples} samples"
         return memory_refused(needed, self.memory, of, "memory; or lower samples")
 

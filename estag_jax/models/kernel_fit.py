@@ -20,7 +20,7 @@ from estag_jax.models.linear import fitting_windows
 from estag_jax.models.symmetries import Views, classes_of
 from estag_jax.ops import linalg
 from estag_jax.ops.kernel_regression import Side, solve, solve_nystrom
-from estag_jax.ops.kernels import Directions, Scales, initial_scales, rows, weights_of
+from estag_jax.ops.kernels import Directions, Scales, initial_scales, linear_features, weights_of
 
 if TYPE_CHECKING:
     from estag_jax.models.frame_kernel import FrameKernel
@@ -188,9 +188,7 @@ class KernelFit:
         z, y = (a[fitted] for a in self.seen(k, np.arange(count)))
         noise = self.noise()[fitted % count]
         weights = weights_of(np, scales, rings)[0]
-        flat, third = rows((z * weights)[..., :2]), rows((z * weights)[..., 2])
-        bias = np.exp(0.5 * float(scales.bias))
-        flat = np.concatenate([flat, np.full((len(z), 1), bias)], axis=1)
+        flat, third = linear_features(np, scales, z, rings)
         variances = [np.exp(float(extra)) * noise for extra in scales.noise]
         sides = (
             Side(flat, variances[0], y[:, : 2 * channels]),
@@ -206,7 +204,7 @@ class KernelFit:
         of_flat, of_third = self.size * of_flat.T, self.size * of_third.T
         shape, sizes = (channels, 2, len(rings), past, 2), self.regressions.sizes
         by_order = of_flat[:, :-1].reshape(shape) * weights[..., :2]
-        constant = of_flat[:, -1].reshape(channels, 2) * bias
+        constant = of_flat[:, -1].reshape(channels, 2) * flat[0, -1]
         constant = constant - np.einsum("cape,pe->ca", by_order[..., 0, :], self.mean[k])
         odd = of_third.reshape(channels, *shape[2:4]) * weights[..., 2] / sizes
         alpha = np.pad(np.concatenate([alpha, other], axis=1), [(0, most - len(alpha)), (0, 0)])

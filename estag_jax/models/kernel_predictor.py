@@ -18,7 +18,7 @@ from estag_jax.ops.frames import backward_differences
 from estag_jax.ops.kernels import Directions, Scales, added_kernels, directions, initial_scales
 
 ENTRIES = 2**21
-"""Of a kernel's matrix that numpy computes at once."""
+"""Of the kernels' matrices that are computed at once."""
 
 
 @jax.tree_util.register_dataclass
@@ -46,7 +46,7 @@ class FrameKernelPredictor(Predictor):
       size: τ.
       samples: how many were fitted; with fewer here, these are the inducing ones.
       directions: of each class, filled up with zeros [K, D, q].
-      features: of the samples along these [K, S, q] each.
+      features: of the samples along these [K, q, S] each, and |z|²/2 [K, S].
     """
 
     compiled: ClassVar[bool] = True
@@ -79,7 +79,7 @@ class FrameKernelPredictor(Predictor):
                 _, z[own] = self.seen(linalg.NUMPY, *given, near, self.mean[k])
             along = directions(self.scales, z, rings, cut)
             found.append(along)
-            features.append(along.features(linalg.NUMPY, z))
+            features.append([feature.T for feature in along.features(linalg.NUMPY, z)])
         return dataclasses.replace(
             self, directions=Directions(*_padded(found)), features=_padded(features)
         )
@@ -116,11 +116,10 @@ class FrameKernelPredictor(Predictor):
         scales = jax.tree.map(lambda leaf: xp.asarray(leaf, dtype), self.scales)
         given = self.differenced(backend, past)
 
-        def of_view(view):
-            axes, near, k = view
-            mean, alpha, along, samples = jax.tree.map(lambda leaf: leaf[k], fitted)
+        def of_view(axes, near, mean, alpha, along, samples):
             frames, z = self.seen(backend, *given, axes, near, mean)
             features = along.features(backend, z)
+            samples = tuple(feature.T for feature in samples)
             even, odd = added_kernels(backend, scales, features, samples)
             flat = matmul(even, alpha[:, : 2 * channels]).reshape(-1, channels, 2)
             third = matmul(odd, alpha[:, 2 * channels :])[..., None]
@@ -128,11 +127,19 @@ class FrameKernelPredictor(Predictor):
 
         fitted = self.mean, self.alpha, self.directions, self.features
         fitted = jax.tree.map(lambda leaf: xp.asarray(leaf, dtype), fitted)
-        views = self.linear.axes.T, self.linear.neighbours, self.classes
-        if backend is linalg.JAX:
-            added = jax.lax.map(of_view, jax.tree.map(xp.asarray, views))
+
+        def of_class(view):
+            axes, near, k = view
+            return of_view(axes, near, *jax.tree.map(lambda leaf: leaf[k], fitted))
+
+        views = jax.tree.map(xp.asarray, (self.linear.axes.T, self.linear.neighbours, self.classes))
+        classes, samples = np.shape(self.alpha)[:2]
+        if backend is linalg.NUMPY:
+            added = np.stack([of_class(view) for view in zip(*views, strict=True)])
+        elif len(self.classes) == classes and classes * samples * len(past) <= ENTRIES:
+            added = jax.vmap(of_view)(*views[:2], *fitted)  # a loop would copy what is fitted
         else:
-            added = np.stack([of_view(view) for view in zip(*views, strict=True)])
+            added = jax.lax.map(of_class, views)
         nodes = np.size(self.linear.degenerate)
         added = mean_of_views(xp, xp.moveaxis(added, 0, 1), self.linear.axes, nodes)
         return xp.asarray(self.size, dtype) * added
@@ -185,11 +192,14 @@ class FrameKernelPredictor(Predictor):
 
 
 def _padded(nodes: list[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
-    """Each matrix of all nodes as one array, columns filled up with zeros."""
+    """Each field of all nodes as one array, the axis of directions filled up with zeros."""
     fields = []
-    for matrices in zip(*nodes, strict=True):
-        width = max(matrix.shape[1] for matrix in matrices)
-        fields.append(np.stack([np.pad(m, [(0, 0), (0, width - m.shape[1])]) for m in matrices]))
+    for arrays in zip(*nodes, strict=True):
+        shape = np.max([array.shape for array in arrays], axis=0)
+        field = np.zeros((len(arrays), *shape))
+        for place, array in zip(field, arrays, strict=True):
+            place[tuple(map(slice, array.shape))] = array
+        fields.append(field)
     return tuple(fields)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.flatten_util import ravel_pytree
 
 from estag_jax.io import tell
 from estag_jax.ops import linalg
-from estag_jax.ops.kernels import Scales, parity_kernels
+from estag_jax.ops.held_out import held_out_slope
+from estag_jax.ops.kernels import Scales
 
 if TYPE_CHECKING:
     from estag_jax.models.kernel_fit import KernelFit
@@ -39,15 +40,15 @@ def search(fit: KernelFit, steps: int, rate: float) -> Scales:
       rate: its step size, which falls to a twentieth.
     """
     windows, generator = len(fit.starts), fit.rng
-    # As one array: a program for each of the many small ones takes longer to compile than to run.
-    flat, unravel = ravel_pytree(fit.scales)
     fitted, held = min(WINDOWS, 7 * windows // 10), min(HELD, windows // 7)
     low, high = fit.starts.min(), fit.starts.max()
     width = (high - low) / 5
     copies = len(fit.data[0]) // windows
     count = min(ROWS, copies * fitted)
-    optimizer = adam(steps, rate, 0.05, 1.0)
-    state, noise, order = optimizer.init(flat), fit.noise(), []
+    scales, optimizer, noise, order = fit.scales, adam(steps, rate, 0.05, 1.0), fit.noise(), []
+    # As one array: a program for many small ones takes longer to compile than to run.
+    backend, flat = linalg.solver(), _flat(scales)
+    state = optimizer.init(flat)
     for step in range(steps if held >= 8 else 0):
         tell("scales", step, steps)
         order = order or list(generator.permutation(len(fit.members)))
@@ -66,10 +67,25 @@ def search(fit: KernelFit, steps: int, rate: float) -> Scales:
         view = int(fit.members[k][0])
         if len(fit.members[k]) > 1:
             view = int(generator.choice(fit.members[k]))
-        sides = *fit.seen(k, rest, view), *fit.seen(k, held_out, view)
-        pairs = *sides, fit.rings[k], noise[rest]
-        flat, state = _step(optimizer, unravel, flat, state, *pairs)
-    return jax.tree.map(np.asarray, unravel(flat))
+        sides = fit.seen(k, rest, view), fit.seen(k, held_out, view)
+        given = jax.tree.map(backend.xp.asarray, (scales, *sides, fit.rings[k], noise[rest]))
+        with suppress(np.linalg.LinAlgError):  # as a step that is not finite
+            slope = _flat(held_out_slope(backend, *given))
+            flat, state = _moved(optimizer, slope, state, flat)
+            scales = _filled(scales, np.asarray(flat))
+    return scales
+
+
+def _flat(scales: Scales) -> np.ndarray:
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(scales)])
+
+
+def _filled(scales: Scales, flat: np.ndarray) -> Scales:
+    """The numbers of :func:`_flat` in the shapes of other scales."""
+    leaves, structure = jax.tree.flatten(scales)
+    parts = np.split(flat, np.cumsum([np.size(leaf) for leaf in leaves])[:-1])
+    shapes = (np.shape(leaf) for leaf in leaves)
+    return structure.unflatten(map(np.reshape, parts, shapes))
 
 
 @cache
@@ -88,31 +104,12 @@ def adam(
     return update if clip is None else optax.chain(optax.clip_by_global_norm(clip), update)
 
 
-def _held_out_error(scales, z, y, other, expected, rings, noise):
-    """The logarithm of the mean squared error on held-out samples."""
-    count, even = len(z), 2 * (y.shape[1] // 3)
-    # Only the linear part needs float64, which its noise is seven digits below.
-    parts = parity_kernels(scales, jnp.concatenate([z, other]), z, rings, jnp.float32)
-    total = 0.0
-    for parity, columns in ((0, slice(0, even)), (1, slice(even, None))):
-        kernel = parts[parity] + parts[parity + 2]
-        matrix = kernel[:count] + jnp.diag(jnp.exp(scales.noise[parity]) * noise)
-        alpha = jax.scipy.linalg.solve(matrix, y[:, columns], assume_a="pos")
-        found = linalg.matmul(kernel[count:], alpha)
-        total = total + jnp.sum((found - expected[:, columns]) ** 2)
-    return jnp.log(total / expected.size + 1e-30)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _step(optimizer, unravel, flat, state, *pairs):
-    """Scales and state after a step; slope and update are one program."""
-    slope = jax.grad(lambda flat: _held_out_error(unravel(flat), *pairs))(flat)
-    return finite_step(optimizer, slope, state, flat)
-
-
 def finite_step(optimizer: Any, slope: Any, state: Any, values: Any) -> tuple[Any, Any]:
     """Values and state of an optimiser after a step; the values as they are where it is not finite."""
     updates, state = optimizer.update(slope, state, values)
     finite = jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(updates)]).all()
     moved = optax.apply_updates(values, updates)
     return jax.tree.map(partial(jnp.where, finite), moved, values), state
+
+
+_moved = jax.jit(finite_step, static_argnums=0)

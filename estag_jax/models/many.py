@@ -46,6 +46,6 @@ def predict_many(forecaster: Forecaster, history: Array) -> np.ndarray:
         filled = part[np.minimum(np.arange(width), len(part) - 1)]
         # Cut by numpy, where jax would compile a program for each number of windows.
         with _COMPILING:
-            frames = compiled.predict(forecaster.predictor, filled, forecaster.inputs)
+            frames = compiled.predict(compiled.placed(forecaster), filled, forecaster.inputs)
         found.append(np.asarray(frames)[: len(part)])
     return np.concatenate(found)

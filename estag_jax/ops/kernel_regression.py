@@ -35,6 +35,30 @@ class Side(NamedTuple):
     response: Array
 
 
+def regularised(
+    backend: linalg.Backend, scales: Scales, features: tuple[Array, ...], sides: tuple[Side, Side]
+) -> list[Array]:
+    """L L^T + R + Σ of both sides [n, n]; of numpy's the lower triangle alone, see :func:`solve`."""
+    count = len(sides[0].noise)
+    if backend is linalg.NUMPY:
+        matrices = [np.empty((count, count)) for _ in sides]
+        for begin in range(0, count, BLOCK):
+            # The factorisation reads the lower triangle alone.
+            some, before = slice(begin, begin + BLOCK), slice(0, begin + BLOCK)
+            added = added_kernels(backend, scales, _at(features, some), _at(features, before))
+            for matrix, side, rest in zip(matrices, sides, added, strict=True):
+                linear = side.linear[some] @ side.linear[before].T
+                np.add(linear, rest, out=matrix[some, before])
+        for matrix, side in zip(matrices, sides, strict=True):
+            matrix[np.diag_indices(count)] += side.noise
+        return matrices
+    added = added_kernels(backend, scales, features, features)
+    return [
+        backend.matmul(side.linear, side.linear.T) + rest + backend.xp.diag(side.noise)
+        for side, rest in zip(sides, added, strict=True)
+    ]
+
+
 def solve(
     backend: linalg.Backend, scales: Scales, features: tuple[Array, ...], sides: tuple[Side, Side]
 ) -> list[tuple[Array, Array]]:
@@ -49,23 +73,7 @@ def solve(
     Returns:
       w [D, M] and α [n, M] of both sides.
     """
-    count = len(sides[0].noise)
-    if backend is linalg.NUMPY:
-        matrices = [np.empty((count, count)) for _ in sides]
-        for begin in range(0, count, BLOCK):
-            # The factorisation reads the lower triangle alone.
-            some, before = slice(begin, begin + BLOCK), slice(0, begin + BLOCK)
-            added = added_kernels(backend, scales, _at(features, some), _at(features, before))
-            for matrix, side, rest in zip(matrices, sides, added, strict=True):
-                matrix[some, before] = side.linear[some] @ side.linear[before].T + rest
-        for matrix, side in zip(matrices, sides, strict=True):
-            matrix[np.diag_indices(count)] += side.noise
-    else:
-        added = added_kernels(backend, scales, features, features)
-        matrices = [
-            backend.matmul(side.linear, side.linear.T) + rest + backend.xp.diag(side.noise)
-            for side, rest in zip(sides, added, strict=True)
-        ]
+    matrices = regularised(backend, scales, features, sides)
     found = []
     for side in sides:
         alpha = linalg.solve_positive(backend, matrices.pop(0), side.response)

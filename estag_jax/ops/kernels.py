@@ -17,17 +17,20 @@ a linear map, a linear map whose weights vary with the shape and the motion, and
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from estag_jax.graph import Array
-from estag_jax.ops.linalg import Backend, matmul
+from estag_jax.ops.linalg import Backend
 
 RINGS = 6
 """Distances along bonds that are told apart: 0 … 4, and 5 or more."""
+
+SIDES = np.s_[..., :2], np.s_[..., 2]
+"""The even and the odd components of inputs."""
 
 
 @jax.tree_util.register_dataclass
@@ -51,6 +54,15 @@ class Metric:
         shape = xp.arange(self.order.shape[0]) == 0
         third = flat + xp.where(shape, self.odd[0], self.odd[1])
         return xp.exp(xp.stack([flat, flat, third], axis=-1))
+
+    def slope(self, xp: Any, rings: Array, even: Array, odd: Array) -> Metric:
+        """A derivative by the logarithms, from that by log w of the inputs: even [2 P T], odd [P T]."""
+        past = self.order.shape[0]
+        third = odd.reshape(-1, past)
+        both = xp.sum(even.reshape(-1, past, 2), axis=-1) + third
+        members = xp.asarray(rings) == xp.arange(RINGS)[:, None]
+        shape, rest = xp.sum(third[:, 0]), xp.sum(third[:, 1:])
+        return Metric(members @ xp.sum(both, axis=1), xp.sum(both, axis=0), xp.stack([shape, rest]))
 
 
 @jax.tree_util.register_dataclass
@@ -93,44 +105,6 @@ def initial_scales(past: int) -> Scales:
     )
 
 
-def parity_kernels(
-    scales: Scales, left: Array, right: Array, rings: Array, added: Any = None
-) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """The linear and the other part of the two kernels, in all their terms.
-
-    Args:
-      scales: see the module.
-      left: z [n, P, T, 3].
-      right: z' [n', P, T, 3].
-      rings: of the points [P].
-      added: the dtype of the other parts; None for that of the inputs.
-
-    Returns:
-      E_lin + β and O_lin, then what is added to them in K_even and K_odd, each [n, n'].
-    """
-
-    def products(weights: jax.Array, left: Array, right: Array) -> tuple[jax.Array, ...]:
-        """E and O [n, n'], and half the squared lengths [n] and [n']."""
-        # The weights stand on one side alone: a derivative by them is one product of matrices, not two.
-        scaled, lengths = left * weights**2, right**2 * weights**2
-        return (
-            matmul(rows(scaled[..., :2]), rows(right[..., :2]).T),
-            matmul(rows(scaled[..., 2]), rows(right[..., 2]).T),
-            0.5 * jnp.sum(rows(scaled * left), axis=1),
-            0.5 * jnp.sum(rows(lengths), axis=1),
-        )
-
-    linear, product, radial = weights_of(jnp, scales, rings)
-    even, odd, _, _ = products(linear, left, right)
-    short = scales, product, radial, left, right
-    if added is not None:
-        short = jax.tree.map(lambda leaf: jnp.asarray(leaf, added), short)
-    shorter, product, radial, *sides = short
-    e_product, o_product, _, _ = products(product, *sides)
-    others = _added(jnp, shorter, e_product, o_product, *products(radial, *sides))
-    return even + jnp.exp(scales.bias), odd, *others
-
-
 def weights_of(xp: Any, scales: Scales, rings: Array) -> tuple[Array, Array, Array]:
     """The weights w [P, T, 3] of the linear, the product and the radial metric."""
     points, past = len(rings), scales.linear.order.shape[0]
@@ -144,6 +118,24 @@ def weights_of(xp: Any, scales: Scales, rings: Array) -> tuple[Array, Array, Arr
 def rows(z: Array) -> Array:
     """One row for each input."""
     return z.reshape(z.shape[0], -1)
+
+
+def linear_features(xp: Any, scales: Scales, z: Array, rings: Array) -> tuple[Array, Array]:
+    """Φ+ [n, 2 P T + 1] and Φ- [n, P T] of inputs: E_lin + β and O_lin are Φ Φ'^T."""
+    z = z * weights_of(xp, scales, rings)[0]
+    bias = xp.full((len(z), 1), xp.exp(0.5 * scales.bias))
+    return xp.concatenate([rows(z[..., :2]), bias], axis=1), rows(z[..., 2])
+
+
+def added_features(xp: Any, scales: Scales, z: Array, rings: Array) -> tuple[Array, ...]:
+    """What added_kernels takes of inputs along all axes: as Directions.features, none left out."""
+    _, *weights = weights_of(xp, scales, rings)
+    return _with_lengths(xp, [rows((z * w)[side]) for w in weights for side in SIDES])
+
+
+def _with_lengths(xp: Any, features: list[Array]) -> tuple[Array, ...]:
+    """The features, and half the squared lengths of the radial ones."""
+    return *features, 0.5 * (xp.sum(features[2] ** 2, axis=1) + xp.sum(features[3] ** 2, axis=1))
 
 
 class Directions(NamedTuple):
@@ -160,11 +152,11 @@ class Directions(NamedTuple):
     radial_even: Array
     radial_odd: Array
 
-    def features(self, backend: Backend, z: Array) -> tuple[Array, Array, Array, Array]:
-        """Inputs [n, P, T, 3] along the directions, a matrix [n, q] for each field."""
-        even, odd = rows(z[..., :2]), rows(z[..., 2])
-        sides = even, odd, even, odd
-        return tuple(backend.matmul(a, b) for a, b in zip(sides, self, strict=True))
+    def features(self, backend: Backend, z: Array) -> tuple[Array, ...]:
+        """Inputs [n, P, T, 3] along the directions, a matrix [n, q] for each field, and |z|²/2 [n]."""
+        sides = 2 * [rows(z[side]) for side in SIDES]
+        along = [backend.matmul(a, b) for a, b in zip(sides, self, strict=True)]
+        return _with_lengths(backend.xp, along)
 
 
 def directions(scales: Scales, z: np.ndarray, rings: np.ndarray, cut: float) -> Directions:
@@ -183,7 +175,7 @@ def directions(scales: Scales, z: np.ndarray, rings: np.ndarray, cut: float) -> 
     _, product, radial = weights_of(np, scales, rings)
     found = []
     for weights, rest in ((product, cut * np.exp(float(scales.free))), (radial, cut)):
-        for side in (np.s_[..., :2], np.s_[..., 2]):
+        for side in SIDES:
             flat = weights[side].ravel()
             weighted = rows(z[side]) * flat
             variances, vectors = np.linalg.eigh(weighted.T @ weighted / len(z))
@@ -196,17 +188,60 @@ def added_kernels(
     backend: Backend, scales: Scales, left: tuple[Array, ...], right: tuple[Array, ...]
 ) -> tuple[Array, Array]:
     """What is added to the linear kernels in K_even and K_odd [n, n'], of features along directions."""
+    plus, minus, up, down = _factors(backend, scales, left, right)
+    plus *= up
+    minus *= down
+    even = plus + minus
+    plus -= minus
+    return even, plus
+
+
+def added_slopes(
+    backend: Backend,
+    scales: Scales,
+    left: tuple[Array, ...],
+    right: tuple[Array, ...],
+    even: Array,
+    odd: Array,
+) -> tuple[Array, ...]:
+    """Derivatives of the sum of both added kernels, weighted.
+
+    Args:
+      backend, scales, left, right: as for :func:`added_kernels`; features along the axes of inputs.
+      even, odd: the weights of the kernels [n, n'].
+
+    Returns:
+      The derivatives by the logarithms of the weights of each feature [q], four fields, and those by the
+      logarithms of c and of b.
+    """
     xp = backend.xp
-    products = (backend.matmul(a, b.T) for a, b in zip(left, right, strict=True))
-    halves = (0.5 * (xp.sum(f[2] ** 2, axis=1) + xp.sum(f[3] ** 2, axis=1)) for f in (left, right))
-    return _added(xp, scales, *products, *halves)
+    plus, minus, up, down = _factors(backend, scales, left, right)
+    up *= even + odd
+    down *= even - odd
+    plus *= up
+    minus *= down
+    by = up + down, up - down, plus + minus, plus - minus
+    found = [
+        2 * xp.sum(a * backend.matmul(slope, b), axis=0)
+        for slope, a, b in zip(by, left[:-1], right[:-1], strict=True)
+    ]
+    one, other = xp.sum(by[2], axis=1), xp.sum(by[2], axis=0)
+    for k in (2, 3):
+        found[k] = found[k] - one @ left[k] ** 2 - other @ right[k] ** 2
+    return *found, xp.exp(scales.free) * xp.sum(by[0]), xp.sum(one)
 
 
-def _added(xp, scales, e_product, o_product, e_radial, o_radial, one, other):
-    """(b/2) [(c + E + O) ρ₊ ± (c + E - O) ρ₋], which are the two sums of the module."""
-    e_radial = e_radial - one[:, None] - other
-    factor = xp.exp(scales.free) + e_product
-    plus = (factor + o_product) * xp.exp(e_radial + o_radial)
-    minus = (factor - o_product) * xp.exp(e_radial - o_radial)
-    half = 0.5 * xp.exp(scales.size)
-    return half * (plus + minus), half * (plus - minus)
+def _factors(backend, scales, left, right):
+    """Of the two terms that K_even is the sum of, K_odd the difference: c + E ± O, then (b/2) ρ±."""
+    xp = backend.xp
+    (*left, one), (*right, other) = left, right
+    e_product, o_product, e_radial, o_radial = (
+        backend.matmul(a, b.T) for a, b in zip(left, right, strict=True)
+    )
+    e_product += xp.exp(scales.free)
+    e_radial -= (one - scales.size + math.log(2))[:, None]
+    e_radial -= other
+    plus, up = e_product + o_product, xp.exp(e_radial + o_radial)
+    e_product -= o_product
+    e_radial -= o_radial
+    return plus, e_product, up, xp.exp(e_radial)

@@ -56,6 +56,20 @@ def solver() -> Backend:
     return NUMPY if jax.default_backend() == "cpu" else JAX
 
 
+def factorised(backend: Backend, matrix: Array) -> tuple[Array, bool]:
+    """The Cholesky factor of a positive A [n, n], whose lower triangle is read; numpy overwrites it."""
+    if backend is NUMPY:
+        # LAPACK counts by columns: the transpose is factorised where it lies.
+        return scipy.linalg.cho_factor(matrix.T, overwrite_a=True, check_finite=False)
+    return jax.scipy.linalg.cho_factor(matrix, lower=True)
+
+
+def solve_factorised(backend: Backend, factor: tuple[Array, bool], right: Array) -> Array:
+    """X of A X = Y [n, M] for a factor of :func:`factorised`."""
+    solve = (scipy if backend is NUMPY else jax.scipy).linalg.cho_solve
+    return solve(factor, right, check_finite=False)
+
+
 def solve_positive(backend: Backend, matrix: Array, right: Array) -> Array:
     """X of A X = Y for a positive A, by Cholesky; reads its lower triangle and, in numpy, overwrites it.
 
@@ -64,11 +78,7 @@ def solve_positive(backend: Backend, matrix: Array, right: Array) -> Array:
       matrix: A [n, n].
       right: Y [n, M].
     """
-    if backend is NUMPY:
-        # LAPACK counts by columns: the transpose is factorised where it lies.
-        factor = scipy.linalg.cho_factor(matrix.T, overwrite_a=True, check_finite=False)
-        return scipy.linalg.cho_solve(factor, right, check_finite=False)
-    return jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(matrix, lower=True), right)
+    return solve_factorised(backend, factorised(backend, matrix), right)
 
 
 def cholesky(backend: Backend, matrix: Array) -> Array:

@@ -13,6 +13,7 @@ from helpers.springs import QUICK, frames, task, training
 from estag_jax.data.settings import WindowConfig
 from estag_jax.models import compiled
 from estag_jax.models.base import Network
+from estag_jax.models.frame_kernel import FrameKernel
 from estag_jax.training.fit import fit
 
 
@@ -47,6 +48,22 @@ def test_jit_over_a_forecaster_neither_retraces_nor_bakes_weights_in():
     np.testing.assert_allclose(found[0.0], last, rtol=1e-6)
     np.testing.assert_allclose(found[2.0], 3 * last - 2 * before, rtol=1e-5, atol=1e-6)
     assert np.abs(first - found[0.0]).max() > 1e-3
+
+
+def test_arrays_of_numpy_are_converted_once_for_each_precision():
+    """First within a trace, whose values do not outlive it."""
+    of = task()
+    bound = fit(FrameKernel(steps=(0, 0), samples=40), of).forecaster
+    history = histories(of)[0].astype(np.float32)
+    assert not any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(bound.predictor))
+    traced = jax.jit(lambda h: bound.predict(h))(history)
+    np.testing.assert_allclose(bound.predict(history), traced, atol=1e-5)
+    assert compiled.placed(bound) is compiled.placed(bound)
+    with jax.enable_x64(True):
+        exact = bound.predict(history.astype(np.float64))
+        assert compiled.placed(bound).alpha.dtype == np.float64
+    np.testing.assert_allclose(exact, bound.predictor.predict(history), atol=1e-9)
+    assert compiled.placed(bound).alpha.dtype == np.float32
 
 
 def test_everything_that_is_an_array_is_a_leaf(network):

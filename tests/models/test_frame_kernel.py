@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.kernels import parity_kernels
 from helpers.walks import random_windows, task_of
 
 from estag_jax.data.graphs import GraphConfig
@@ -19,7 +20,6 @@ from estag_jax.models.frame_kernel import FrameKernel
 from estag_jax.models.frame_ridge import FrameRidge
 from estag_jax.models.frames import rings_of
 from estag_jax.npz import read_npz
-from estag_jax.ops.kernels import parity_kernels
 from estag_jax.sources.catalog import load
 from estag_jax.testing.symmetry import random_symmetry
 from estag_jax.training.fit import fit

@@ -4,7 +4,15 @@ import jax
 import numpy as np
 import pytest
 
-from estag_jax.ops.kernels import RINGS, Metric, initial_scales, parity_kernels
+from estag_jax.ops import linalg
+from estag_jax.ops.kernels import (
+    RINGS,
+    Metric,
+    added_features,
+    added_kernels,
+    initial_scales,
+    linear_features,
+)
 
 PAST, POINTS = 3, 4
 
@@ -46,27 +54,36 @@ def spelled_out(scales, one, other, rings):
     return even, odd
 
 
-def test_kernels_are_the_formula(scales, x64):
+def kernels(scales, left, right, rings):
+    """E_lin + β and O_lin, and what is added to them in K_even and K_odd, as the package computes them."""
+    linear = (linear_features(np, scales, z, rings) for z in (left, right))
+    added = (added_features(np, scales, z, rings) for z in (left, right))
+    return *(a @ b.T for a, b in zip(*linear, strict=True)), *added_kernels(
+        linalg.NUMPY, scales, *added
+    )
+
+
+def test_kernels_are_the_formula(scales):
     rng = np.random.default_rng(1)
     left, right = rng.normal(size=(5, POINTS, PAST, 3)), rng.normal(size=(6, POINTS, PAST, 3))
     rings = np.array([0, 1, 2, RINGS - 1])
-    linear_even, linear_odd, even, odd = parity_kernels(scales, left, right, rings)
+    linear_even, linear_odd, even, odd = kernels(scales, left, right, rings)
     for i, j in np.ndindex(5, 6):
         expected = spelled_out(scales, left[i], right[j], rings)
         found = linear_even[i, j] + even[i, j], linear_odd[i, j] + odd[i, j]
         np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
-def test_kernels_are_positive_and_know_the_hand(scales, x64):
+def test_kernels_are_positive_and_know_the_hand(scales):
     """A mirrored input changes the sign of the odd kernel alone, so outputs mirror with it."""
     z = np.random.default_rng(2).normal(size=(30, POINTS, PAST, 3))
     rings = np.arange(POINTS)
-    found = parity_kernels(scales, z, z, rings)
+    found = kernels(scales, z, z, rings)
     for part in (*found, found[0] + found[2], found[1] + found[3]):
         np.testing.assert_allclose(part, part.T, atol=1e-12)
         values = np.linalg.eigvalsh(part)
         assert values.min() > -1e-9 * values.max()
-    mirrored = parity_kernels(scales, z * np.array([1, 1, -1]), z, rings)
+    mirrored = kernels(scales, z * np.array([1, 1, -1]), z, rings)
     for one, other, sign in zip(found, mirrored, (1, -1, 1, -1), strict=True):
         np.testing.assert_allclose(other, sign * one, rtol=1e-9, atol=1e-12)
     assert np.abs(found[3]).max() > 1e-3
