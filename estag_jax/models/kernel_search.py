@@ -70,7 +70,8 @@ def search(fit: KernelFit, steps: int, rate: float) -> Scales:
         sides = fit.seen(k, rest, view), fit.seen(k, held_out, view)
         given = jax.tree.map(backend.xp.asarray, (scales, *sides, fit.rings[k], noise[rest]))
         with suppress(np.linalg.LinAlgError):  # as a step that is not finite
-            slope = _flat(held_out_slope(backend, *given))
+            slope_of = held_out_slope if backend is linalg.NUMPY else _compiled_slope
+            slope = _flat(slope_of(backend, *given))
             flat, state = _moved(optimizer, slope, state, flat)
             scales = _filled(scales, np.asarray(flat))
     return scales
@@ -113,3 +114,4 @@ def finite_step(optimizer: Any, slope: Any, state: Any, values: Any) -> tuple[An
 
 
 _moved = jax.jit(finite_step, static_argnums=0)
+_compiled_slope = jax.jit(held_out_slope, static_argnums=0)
