@@ -151,7 +151,7 @@ class Loop:
         window = self.task.window
         shape = window.past, window.delta, window.horizons
         history, _, features, graph = bucket.windows(jnp.zeros(1, int), *shape)
-        init = jax.jit(self.module.init)
+        init: Any = jax.jit(self.module.init)  # JAX's types lack clear_cache
         variables = [init(jax.random.key(seed), history, features, graph) for seed in self.seeds]
         if hasattr(self.module, "data_init"):
             variables = [self.module.data_init(v, self.task) for v in variables]
