@@ -1,9 +1,9 @@
-"""Prints the peak memory of ``estag`` on a large file, and what the file adds to that of a small one.
+"""Prints the peak memory of ``estag`` on files of several sizes, and the line through them.
 
-    .venv/bin/python benchmarks/memory.py [--megabytes 240]
+    .venv/bin/python benchmarks/memory.py [--megabytes 24 240 480]
 
 Each command is a process of its own. What importing and compiling take does not grow with the file: it is
-what the small file shows.
+what the line has at a file of zero size. Programs are kept in a new folder: training compiles its own first.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-NODES, SMALL = 20, 20_000
-"""Carbon atoms, and frames of the small file, 5 MB."""
+NODES = 20
+"""Carbon atoms."""
+
+SPLIT = [word for part in ("train", "validation", "test") for word in (f"--split.{part}", "100")]
+"""Few windows: they take time, and memory of their own alone."""
 
 MB = 1e6
 
@@ -29,8 +32,8 @@ MB = 1e6
 class Config:
     """Peak memory by command."""
 
-    megabytes: int = 240
-    """Size of the large file."""
+    megabytes: tuple[int, ...] = (24, 240, 480)
+    """Sizes of the files."""
 
     model: str = "ESTAG"
     """The network that is trained for one epoch."""
@@ -50,7 +53,8 @@ def write(path: Path, frames: int) -> None:
 def peak(argv: list[str], folder: Path) -> float:
     """The largest resident memory of a command, MB."""
     with open(folder / "log", "w") as log:
-        process = subprocess.Popen(argv, cwd=folder, stdout=log, stderr=log)
+        own = os.environ | {"ESTAG_DATA": str(folder / "cache")}
+        process = subprocess.Popen(argv, cwd=folder, stdout=log, stderr=log, env=own)
         _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit((folder / "log").read_text())
@@ -60,40 +64,37 @@ def peak(argv: list[str], folder: Path) -> float:
 def main(config: Config) -> None:
     """Prints one row a command."""
     estag = [sys.executable, "-m", "estag_jax"]
+    fitted = ["train", "--data", "FILE", "--overwrite", "--out", "run", *SPLIT, "--model"]
+    trained = [*fitted, config.model, "--train.epochs", "1"]
     commands = {
         "data info": ["data", "info", "FILE", "--figure", "f.png"],
-        "train var-ridge": ["train", "--data", "FILE", "--model", "var-ridge", "--out", "a"],
-        f"train {config.model}": [
-            *["train", "--data", "FILE", "--model", config.model, "--out", "b"],
-            *["--train.epochs", "1"],
-        ],
+        "train var-ridge": [*fitted, "var-ridge"],
+        f"train {config.model}": trained,
+        f"train {config.model} again": trained,
     }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for file, frames in (
-            ("small", SMALL),
-            ("large", int(config.megabytes * MB) // (NODES * 12)),
-        ):
+        sizes = []
+        for megabytes in config.megabytes:
             # In a process of its own: a command's peak counts that of the process that started it.
-            writer = multiprocessing.Process(target=write, args=(folder / f"{file}.npz", frames))
+            file, frames = folder / f"{megabytes}.npz", int(megabytes * MB) // (NODES * 12)
+            writer = multiprocessing.Process(target=write, args=(file, frames))
             writer.start()
             writer.join()
-        size, least = ((folder / f"{n}.npz").stat().st_size / MB for n in ("large", "small"))
+            sizes.append(file.stat().st_size / MB)
         alone = peak([sys.executable, "-c", "import jax; jax.numpy.zeros(1)"], folder)
-        print(f"jax alone: {alone:.0f} MB; file: {size:.0f} MB")
+        print(f"jax alone: {alone:.0f} MB", flush=True)
         for title, command in commands.items():
-            found = []
-            for file in ("small.npz", "large.npz"):
-                words = [file if word == "FILE" else word for word in command]
-                found.append(
-                    peak([*estag, *words, *["--overwrite"] * (words[0] == "train")], folder)
-                )
-            small, large = found
-            print(
-                f"{title:<16} {large:5.0f} MB, {large / size:.2f} times the file; {small:5.0f} MB with "
-                f"{least:.0f} MB, so the file adds {(large - small) / (size - least):.2f} times itself",
-                flush=True,
+            peaks = [
+                peak([*estag, *(f"{m}.npz" if w == "FILE" else w for w in command)], folder)
+                for m in config.megabytes
+            ]
+            slope, intercept = np.polyfit(sizes, peaks, 1)
+            shown = ", ".join(
+                f"{p:.0f} MB ({p / s:.1f} times {s:.0f} MB)"
+                for p, s in zip(peaks, sizes, strict=True)
             )
+            print(f"{title}: {shown}; {intercept:.0f} MB + {slope:.2f} times the file", flush=True)
 
 
 if __name__ == "__main__":

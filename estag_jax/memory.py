@@ -10,6 +10,9 @@ import math
 import os
 from collections.abc import Generator
 from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
 
 GIGABYTE = 10**9
 
@@ -19,6 +22,9 @@ figures)."""
 
 PAIR = 16
 """Bytes of a pair of nodes in a list of pairs."""
+
+ALIGNMENT = 64
+"""Bytes at a multiple of which an array begins that XLA on CPUs does not copy."""
 
 _LIMIT: ContextVar[float | None] = ContextVar("limit", default=None)
 
@@ -59,6 +65,15 @@ def afford_parts(count: int, kind: str, where: object) -> None:
 def afford_pairs(count: int, what: str, remedy: str) -> None:
     """Raises TooLarge where a list of so many pairs of nodes, named by ``what``, is more than the limit."""
     afford(PAIR * count, f"a list of {count:,} {what}", remedy)
+
+
+def aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An empty array that XLA on CPUs takes as it is, where it copies others."""
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    room = np.empty(size + ALIGNMENT, np.uint8)
+    begin = -room.ctypes.data % ALIGNMENT
+    return room[begin : begin + size].view(dtype).reshape(shape)
 
 
 def give_back() -> None:

@@ -147,7 +147,7 @@ def _read_array(file: BufferedIOBase, most: int) -> np.ndarray:
     if not 0 <= size <= most:
         raise ValueError(f"a header claims {dtype}{list(shape)}, {size} bytes out of {most}")
     memory.afford(size, f"an array {dtype}{list(shape)}")
-    data, filled = np.empty(size, np.uint8), 0
+    data, filled = memory.aligned((size,), np.uint8), 0
     while filled < size:
         count = file.readinto(data[filled : filled + 2**20])
         if not count:

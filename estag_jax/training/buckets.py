@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +12,7 @@ from jax.sharding import Mesh, PartitionSpec
 from estag_jax.data.settings import WindowConfig
 from estag_jax.data.task import Task
 from estag_jax.graph import Graph, stack
+from estag_jax.memory import ALIGNMENT, aligned
 from estag_jax.models.base import network_inputs
 from estag_jax.nn.config import Elements
 from estag_jax.ops.halo import NODES
@@ -202,9 +204,12 @@ def _spanned(frames: np.ndarray, starts: np.ndarray, span: int) -> tuple[np.ndar
     steps[span + 1 :] -= steps[: len(steps) - span - 1].copy()
     within = np.cumsum(steps[:-1]) > 0
     first, last = np.flatnonzero(within)[[0, -1]]
-    if within[first : last + 1].all():  # a block of time, which needs no copy
+    if within[first : last + 1].all():  # a block of time, which needs no copy, not even on a CPU
+        first -= first % (ALIGNMENT // math.gcd(ALIGNMENT, frames[0].nbytes))
         return frames[first : last + 1], starts - first
-    return frames[within], np.cumsum(within)[starts] - 1
+    found = aligned((np.count_nonzero(within), *frames.shape[1:]), frames.dtype)
+    np.take(frames, np.flatnonzero(within), axis=0, out=found, mode="clip")  # others are buffered
+    return found, np.cumsum(within)[starts] - 1
 
 
 def _grown(frames: np.ndarray, nodes: int) -> np.ndarray:

@@ -151,12 +151,13 @@ class Loop:
         window = self.task.window
         shape = window.past, window.delta, window.horizons
         history, _, features, graph = bucket.windows(jnp.zeros(1, int), *shape)
-        init = jax.jit(self.module.init)
+        init: Any = jax.jit(self.module.init)  # JAX's types lack clear_cache
         variables = [init(jax.random.key(seed), history, features, graph) for seed in self.seeds]
         if hasattr(self.module, "data_init"):
             variables = [self.module.data_init(v, self.task) for v in variables]
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *variables)
         state = jax.vmap(lambda v: init_state(v, self.optimizer))(stacked)
+        init.clear_cache()  # its program is of no more use
         memory.give_back()
         return state
 

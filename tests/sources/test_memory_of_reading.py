@@ -2,6 +2,7 @@
 
 import tracemalloc
 
+import jax
 import numpy as np
 import pytest
 
@@ -87,11 +88,20 @@ def test_training_windows_lie_on_the_device_without_another_copy(folder):
     task = Task(trajectory, WindowConfig(past=3, delta=1), SplitConfig(train=FRAMES))
     taken, (bucket,) = peak(lambda: make_buckets(task, EgnnConfig().elements))
     assert len(bucket.starts) > FRAMES / 2 and taken < 0.35 * SIZE, taken / SIZE
-    # The device's own copy is not traced; the frames are those of the file.
-    first = task.splits[0].train.min()
+    first, begin = task.splits[0].train[0], bucket.starts[0]
     np.testing.assert_array_equal(
-        bucket.positions[:5], trajectory.positions[first : first + 5].astype(np.float32)
+        bucket.positions[begin : begin + 5], trajectory.positions[first : first + 5]
     )
+    # A CPU's own memory is not traced: it takes the file's as they are.
+    on_device = jax.device_put(bucket.positions)
+    assert np.shares_memory(np.asarray(on_device), trajectory.positions)
+
+
+def test_chosen_frames_lie_on_a_cpu_without_another_copy(folder):
+    task = Task(load(folder / "a.npz"), WindowConfig(past=3, delta=1), SplitConfig(train=500))
+    (bucket,) = make_buckets(task, EgnnConfig().elements)
+    assert len(bucket.positions) < FRAMES / 8
+    assert np.shares_memory(np.asarray(jax.device_put(bucket.positions)), bucket.positions)
 
 
 def test_facts_and_fingerprint_take_a_part_of_the_positions(folder):

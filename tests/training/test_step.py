@@ -126,5 +126,10 @@ def test_the_device_holds_the_frames_of_training_windows_alone(seed):
     starts = np.sort(rng.choice(60 - span, size=rng.integers(1, 12), replace=False))
     kept, moved = _spanned(frames, starts, span)
     offsets = np.arange(span + 1)
-    np.testing.assert_array_equal(kept, frames[np.unique(starts[:, None] + offsets)])
+    needed = np.unique(starts[:, None] + offsets)
+    more = len(kept) - len(
+        needed
+    )  # so that a block begins at a multiple of 64 bytes; frames have 48
+    assert 0 <= more < 4
+    np.testing.assert_array_equal(kept[more:], frames[needed])
     np.testing.assert_array_equal(kept[moved[:, None] + offsets], frames[starts[:, None] + offsets])

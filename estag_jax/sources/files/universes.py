@@ -180,7 +180,7 @@ def _frames(
     places = np.searchsorted(carried, atoms)
     shape = (len(reader), *atoms.shape, 3)
     memory.afford(4 * math.prod(shape), f"{path}: an array float32{list(shape)}")
-    positions = np.empty(shape, np.float32)
+    positions = memory.aligned(shape, np.float32)
     times = np.empty(len(reader))
 
     def frames() -> Iterator[tuple[np.ndarray, np.ndarray]]:
