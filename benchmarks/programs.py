@@ -47,7 +47,7 @@ class Ours:
 
     def validate(self) -> None:
         """The error on the validation windows."""
-        validation_error(self.predictor, self.task, self.loop.sizes, self.loop.hidden)
+        validation_error(self.predictor, self.task, self.loop.sizes, self.loop.numbers)
 
     def rollout(self) -> None:
         """In one compiled program."""

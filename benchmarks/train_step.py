@@ -69,7 +69,7 @@ def programs(name: str, task: Task, seeds: int) -> dict[str, tuple[Callable, int
     alone = Loop(name, method, task, (0,), TrainConfig())
     found[f"{name}: validation, all {task.count('validation')} windows forward"] = (
         lambda: validation_error(
-            alone.predictor(alone.best), task, alone.sizes, alone.hidden, seeds=True
+            alone.predictor(alone.best), task, alone.sizes, alone.numbers, seeds=True
         ),
         1,
         np.nan,
