@@ -60,7 +60,7 @@ licences: install
 docs: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.txt -e '.[docs]'
 	rm -rf docs/notebooks && cp -r notebooks docs/
-	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	$(BIN)/python -m sphinx -E -W --keep-going -q -b html docs build/docs
 	@echo build/docs/index.html
 
 soak: install
