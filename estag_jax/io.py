@@ -8,7 +8,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Protocol
@@ -123,6 +123,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     words = {name.lower(): name for name in known}
     near = difflib.get_close_matches(word.lower(), words, n=1)
     return f", did you mean {words[near[0]]!r}?" if near else ""
+
+
+def unknown(what: str, name: str, known: Collection[str]) -> str:
+    """What is said of a name that is none of those known: its nearest, and all there are."""
+    return f"no {what} {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}"
 
 
 def slug(text: str) -> str:

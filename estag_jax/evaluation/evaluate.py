@@ -13,7 +13,7 @@ from estag_jax.evaluation.metrics import METRICS, mse, per_window_calibration, s
 from estag_jax.evaluation.predictions import predictions, validated
 from estag_jax.evaluation.result import Result, Row
 from estag_jax.evaluation.rollout import rollout_errors, rollout_figures
-from estag_jax.io import did_you_mean, reporting_as, tell
+from estag_jax.io import reporting_as, tell, unknown
 from estag_jax.models import catalog
 from estag_jax.models.base import Predictor
 from estag_jax.models.error_bars import ErrorBars
@@ -65,8 +65,7 @@ def evaluate(
     else:
         for name in metrics:
             if name not in METRICS:
-                hint = did_you_mean(name, METRICS)
-                raise ValueError(f"no metric {name!r}{hint}; there are {', '.join(METRICS)}")
+                raise ValueError(unknown("metric", name, METRICS))
         functions = {name: METRICS[name] for name in dict.fromkeys(("mse", *metrics))}
     rows, rolled, blocks = [], {}, block_numbers(task, part)
     for label, one in _named(fitted):

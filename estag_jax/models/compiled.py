@@ -24,7 +24,7 @@ _PLACED: WeakKeyDictionary[Forecaster, dict[Any, Predictor]] = WeakKeyDictionary
 
 
 def placed(forecaster: Forecaster) -> Predictor:
-    """The predictor with jax's arrays, kept with the forecaster: each call would convert numpy's anew."""
+    """The predictor with jax's arrays, kept with the forecaster: else each call would convert numpy's."""
     predictor = forecaster.predictor
     there = any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(predictor))  # or traced
     if there or not predictor.compiled:

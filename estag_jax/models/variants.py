@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from estag_jax.io import did_you_mean
+from estag_jax.io import unknown
 from estag_jax.models.estag import EstagConfig
 from estag_jax.models.stag import StagConfig
 from estag_jax.nn.config import NetworkConfig
@@ -118,5 +118,4 @@ def check(names: Sequence[str]) -> None:
     """
     for name in names:
         if name not in ORDER:
-            hint = did_you_mean(name, list(ORDER))
-            raise ValueError(f"no variant {name!r}{hint}; there are {', '.join(ORDER)}")
+            raise ValueError(unknown("variant", name, ORDER))

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from estag_jax.evaluation.metrics import per_window_mse
 from estag_jax.graph import Graph
-from estag_jax.io import did_you_mean
+from estag_jax.io import unknown
 from estag_jax.ops.geometry import safe_norm
 from estag_jax.ops.rollout import Predict, at_horizons
 from estag_jax.ops.segment import mean_over_nodes
@@ -88,7 +88,5 @@ def find_loss(name: str, horizons: Sequence[int]) -> Loss:
     if name == "auto":
         name = "mse" if len(horizons) == 1 else "rollout"
     if name not in LOSSES:
-        raise ValueError(
-            f"no loss {name!r}{did_you_mean(name, LOSSES)}; there are {', '.join(LOSSES)}"
-        )
+        raise ValueError(unknown("loss", name, LOSSES))
     return LOSSES[name]

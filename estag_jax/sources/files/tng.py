@@ -133,14 +133,14 @@ def read_tng(path: Path) -> Stack:
         )
     if name := signal_of(_OPEN, path):
         raise DataError(
-            f"{path}: the library that reads it ends by {name}; write it anew, with gmx "
+            f"{path}: the library that reads it ends by {name}; write it again, with gmx "
             f"trjconv -f {path.name} -o {path.stem}.xtc"
         )
     try:
         with pytng.TNGFileIterator(str(path), "r") as file:
             shape = (len(steps), file.n_atoms, 3)
             memory.afford(4 * int(np.prod(shape)), f"{path}: an array float32{list(shape)}")
-            # One kind behind the other: the library reads a set of frames anew whenever it goes back.
+            # One kind behind the other: the library reads a set of frames again whenever it goes back.
             cells = [cell.reshape(3, 3) for cell in _values(path, file, content, BOXES, (1, 9))]
             positions = np.empty(shape, np.float32)
             for k, frame in enumerate(_values(path, file, content, POSITIONS, shape[1:])):
@@ -218,6 +218,6 @@ def _values(
         if not now.read_success:
             raise DataError(
                 f"{path}: pytng cannot read the {'box' if kind == BOXES else 'positions'} of step {step} "
-                f"(frame {k}); write it anew, with gmx trjconv -f {path.name} -o {path.stem}.xtc"
+                f"(frame {k}); write it again, with gmx trjconv -f {path.name} -o {path.stem}.xtc"
             )
         yield place.copy()
